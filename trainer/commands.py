@@ -1,0 +1,62 @@
+"""What a run is told while it works: one JSON object a line in `commands.jsonl`.
+
+The worker (or a person: `echo '{"seq":1,"command":"stop"}' >> commands.jsonl`) appends; the run
+reads at each step, at each denoising step of a sample and between the units of every other phase.
+A file outlives both ends, so a command given while nobody was looking is still obeyed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from trainer.events import read_lines
+
+CommandName = Literal["stop", "save", "sample"]
+
+
+class Command(BaseModel):
+    """stop: end the step, save, exit. save: a checkpoint now. sample: the prompts now."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    seq: int
+    command: CommandName
+    time: float = 0.0
+
+
+def append_command(path: Path, command: CommandName) -> Command:
+    """Add a command to a run's file; the worker is the only program that does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    given = Command(seq=time.time_ns(), command=command, time=time.time())
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.write(descriptor, (given.model_dump_json() + "\n").encode("utf-8"))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return given
+
+
+class CommandReader:
+    """Reads a run's commands once each, in order."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def new_commands(self) -> list[Command]:
+        """Commands since the last call; lines that are none are skipped."""
+        lines, self._offset = read_lines(self._path, self._offset)
+        found: list[Command] = []
+        for line in lines:
+            try:
+                found.append(Command.model_validate(json.loads(line)))
+            except (ValueError, ValidationError):
+                continue
+        return found

@@ -1,0 +1,271 @@
+"""What a run says while it works: one JSON object a line, appended to `events.jsonl`.
+
+The file is the run's record and its only voice: the worker, the gallery and a person with `tail`
+read the same lines. Each has `seq` (1, 2, 3, ... within the run), `time` (Unix seconds) and `type`.
+Readers skip types and fields they do not know. A line is written with one `write` call, so a
+reader that waits for the newline never sees half of one; a torn last line after a power cut is cut
+off when the next run of the same folder starts its own file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+Phase = Literal["load", "encode", "train", "sample", "save", "finish"]
+
+
+class Event(BaseModel):
+    """What every line has."""
+
+    model_config = ConfigDict(extra="ignore", ser_json_inf_nan="strings")
+
+    seq: int = 0
+    time: float = 0.0
+
+
+class RunStarted(Event):
+    """The process is up and holds the job's folder."""
+
+    type: Literal["run_started"] = "run_started"
+    training_name: str
+    run_number: int
+    token: str = ""
+    process_id: int
+    host: str
+    device: str
+    num_threads: int
+    versions: dict[str, str]
+    total_steps: int
+    resumed_from_step: int | None = None
+
+
+class PhaseStarted(Event):
+    """The run entered a phase; `message` says it in a few words."""
+
+    type: Literal["phase"] = "phase"
+    phase: Phase
+    step: int = 0
+    message: str = ""
+
+
+class Progress(Event):
+    """`done` of `total` units within the present phase (tensors, pictures, prompts, draws)."""
+
+    type: Literal["progress"] = "progress"
+    phase: Phase
+    done: int
+    total: int
+    message: str = ""
+
+
+class Step(Event):
+    """One optimizer step.
+
+    loss: mean loss against the true target, the one to compare between runs.
+    objective: what was differentiated; differs from loss under differential guidance or weights.
+    preservation_loss: DOP's term before its multiplier; None when no sample of the step had one.
+    gradient_norm: before clipping. step_seconds: wall time of the step.
+    """
+
+    type: Literal["step"] = "step"
+    step: int
+    loss: float
+    objective: float
+    preservation_loss: float | None = None
+    learning_rate: float
+    gradient_norm: float
+    step_seconds: float
+
+
+class Sample(Event):
+    """A picture is on disk; `path` is relative to the job's folder."""
+
+    type: Literal["sample"] = "sample"
+    step: int
+    prompt_index: int
+    prompt: str
+    seed: int
+    width: int
+    height: int
+    guidance_scale: float
+    sample_steps: int
+    path: str
+
+
+class SampleFailed(Event):
+    """A picture could not be drawn; training goes on."""
+
+    type: Literal["sample_failed"] = "sample_failed"
+    step: int
+    prompt_index: int
+    prompt: str
+    message: str
+
+
+class CheckpointSaved(Event):
+    """A checkpoint is whole on disk; `path` is its folder, `lora` its file, in the job's folder."""
+
+    type: Literal["checkpoint"] = "checkpoint"
+    step: int
+    path: str
+    lora: str
+    size_bytes: int
+
+
+class CheckpointRemoved(Event):
+    """Retention removed the checkpoint of this step."""
+
+    type: Literal["checkpoint_removed"] = "checkpoint_removed"
+    step: int
+
+
+class Superseded(Event):
+    """A resume from an earlier step set aside what came after it: samples and checkpoints."""
+
+    type: Literal["superseded"] = "superseded"
+    after_step: int
+    path: str
+
+
+class Warned(Event):
+    """Something has no effect or will disappoint; the run goes on."""
+
+    type: Literal["warning"] = "warning"
+    code: str
+    message: str
+    hint: str = ""
+    field: str | None = None
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class CommandTaken(Event):
+    """A line of commands.jsonl was obeyed."""
+
+    type: Literal["command"] = "command"
+    command: str
+    command_seq: int
+    step: int
+
+
+class RunFinished(Event):
+    """The last line of a run that could still speak.
+
+    lora: path of the end result in the job's folder, when there is one.
+    problems: what went wrong, in the form of `trainer.errors.Problem`.
+    """
+
+    type: Literal["run_finished"] = "run_finished"
+    outcome: Literal["completed", "stopped", "failed"]
+    exit_code: int
+    step: int
+    phase: Phase | None = None
+    lora: str | None = None
+    problems: list[dict[str, Any]] = Field(default_factory=list)
+
+
+AnyEvent = Annotated[
+    RunStarted
+    | PhaseStarted
+    | Progress
+    | Step
+    | Sample
+    | SampleFailed
+    | CheckpointSaved
+    | CheckpointRemoved
+    | Superseded
+    | Warned
+    | CommandTaken
+    | RunFinished,
+    Field(discriminator="type"),
+]
+_ANY_EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
+
+
+class EventLog:
+    """Append events to one run's file; the run is its only writer."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o644)
+        self._seq = 0
+
+    def append(self, event: Event) -> None:
+        """Number the event, stamp it and write its line; a finished or failed run is flushed too."""
+        self._seq += 1
+        stamped = event.model_copy(update={"seq": self._seq, "time": time.time()})
+        line = stamped.model_dump_json() + "\n"
+        os.write(self._descriptor, line.encode("utf-8"))
+        if isinstance(event, RunFinished | CheckpointSaved):
+            os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Close the file; further events are a mistake."""
+        os.close(self._descriptor)
+
+
+class BadLine(Exception):
+    """A line that is no event: `reason` says why, `line` is its first 200 characters."""
+
+    def __init__(self, line: str, reason: str) -> None:
+        super().__init__(f"{reason}: {line[:200]}")
+        self.line = line[:200]
+        self.reason = reason
+
+
+def parse_line(line: str) -> AnyEvent | None:
+    """The event on a line; None for a type this version does not know. Raises BadLine."""
+    try:
+        data = json.loads(line)
+    except ValueError as error:
+        raise BadLine(line, "not JSON") from error
+    if not isinstance(data, dict) or "type" not in data:
+        raise BadLine(line, "not an event")
+    if data["type"] not in _KNOWN_TYPES:
+        return None
+    try:
+        return _ANY_EVENT.validate_python(data)
+    except ValidationError as error:
+        raise BadLine(line, f"not a valid {data['type']} event") from error
+
+
+_KNOWN_TYPES = frozenset(
+    {
+        "run_started",
+        "phase",
+        "progress",
+        "step",
+        "sample",
+        "sample_failed",
+        "checkpoint",
+        "checkpoint_removed",
+        "superseded",
+        "warning",
+        "command",
+        "run_finished",
+    }
+)
+
+
+def read_lines(path: Path, offset: int = 0, max_bytes: int = 1 << 20) -> tuple[list[str], int]:
+    """Whole lines of `path` from byte `offset`, and the offset to go on from.
+
+    A last line without its newline stays for the next call. A missing file reads as empty.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            chunk = file.read(max_bytes)
+    except FileNotFoundError:
+        return [], offset
+    end = chunk.rfind(b"\n") + 1
+    if end == 0 and len(chunk) == max_bytes:
+        # A line longer than the window is no event of ours: step over it.
+        return ["{huge line}"], offset + max_bytes
+    text = chunk[:end].decode("utf-8", errors="replace")
+    return text.splitlines(), offset + end

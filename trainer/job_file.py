@@ -1,0 +1,111 @@
+"""Job files: YAML to JobConfig and back, with every fault named at its field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from trainer.config import JobConfig
+from trainer.durable_write import write_text
+from trainer.errors import JobRefused, Problem
+
+
+def read_job_file(path: Path) -> JobConfig:
+    """The job in a YAML file. Raises JobRefused with everything that is wrong with it."""
+    return parse_job(read_yaml(path))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, unchecked. Raises JobRefused."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise JobRefused(
+            f"There is no job file {path}.", "Check the path.", code="no_job_file"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise JobRefused(
+            f"The job file {path} cannot be read: {error}.",
+            "It must be a UTF-8 text file.",
+            code="bad_job_file",
+        ) from error
+    return parse_yaml(text, name=str(path))
+
+
+def parse_yaml(text: str, *, name: str = "the job") -> dict[str, Any]:
+    """The mapping in a YAML text, unchecked. Raises JobRefused with the line of a fault."""
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "it cannot be parsed"
+        raise JobRefused(
+            f"{name} is not valid YAML{where}: {problem}.",
+            "Check indentation and quotes there.",
+            code="bad_yaml",
+            params={"line": mark.line + 1 if mark else None},
+        ) from error
+    if not isinstance(data, dict):
+        raise JobRefused(
+            f"{name} holds {type(data).__name__ if data is not None else 'nothing'}, not a job.",
+            "A job file has the panels as top-level keys: job, model, quantization, target, "
+            "training, save, regularization, advanced, datasets, sample.",
+            code="bad_job_file",
+        )
+    return cast(dict[str, Any], data)
+
+
+def parse_job(data: Mapping[str, Any]) -> JobConfig:
+    """The job in a mapping. Raises JobRefused with one Problem for each field at fault."""
+    try:
+        return JobConfig.model_validate(data)
+    except ValidationError as error:
+        problems = [_as_problem(details) for details in error.errors(include_url=False)]
+        raise JobRefused.from_problems(problems) from error
+
+
+def job_yaml(job: JobConfig) -> str:
+    """The job as a YAML text, panels and fields in the form's order."""
+    data = job.model_dump(mode="json")
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+
+
+def write_job_file(path: Path, job: JobConfig) -> None:
+    """Write the job as YAML, whole or not at all."""
+    write_text(path, job_yaml(job))
+
+
+_CURES = {
+    "missing": "Fill it in.",
+    "extra_forbidden": "Remove it, or check its spelling; docs/settings.md lists every setting.",
+    "string_pattern_mismatch": "Use only what the field's help allows.",
+}
+
+
+def _as_problem(details: ErrorDetails) -> Problem:
+    field = ".".join(str(part) for part in details["loc"]) or None
+    kind = details["type"]
+    value = details["input"]
+    if kind == "missing":
+        message = "This setting is needed."
+    elif kind == "extra_forbidden":
+        message = f"There is no setting {field!r}."
+    elif kind == "string_pattern_mismatch":
+        message = f"{value!r} is not allowed here."
+    else:
+        message = f"{_shortened(value)}: {details['msg'][0].lower()}{details['msg'][1:]}."
+    hint = _CURES.get(kind, "Give a value within the field's limits.")
+    context = {k: v for k, v in details.get("ctx", {}).items() if isinstance(v, int | float | str)}
+    params = context | ({"value": value} if isinstance(value, int | float | str) else {})
+    return Problem(code=kind, message=message, hint=hint, field=field, params=params)
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

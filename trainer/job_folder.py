@@ -1,0 +1,123 @@
+"""Where everything of a job lies: one definition of the output folder's layout.
+
+PARENT/<training name>/
+  job.yaml                         what will run next
+  pins.json                        pinned and starred, with notes
+  .lock                            held by the trainer that writes here
+  <training name>.safetensors      the end result
+  samples/step-000250-prompt-00.png
+  checkpoints/step-000250/         see checkpoint.py
+  runs/0001/{job.yaml, events.jsonl, commands.jsonl, trainer.log}
+  superseded/0002/                 what the resume of run 2 set aside
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_STEP_FOLDER = re.compile(r"^step-(\d{6,})$")
+_RUN_FOLDER = re.compile(r"^(\d{4,})$")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One start of a job."""
+
+    path: Path
+    number: int
+
+    @property
+    def job_file(self) -> Path:
+        return self.path / "job.yaml"
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def commands(self) -> Path:
+        return self.path / "commands.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "trainer.log"
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """The folder of one job; `training_name` is a slug, checked by the job schema."""
+
+    parent: Path
+    training_name: str
+
+    @property
+    def path(self) -> Path:
+        return self.parent / self.training_name
+
+    @property
+    def job_file(self) -> Path:
+        return self.path / "job.yaml"
+
+    @property
+    def pins(self) -> Path:
+        return self.path / "pins.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / ".lock"
+
+    @property
+    def result(self) -> Path:
+        return self.path / f"{self.training_name}.safetensors"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def runs(self) -> Path:
+        return self.path / "runs"
+
+    @property
+    def superseded(self) -> Path:
+        return self.path / "superseded"
+
+    def sample(self, step: int, prompt_index: int) -> Path:
+        """The picture of one prompt at one step."""
+        return self.samples / f"step-{step:06d}-prompt-{prompt_index:02d}.png"
+
+    def checkpoint(self, step: int) -> Path:
+        """The folder of the checkpoint after `step` steps."""
+        return self.checkpoints / f"step-{step:06d}"
+
+    def checkpoint_steps(self) -> list[int]:
+        """Steps of the whole checkpoints on disk, lowest first."""
+        if not self.checkpoints.is_dir():
+            return []
+        matches = (_STEP_FOLDER.match(entry.name) for entry in self.checkpoints.iterdir())
+        return sorted(int(match.group(1)) for match in matches if match)
+
+    def run(self, number: int) -> RunFolder:
+        """The folder of the run with this number, counted from 1."""
+        return RunFolder(self.runs / f"{number:04d}", number)
+
+    def run_numbers(self) -> list[int]:
+        """Numbers of the runs on disk, lowest first."""
+        if not self.runs.is_dir():
+            return []
+        matches = (_RUN_FOLDER.match(entry.name) for entry in self.runs.iterdir())
+        return sorted(int(match.group(1)) for match in matches if match)
+
+    def next_run_number(self) -> int:
+        """One past the highest run on disk."""
+        return max(self.run_numbers(), default=0) + 1
+
+    def relative(self, path: Path) -> str:
+        """`path` as events write it: relative to the job's folder, with forward slashes."""
+        return path.relative_to(self.path).as_posix()
