@@ -9,7 +9,7 @@ Extra keys in a field's JSON schema, read by the form beside the usual title and
 
     unit          what a number counts
     no_effect     when the setting changes nothing
-    choices       label of each value of an enumeration
+    choices       label of each value of an enumeration (their order is that of `enum`)
     placeholder   what a blank field stands for
     widget        text_lines | slider | dataset | device | resolutions | prompts | datasets | words
 """
@@ -338,9 +338,9 @@ class RegularizationPanel(Panel):
     differential_output_preservation: bool = setting(
         False,
         label="Differential Output Preservation",
-        help="Hold the LoRA's answer on the class caption (the caption with the trigger replaced by "
-        "the class) to the base model's: the style stays with its trigger. Costs about 2.3 times "
-        "the step. A caption without the trigger is skipped and counted.",
+        help="Hold the LoRA's answer on the class caption (the caption with the trigger replaced "
+        "by the class) to the base model's: the style stays with its trigger. Costs about 2.3 "
+        "times the step. A caption without the trigger is skipped and counted.",
     )
     trigger: str | None = setting(
         None,

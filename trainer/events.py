@@ -196,7 +196,7 @@ class EventLog:
         self._seq = 0
 
     def append(self, event: Event) -> None:
-        """Number the event, stamp it and write its line; a finished or failed run is flushed too."""
+        """Number the event, stamp it and write its line; checkpoints and the end are flushed."""
         self._seq += 1
         stamped = event.model_copy(update={"seq": self._seq, "time": time.time()})
         line = stamped.model_dump_json() + "\n"

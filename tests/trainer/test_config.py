@@ -1,0 +1,155 @@
+"""The job schema: what it accepts, what it refuses, and that every field can explain itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from trainer.config import Dataset, JobConfig, JobPanel
+from trainer.errors import JobRefused
+from trainer.job_file import job_yaml, parse_job, parse_yaml, read_job_file, write_job_file
+
+MINIMAL = {"job": {"training_name": "cat"}, "datasets": [{"target_dataset": "cats"}]}
+
+
+def panels() -> dict[str, Any]:
+    return {
+        name: definition
+        for name, definition in JobConfig.model_json_schema()["$defs"].items()
+        if "properties" in definition
+    }
+
+
+def changed(**panel_values: Any) -> dict[str, Any]:
+    return MINIMAL | panel_values
+
+
+def test_a_job_needs_only_a_name_and_a_dataset() -> None:
+    job = parse_job(MINIMAL)
+    assert job.training.steps == 2000
+    assert job.lora_alpha == 32.0
+    assert job.sample_every == 250
+
+
+def test_the_ten_panels_stand_in_the_forms_order() -> None:
+    assert list(JobConfig.model_fields) == [
+        "job",
+        "model",
+        "quantization",
+        "target",
+        "training",
+        "save",
+        "regularization",
+        "advanced",
+        "datasets",
+        "sample",
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(panels()))
+def test_every_setting_has_a_label_and_a_help_text(name: str) -> None:
+    for key, field in panels()[name]["properties"].items():
+        assert field.get("title"), f"{name}.{key} has no label"
+        assert len(field.get("description", "")) > 10, f"{name}.{key} does not say what it does"
+
+
+@pytest.mark.parametrize("name", sorted(panels()))
+def test_every_value_of_an_enumeration_has_a_label(name: str) -> None:
+    for key, field in panels()[name]["properties"].items():
+        values = field.get("enum") or ([field["const"]] if "const" in field else [])
+        if values:
+            assert set(field["choices"]) == set(values), f"{name}.{key}"
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        ({"datasets": MINIMAL["datasets"]}, "job"),
+        ({"job": MINIMAL["job"]}, "datasets"),
+        (changed(job={"training_name": "a b"}), "job.training_name"),
+        (changed(job={"training_name": "../up"}), "job.training_name"),
+        (changed(job={"training_name": "-rf"}), "job.training_name"),
+        (changed(job={"training_name": "ok", "gpu": "0; rm"}), "job.gpu"),
+        (changed(training={"steps": 0}), "training.steps"),
+        (changed(training={"learning_rate": "nan"}), "training.learning_rate"),
+        (changed(training={"learning_rate": float("inf")}), "training.learning_rate"),
+        (changed(training={"epochs": 3}), "training.epochs"),
+        (changed(datasets=[]), "datasets"),
+        (
+            changed(datasets=[{"target_dataset": "a", "resolutions": [100]}]),
+            "datasets.0.resolutions.0",
+        ),
+        (changed(quantization={"transformer": "int3"}), "quantization.transformer"),
+        (changed(trainig={}), "trainig"),
+    ],
+)
+def test_a_bad_setting_is_refused_at_its_field(data: dict[str, Any], field: str) -> None:
+    with pytest.raises(JobRefused) as refused:
+        parse_job(data)
+    problem = next(p for p in refused.value.problems if p.field == field)
+    assert problem.hint
+
+
+def test_all_faults_are_named_at_once() -> None:
+    with pytest.raises(JobRefused) as refused:
+        parse_job(changed(training={"steps": -1, "batch_size": 0}, target={"linear_rank": 0}))
+    assert {p.field for p in refused.value.problems} == {
+        "training.steps",
+        "training.batch_size",
+        "target.linear_rank",
+    }
+
+
+def test_the_value_at_fault_is_in_the_message() -> None:
+    with pytest.raises(JobRefused, match="-17"):
+        parse_job(changed(training={"steps": -17}))
+
+
+def test_a_learning_rate_without_a_dot_is_a_number_in_yaml_too() -> None:
+    data = parse_yaml(
+        "job: {training_name: a}\ndatasets: [{target_dataset: b}]\ntraining: {learning_rate: 1e-4}"
+    )
+    assert parse_job(data).training.learning_rate == 1e-4
+
+
+def test_a_job_survives_the_way_through_yaml(tmp_path: Any) -> None:
+    job = parse_job(
+        changed(
+            job={"training_name": "cat", "trigger_word": "ōkatsu: #1"},
+            sample={"prompts": [{"prompt": "[trigger], 'quoted'\nand a second line", "seed": 7}]},
+        )
+    )
+    path = tmp_path / "job.yaml"
+    write_job_file(path, job)
+    assert read_job_file(path) == job
+    assert list(yaml.safe_load(job_yaml(job))) == list(JobConfig.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("a: [1", "bad_yaml"),
+        ("- 1\n- 2", "bad_job_file"),
+        ("", "bad_job_file"),
+        ("a: !!python/object:os.x {}", "bad_yaml"),
+    ],
+)
+def test_a_text_that_is_no_job_is_refused_with_its_reason(text: str, code: str) -> None:
+    with pytest.raises(JobRefused) as refused:
+        parse_yaml(text)
+    assert refused.value.code == code
+
+
+def test_a_missing_job_file_is_named(tmp_path: Any) -> None:
+    with pytest.raises(JobRefused, match=r"nowhere\.yaml"):
+        read_job_file(tmp_path / "nowhere.yaml")
+
+
+def test_panels_are_final_once_checked() -> None:
+    job = parse_job(MINIMAL)
+    with pytest.raises(ValueError, match="frozen"):
+        job.job.seed = 7  # pyright: ignore[reportAttributeAccessIssue]
+    assert isinstance(job.job, JobPanel)
+    assert isinstance(job.datasets[0], Dataset)

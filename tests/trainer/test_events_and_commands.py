@@ -1,0 +1,105 @@
+"""The two files between a run and the rest of the world."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.commands import CommandReader, append_command
+from trainer.events import BadLine, EventLog, Progress, Step, parse_line, read_lines
+
+STEP = Step(
+    step=3, loss=0.5, objective=1.5, learning_rate=1e-4, gradient_norm=2.0, step_seconds=0.1
+)
+
+
+def test_events_are_numbered_stamped_and_read_back(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    log.append(STEP)
+    log.append(Progress(phase="encode", done=1, total=2))
+    log.close()
+    lines, offset = read_lines(tmp_path / "events.jsonl")
+    events = [parse_line(line) for line in lines]
+    assert [event.seq for event in events if event] == [1, 2]
+    assert events[0] is not None
+    assert events[0].time > 0
+    assert events[0].model_dump(exclude={"seq", "time"}) == STEP.model_dump(exclude={"seq", "time"})
+    assert offset == (tmp_path / "events.jsonl").stat().st_size
+
+
+def test_a_second_run_cannot_write_into_the_firsts_file(tmp_path: Path) -> None:
+    EventLog(tmp_path / "events.jsonl").close()
+    with pytest.raises(FileExistsError):
+        EventLog(tmp_path / "events.jsonl")
+
+
+def test_a_half_written_line_waits_for_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"type": "phase"}\n{"ty')
+    lines, offset = read_lines(path)
+    assert lines == ['{"type": "phase"}']
+    with path.open("a") as file:
+        file.write('pe": "x"}\n')
+    assert read_lines(path, offset)[0] == ['{"type": "x"}']
+
+
+@given(cuts=st.lists(st.integers(min_value=0, max_value=200), max_size=5))
+def test_a_file_read_in_any_pieces_gives_the_same_lines(
+    tmp_path_factory: pytest.TempPathFactory, cuts: list[int]
+) -> None:
+    folder = tmp_path_factory.mktemp("pieces")
+    whole = "".join(f'{{"n": {n}, "text": "ü{"x" * n}"}}\n' for n in range(8)).encode()
+    path = folder / "events.jsonl"
+    found: list[str] = []
+    offset = 0
+    for end in [*sorted(cuts), len(whole)]:
+        path.write_bytes(whole[:end])
+        lines, offset = read_lines(path, offset)
+        found += lines
+    assert found == whole.decode().splitlines()
+
+
+def test_a_line_longer_than_the_window_is_stepped_over_once(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text("x" * 250 + "\n" + '{"type": "phase"}\n')
+    found: list[str] = []
+    offset = 0
+    for _ in range(10):
+        lines, offset = read_lines(path, offset, max_bytes=100)
+        found += lines
+    bad = [line for line in found if not line.startswith('{"type"')]
+    assert found[-1] == '{"type": "phase"}'
+    assert bad
+    for line in bad:
+        with pytest.raises(BadLine):
+            parse_line(line)
+
+
+def test_unknown_types_are_skipped_and_unknown_fields_ignored() -> None:
+    assert parse_line('{"type": "from_the_future", "seq": 1}') is None
+    event = parse_line(json.dumps(STEP.model_dump() | {"new_field": 1}))
+    assert isinstance(event, Step)
+
+
+@pytest.mark.parametrize(
+    "line", ["", "{", "[]", '"x"', '{"seq": 1}', '{"type": "step", "loss": "a"}']
+)
+def test_a_line_that_is_no_event_says_so(line: str) -> None:
+    with pytest.raises(BadLine):
+        parse_line(line)
+
+
+def test_each_command_is_read_once_and_nonsense_is_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "commands.jsonl"
+    reader = CommandReader(path)
+    assert reader.new_commands() == []
+    append_command(path, "save")
+    with path.open("a") as file:
+        file.write('{"command": "explode", "seq": 1}\nnot json\n')
+    append_command(path, "stop")
+    assert [command.command for command in reader.new_commands()] == ["save", "stop"]
+    assert reader.new_commands() == []
