@@ -39,7 +39,8 @@ def find_browser() -> Path | None:
 
 
 def system_browser() -> Path | None:
-    return next((Path(path) for name in NAMES if starts(path := shutil.which(name))), None)
+    found = (path for name in NAMES if (path := shutil.which(name)))
+    return next((Path(path) for path in found if starts(path)), None)
 
 
 def playwright_browser() -> Path | None:
@@ -70,9 +71,9 @@ def install_browser() -> Path | None:
     return system_browser()
 
 
-def starts(path: str | None) -> bool:
+def starts(path: str) -> bool:
     """Whether this browser draws an empty page within a minute and a half."""
-    if path is None or not os.access(path, os.X_OK):
+    if not os.access(path, os.X_OK):
         return False
     switches = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
     quiet = ["--disable-background-networking", "--disable-component-update", "--disable-quic"]
