@@ -1,0 +1,323 @@
+"""Rules that need two settings: what contradicts itself, and what will have no effect.
+
+One place for form, API, YAML and command line. A rule takes the job and yields problems; each names
+the settings by their labels, gives the values and says the cure. What can be seen in one field is
+that field's limit in `config.py`; what needs the disk stands in `door.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from trainer.captions import contains_trigger, has_trigger_placeholder
+from trainer.config import TRIGGER_PLACEHOLDER, JobConfig
+from trainer.errors import Problem, Severity
+from trainer.pictures import OTHER_PICTURE_SUFFIXES, PICTURE_SUFFIXES
+from trainer.texts import sample_guidance
+from trainer.variants import VARIANTS, Architecture
+
+
+def cross_field_problems(job: JobConfig) -> list[Problem]:
+    """Everything wrong with the job that its settings alone show: errors first, then warnings."""
+    problems = [problem for rule in _RULES for problem in rule(job)]
+    return sorted(problems, key=lambda problem: problem.severity != Severity.ERROR)
+
+
+def _trigger_is_a_word(job: JobConfig) -> Iterator[Problem]:
+    given = {
+        "job.trigger_word": job.job.trigger_word,
+        "regularization.trigger": job.regularization.trigger or "",
+    }
+    for field, word in given.items():
+        if has_trigger_placeholder(word):
+            yield Problem(
+                "trigger_is_placeholder",
+                f"{word!r} holds {TRIGGER_PLACEHOLDER}, which stands for the trigger word itself.",
+                "Write the word that calls the LoRA, such as a made-up name.",
+                field,
+                params={"value": word},
+            )
+        elif word != word.strip():
+            yield Problem(
+                "trigger_has_spaces",
+                f"{word!r} begins or ends with a space.",
+                "Remove the space: captions have their own around the trigger.",
+                field,
+                params={"value": word},
+            )
+
+
+def _placeholder_needs_a_trigger_word(job: JobConfig) -> Iterator[Problem]:
+    if job.job.trigger_word:
+        return
+    texts = {
+        f"datasets.{i}.default_caption": dataset.default_caption
+        for i, dataset in enumerate(job.datasets)
+    } | {f"sample.prompts.{i}.prompt": p.prompt for i, p in enumerate(job.sample.prompts)}
+    for field, text in texts.items():
+        if has_trigger_placeholder(text):
+            yield Problem(
+                "placeholder_without_trigger",
+                f"{TRIGGER_PLACEHOLDER} stands here, but Trigger Word (Job) is blank.",
+                f"Fill in Trigger Word, or take {TRIGGER_PLACEHOLDER} out.",
+                field,
+                params={"text": text},
+            )
+
+
+def _preservation_needs_trigger_and_class(job: JobConfig) -> Iterator[Problem]:
+    panel = job.regularization
+    if not panel.differential_output_preservation:
+        return
+    trigger = job.preservation_trigger
+    if not trigger:
+        yield Problem(
+            "preservation_without_trigger",
+            "Differential Output Preservation compares captions with and without the trigger, but "
+            "Trigger (Regularization) and Trigger Word (Job) are both blank.",
+            "Fill in Trigger Word, or turn preservation off.",
+            "regularization.trigger",
+        )
+    elif contains_trigger(panel.preservation_class, trigger):
+        yield Problem(
+            "class_contains_trigger",
+            f"Preservation Class {panel.preservation_class!r} contains the trigger {trigger!r}, so "
+            "class captions would call the LoRA.",
+            "Name what the trigger is one of, such as photo, person or dog.",
+            "regularization.preservation_class",
+            params={"preservation_class": panel.preservation_class, "trigger": trigger},
+        )
+    if not panel.preservation_class.strip():
+        yield Problem(
+            "class_blank",
+            "Preservation Class is blank: class captions are captions with the trigger cut out.",
+            "Name what the trigger is one of, such as photo, person or dog.",
+            "regularization.preservation_class",
+            Severity.WARNING,
+        )
+
+
+def _model_can_be_found(job: JobConfig) -> Iterator[Problem]:
+    if job.model.name_or_path or job.model.model_architecture == Architecture.TINY:
+        return
+    variant = job.variant
+    yield Problem(
+        "model_path_needed",
+        f"Name or Path is blank, and Darkroom holds no {variant.label} of its own.",
+        f"Download {variant.hub_id} and give its folder, the one with model_index.json in it.",
+        "model.name_or_path",
+        params={"architecture": variant.architecture.value, "hub_id": variant.hub_id},
+    )
+
+
+def _distilled_models_train_badly(job: JobConfig) -> Iterator[Problem]:
+    base = job.variant.distilled_from
+    if base is None:
+        return
+    yield Problem(
+        "distilled_model",
+        f"{job.variant.label} is made for inference in few steps and trains badly.",
+        f"Train on {VARIANTS[base].label}; the LoRA can then be used with both.",
+        "model.model_architecture",
+        Severity.WARNING,
+        params={"base": base.value},
+    )
+    for field, guidance in _sample_guidances(job):
+        if guidance > 1:
+            yield Problem(
+                "guidance_ignored",
+                f"Guidance Scale {guidance:g} has no effect: a distilled model is drawn without.",
+                "Leave it blank.",
+                field,
+                Severity.WARNING,
+                params={"value": guidance},
+            )
+
+
+def _sample_guidances(job: JobConfig) -> Iterator[tuple[str, float]]:
+    if job.sample.guidance_scale is not None:
+        yield "sample.guidance_scale", job.sample.guidance_scale
+    for i, prompt in enumerate(job.sample.prompts):
+        if prompt.guidance_scale is not None:
+            yield f"sample.prompts.{i}.guidance_scale", sample_guidance(job, prompt)
+
+
+def _large_models_want_a_gpu(job: JobConfig) -> Iterator[Problem]:
+    if job.job.gpu == "cpu" and job.model.model_architecture != Architecture.TINY:
+        yield Problem(
+            "large_model_on_cpu",
+            f"{job.variant.label} on a CPU takes minutes to hours for one step.",
+            "Choose a GPU, or the tiny architecture to try things out.",
+            "job.gpu",
+            Severity.WARNING,
+        )
+
+
+def _small_ranks_hardly_move_flux2(job: JobConfig) -> Iterator[Problem]:
+    rank = job.target.linear_rank
+    if rank <= 8 and job.model.model_architecture != Architecture.TINY:
+        yield Problem(
+            "rank_small",
+            f"Linear Rank {rank} hardly moves FLUX.2.",
+            "The guides take 16-32 for styles and 32-64 for characters and objects.",
+            "target.linear_rank",
+            Severity.WARNING,
+            params={"value": rank},
+        )
+
+
+def _learning_rate_in_its_band(job: JobConfig) -> Iterator[Problem]:
+    rate = job.training.learning_rate
+    is_tiny = job.model.model_architecture == Architecture.TINY
+    lowest, highest, advice = (3e-4, 1e-2, "1e-3 to 3e-3") if is_tiny else (2e-5, 5e-4, "1e-4")
+    if lowest <= rate <= highest:
+        return
+    fate = "changes almost nothing" if rate < lowest else "usually destroys what the model knows"
+    yield Problem(
+        "learning_rate_unusual",
+        f"Learning Rate {rate:g} on {job.variant.label} {fate}.",
+        f"Start with {advice}.",
+        "training.learning_rate",
+        Severity.WARNING,
+        params={"value": rate},
+    )
+
+
+def _warmup_ends_before_the_run(job: JobConfig) -> Iterator[Problem]:
+    training = job.training
+    if training.lr_schedule != "constant" and training.warmup_steps >= training.steps:
+        yield Problem(
+            "warmup_too_long",
+            f"Warm-up Steps ({training.warmup_steps}) leaves none of the {training.steps} Steps at "
+            "the full Learning Rate.",
+            "Lower Warm-up Steps, or raise Steps.",
+            "training.warmup_steps",
+            params={"warmup_steps": training.warmup_steps, "steps": training.steps},
+        )
+    if training.lr_schedule == "constant_with_warmup" and training.warmup_steps == 0:
+        yield _idle(
+            "training.lr_schedule",
+            "LR Schedule constant with warm-up is the same as constant: Warm-up Steps is 0.",
+            "Give Warm-up Steps, or choose constant.",
+        )
+
+
+def _differential_guidance_changes_the_loss(job: JobConfig) -> Iterator[Problem]:
+    if not job.advanced.do_differential_guidance:
+        return
+    if job.training.loss_type == "mae":
+        yield _idle(
+            "advanced.do_differential_guidance",
+            "Do Differential Guidance has no effect with Loss Type MAE: moving the target along "
+            "the same line leaves the sign of each error, which is all MAE's gradient knows.",
+            "Choose MSE or Huber, or turn Differential Guidance off.",
+        )
+    elif job.advanced.scale == 1:
+        yield _idle(
+            "advanced.scale",
+            "At Scale 1 differential guidance is the plain loss.",
+            "Give another Scale (3 is usual), or turn Do Differential Guidance off.",
+        )
+
+
+def _something_is_saved_and_drawn_on_the_way(job: JobConfig) -> Iterator[Problem]:
+    steps = job.training.steps
+    if job.save.save_every > steps:
+        yield Problem(
+            "no_save_on_the_way",
+            f"Save Every ({job.save.save_every}) is more than Steps ({steps}): the only checkpoint "
+            "is the last step's.",
+            "Lower Save Every if a checkpoint on the way is wanted.",
+            "save.save_every",
+            Severity.WARNING,
+            params={"save_every": job.save.save_every, "steps": steps},
+        )
+    if not job.sample.prompts:
+        yield Problem(
+            "no_sample_prompts",
+            "There are no sample prompts, so nothing is drawn while it trains.",
+            "Add two or three prompts; one without the trigger shows what leaks.",
+            "sample.prompts",
+            Severity.WARNING,
+        )
+
+
+def _caption_files_are_not_pictures(job: JobConfig) -> Iterator[Problem]:
+    for i, dataset in enumerate(job.datasets):
+        if f".{dataset.caption_extension.lower()}" in PICTURE_SUFFIXES | OTHER_PICTURE_SUFFIXES:
+            yield Problem(
+                "caption_extension_is_picture",
+                f"Caption Extension {dataset.caption_extension!r} is one of pictures.",
+                "Captions are text files: usually txt.",
+                f"datasets.{i}.caption_extension",
+                params={"value": dataset.caption_extension},
+            )
+
+
+def _captions_are_not_all_dropped(job: JobConfig) -> Iterator[Problem]:
+    for i, dataset in enumerate(job.datasets):
+        if dataset.caption_dropout_rate == 1:
+            yield Problem(
+                "captions_all_dropped",
+                "At Caption Dropout Rate 1 no caption is ever used.",
+                "The usual rate is 0.05.",
+                f"datasets.{i}.caption_dropout_rate",
+                Severity.WARNING,
+            )
+
+
+def _settings_have_an_effect(job: JobConfig) -> Iterator[Problem]:
+    """Settings changed from their default while the switch that they belong to is off."""
+    preservation_is_off = not job.regularization.differential_output_preservation
+    prompts = job.sample.prompts
+    every_prompt_has_a_seed = all(prompt.seed is not None for prompt in prompts)
+    belongs_to = [
+        (job.training, "training", "warmup_steps", job.training.lr_schedule == "constant"),
+        (job.training, "training", "ema_decay", not job.training.use_ema),
+        (job.regularization, "regularization", "trigger", preservation_is_off),
+        (job.regularization, "regularization", "multiplier", preservation_is_off),
+        (job.regularization, "regularization", "preservation_class", preservation_is_off),
+        (job.advanced, "advanced", "scale", not job.advanced.do_differential_guidance),
+        (job.sample, "sample", "walk_seed", len(prompts) < 2 or every_prompt_has_a_seed),
+    ]
+    for panel, panel_name, name, is_idle in belongs_to:
+        if is_idle and _is_changed(panel, name):
+            info = type(panel).model_fields[name]
+            extra = info.json_schema_extra
+            assert isinstance(extra, dict), f"{name} was not made by config.setting"
+            value = getattr(panel, name)
+            yield _idle(
+                f"{panel_name}.{name}",
+                f"{info.title} ({value}) has no effect here. {extra['no_effect']}",
+                "Leave it, or change what it belongs to.",
+                {"value": value},
+            )
+
+
+def _is_changed(panel: BaseModel, name: str) -> bool:
+    return getattr(panel, name) != type(panel).model_fields[name].get_default()
+
+
+def _idle(field: str, message: str, hint: str, params: dict[str, Any] | None = None) -> Problem:
+    return Problem("no_effect", message, hint, field, Severity.WARNING, params or {})
+
+
+_RULES: tuple[Callable[[JobConfig], Iterator[Problem]], ...] = (
+    _trigger_is_a_word,
+    _placeholder_needs_a_trigger_word,
+    _preservation_needs_trigger_and_class,
+    _model_can_be_found,
+    _distilled_models_train_badly,
+    _large_models_want_a_gpu,
+    _small_ranks_hardly_move_flux2,
+    _learning_rate_in_its_band,
+    _warmup_ends_before_the_run,
+    _differential_guidance_changes_the_loss,
+    _something_is_saved_and_drawn_on_the_way,
+    _caption_files_are_not_pictures,
+    _captions_are_not_all_dropped,
+    _settings_have_an_effect,
+)
