@@ -65,9 +65,8 @@ def static_checks() -> list[Check]:
     tools = VENV / "bin"
     return [
         Check("pyright", [tools / "pyright", "--level", "error"], "Mend the types named above."),
-        npm_check("types of the pages", "typecheck", "Mend the types named above."),
-        npm_check("tests of the pages", "test", "`npm test` in frontend/ runs them alone."),
-        npm_check("lint of the pages", "lint", "`npm run format` in frontend/ mends most of it."),
+        npm_check("pages: tests", "test", "`npm test` in frontend/ runs them alone."),
+        npm_check("pages: lint and types", "check", "`npm run fix` in frontend/ mends some of it."),
         Check(
             "import rules",
             [tools / "lint-imports", "--no-cache"],

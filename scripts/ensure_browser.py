@@ -44,10 +44,13 @@ def system_browser() -> Path | None:
 
 
 def playwright_browser() -> Path | None:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        path = playwright.chromium.executable_path
+    # In a process of its own: the caller may be inside Playwright already, which does not nest.
+    ask = (
+        "from playwright.sync_api import sync_playwright\n"
+        "with sync_playwright() as playwright: print(playwright.chromium.executable_path)"
+    )
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    path = done.stdout.strip()
     return Path(path) if starts(path) else None
 
 

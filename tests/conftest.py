@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def reason_without_gpu() -> str | None:
-    """Why tests marked `gpu` cannot run here, or None if they can; the driver is asked, not torch."""
+    """Why tests marked `gpu` cannot run here, or None if they can. Asks the driver, not torch."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return "needs an NVIDIA GPU; there is no nvidia-smi on this machine"
