@@ -1,0 +1,112 @@
+"""Reading samples and checkpoints: rows in, response models and files out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from backend.artifacts.addresses import checkpoint_url, sample_url
+from backend.artifacts.schemas import CheckpointEntry, SampleEntry
+from backend.db.models import Checkpoint, Sample
+from backend.errors import NotFound
+from backend.files import existing_file
+from backend.jobs.queries import find_job
+from backend.lists import Page
+from backend.settings import Settings
+from trainer.job_folder import JobFolder
+
+
+def list_samples(
+    session: Session, job_id: int, *, limit: int, after: str | None
+) -> Page[SampleEntry]:
+    """Pictures by step, then prompt. Raises NotFound."""
+    find_job(session, job_id)
+    place = tuple_(Sample.step, Sample.prompt_index)
+    query = select(Sample).where(Sample.job_id == job_id).order_by(Sample.step, Sample.prompt_index)
+    if after is not None:
+        query = query.where(place > _pair(after))
+    rows = list(session.scalars(query.limit(limit + 1)))
+    page = rows[:limit]
+    more = f"{page[-1].step}-{page[-1].prompt_index}" if len(rows) > limit else None
+    return Page(items=[sample_entry(row) for row in page], next=more)
+
+
+def list_checkpoints(
+    session: Session, job_id: int, *, limit: int, after: str | None
+) -> Page[CheckpointEntry]:
+    """LoRA files by step, the end result last. Raises NotFound."""
+    find_job(session, job_id)
+    query = select(Checkpoint).where(Checkpoint.job_id == job_id)
+    query = query.order_by(Checkpoint.step, Checkpoint.is_final)
+    if after is not None:
+        query = query.where(tuple_(Checkpoint.step, Checkpoint.is_final) > _pair(after))
+    rows = list(session.scalars(query.limit(limit + 1)))
+    page = rows[:limit]
+    more = f"{page[-1].step}-{int(page[-1].is_final)}" if len(rows) > limit else None
+    return Page(items=[checkpoint_entry(row) for row in page], next=more)
+
+
+def _pair(after: str) -> tuple[int, int]:
+    step, _, second = after.partition("-")
+    return int(step), int(second or 0)
+
+
+def sample_entry(row: Sample) -> SampleEntry:
+    """A picture's row in the wire form."""
+    return SampleEntry(
+        id=row.id,
+        step=row.step,
+        prompt_index=row.prompt_index,
+        prompt=row.prompt,
+        seed=row.seed,
+        width=row.width,
+        height=row.height,
+        guidance_scale=row.guidance_scale,
+        sample_steps=row.sample_steps,
+        url=sample_url(row.job_id, row.id),
+    )
+
+
+def checkpoint_entry(row: Checkpoint) -> CheckpointEntry:
+    """A checkpoint's row in the wire form."""
+    return CheckpointEntry(
+        id=row.id,
+        step=row.step,
+        is_final=row.is_final,
+        size_bytes=row.size_bytes,
+        created_at=row.created_at,
+        loss=row.loss,
+        url=checkpoint_url(row.job_id, row.id),
+    )
+
+
+def sample_file(session: Session, settings: Settings, job_id: int, sample_id: int) -> Path:
+    """The PNG of a sample. Raises NotFound."""
+    job = find_job(session, job_id)
+    row = session.get(Sample, sample_id)
+    if row is None or row.job_id != job_id:
+        raise NotFound(
+            "no_such_sample",
+            f"Job {job_id} has no sample {sample_id}.",
+            "It may have been drawn anew or set aside by a resume; list the samples again.",
+        )
+    return existing_file(JobFolder(settings.output_dir, job.training_name).path, row.path)
+
+
+def checkpoint_file(
+    session: Session, settings: Settings, job_id: int, checkpoint_id: int
+) -> tuple[Path, str]:
+    """The LoRA of a checkpoint and its name for the download. Raises NotFound."""
+    job = find_job(session, job_id)
+    row = session.get(Checkpoint, checkpoint_id)
+    if row is None or row.job_id != job_id:
+        raise NotFound(
+            "no_such_checkpoint",
+            f"Job {job_id} has no checkpoint {checkpoint_id}.",
+            "Only the newest are kept; list the checkpoints again.",
+        )
+    name = job.training_name if row.is_final else f"{job.training_name}-step-{row.step:06d}"
+    folder = JobFolder(settings.output_dir, job.training_name).path
+    return existing_file(folder, row.path), f"{name}.safetensors"

@@ -1,0 +1,33 @@
+"""Datasets over HTTP, read only."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse
+
+from backend.datasets.listing import list_datasets, picture_file
+from backend.datasets.schemas import DatasetEntry
+from backend.dependencies import SettingsOf
+from backend.errors import error_responses
+from backend.lists import Page
+
+router = APIRouter(tags=["datasets"], prefix="/datasets")
+
+_PICTURE = {200: {"content": {"image/*": {}}, "description": "The picture."}}
+
+
+@router.get("", responses=error_responses())
+def read_datasets(settings: SettingsOf) -> Page[DatasetEntry]:
+    """The folders of the datasets folder, with what is wrong in them."""
+    return Page(items=list_datasets(settings.datasets_dir))
+
+
+@router.get(
+    "/{name}/pictures/{file}",
+    response_class=FileResponse,
+    responses=error_responses(404) | _PICTURE,
+)
+def read_picture(name: str, file: str, settings: SettingsOf) -> FileResponse:
+    """One picture of a dataset."""
+    path = picture_file(settings.datasets_dir, name, file)
+    return FileResponse(path, headers={"Cache-Control": "private, max-age=60"})

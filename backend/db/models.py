@@ -1,0 +1,241 @@
+"""The tables.
+
+    jobs ─┬─ runs ──── metrics          a job has runs; a run has a token, a process, an outcome
+          ├─ job_moves                  each move of the state machine, with its reason; kept
+          ├─ commands                   what the page asks of a running trainer
+          ├─ samples, checkpoints       what lies in the output folder
+          └─ feed                       what open pages are told, numbered; pruned
+    workers ── leases                   who is alive, and which device is whose
+
+`feed` and `job_moves` have no foreign key on jobs: that a job was deleted is news as well.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, ForeignKey, Index, MetaData, String, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from backend.db.columns import UtcDateTime, now
+from backend.jobs.status import JobStatus
+
+
+class Base(DeclarativeBase):
+    """Names for every constraint, so that migrations can address them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_N_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON,
+        list[dict[str, Any]]: JSON,
+        JobStatus: String(16),
+    }
+
+
+class Job(Base):
+    """A job: its config, where it stands, and what its run last said.
+
+    gpu: from the config, for the claim. queue_order: lowest starts first.
+    stop_requested_at: a request of the API, obeyed by the worker.
+    loss … saving_seconds: of the latest run; seconds are medians or means measured so far.
+    warnings: of the door, from the last queueing.
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index("ix_jobs_status_queue_order", "status", "queue_order"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    training_name: Mapped[str] = mapped_column(String(64, collation="NOCASE"), unique=True)
+    status: Mapped[JobStatus] = mapped_column(default=JobStatus.DRAFT)
+    config: Mapped[dict[str, Any]]
+    gpu: Mapped[str] = mapped_column(String(64), default="any")
+    queue_order: Mapped[int | None]
+    stop_requested_at: Mapped[datetime | None]
+    step: Mapped[int] = mapped_column(default=0)
+    phase: Mapped[str | None] = mapped_column(String(16))
+    progress: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    loss: Mapped[float | None]
+    step_seconds: Mapped[float | None]
+    sampling_seconds: Mapped[float | None]
+    saving_seconds: Mapped[float | None]
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    warnings: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime] = mapped_column(default=now)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class Run(Base):
+    """One start of a job.
+
+    token: proves which process and which events belong to this run.
+    process_id, process_start_ticks, machine: who the trainer is; a reused id has other ticks.
+    events_offset, log_offset: bytes of the run's files that are in the database already.
+    kept_until_step: a later run went on from here; what this run did beyond it was set aside.
+    """
+
+    __tablename__ = "runs"
+    __table_args__ = (UniqueConstraint("job_id", "number"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    token: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16), default="starting", index=True)
+    worker_id: Mapped[str] = mapped_column(String(36))
+    host: Mapped[str] = mapped_column(String(255))
+    device: Mapped[str] = mapped_column(String(64))
+    process_id: Mapped[int | None]
+    process_start_ticks: Mapped[int | None]
+    machine: Mapped[str | None] = mapped_column(String(128))
+    started_at: Mapped[datetime] = mapped_column(default=now)
+    finished_at: Mapped[datetime | None]
+    exit_code: Mapped[int | None]
+    first_step: Mapped[int | None]
+    last_step: Mapped[int | None]
+    kept_until_step: Mapped[int | None]
+    phase: Mapped[str | None] = mapped_column(String(16))
+    phase_began: Mapped[float | None]
+    events_offset: Mapped[int] = mapped_column(default=0)
+    log_offset: Mapped[int] = mapped_column(default=0)
+    finish: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    problems: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+
+
+class JobMove(Base):
+    """One move of the state machine."""
+
+    __tablename__ = "job_moves"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(index=True)
+    from_status: Mapped[JobStatus]
+    to_status: Mapped[JobStatus]
+    reason: Mapped[str] = mapped_column(String(500))
+    moved_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class CommandRequest(Base):
+    """Asked of a running trainer; `given_at` once the worker wrote it into the run's file."""
+
+    __tablename__ = "commands"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    command: Mapped[str] = mapped_column(String(16))
+    requested_at: Mapped[datetime] = mapped_column(default=now)
+    given_at: Mapped[datetime | None]
+
+
+class Metric(Base):
+    """One optimizer step. Clustered by job and step, so that a curve is one scan."""
+
+    __tablename__ = "metrics"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    job_id: Mapped[int] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    step: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    # No foreign key: deleting a run would look for its rows in the whole table.
+    run_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    loss: Mapped[float]
+    objective: Mapped[float]
+    preservation_loss: Mapped[float | None]
+    learning_rate: Mapped[float]
+    gradient_norm: Mapped[float]
+    step_seconds: Mapped[float]
+
+
+class Sample(Base):
+    """A picture in the output folder; drawn anew, it gets a new row and so a new address."""
+
+    __tablename__ = "samples"
+    __table_args__ = (
+        UniqueConstraint("job_id", "step", "prompt_index"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
+    step: Mapped[int]
+    prompt_index: Mapped[int]
+    prompt: Mapped[str]
+    seed: Mapped[int]
+    width: Mapped[int]
+    height: Mapped[int]
+    guidance_scale: Mapped[float]
+    sample_steps: Mapped[int]
+    path: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Checkpoint(Base):
+    """A LoRA file in the output folder."""
+
+    __tablename__ = "checkpoints"
+    __table_args__ = (
+        UniqueConstraint("job_id", "step", "is_final"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
+    step: Mapped[int]
+    is_final: Mapped[bool] = mapped_column(default=False)
+    size_bytes: Mapped[int]
+    loss: Mapped[float | None]
+    path: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class FeedEntry(Base):
+    """News for open pages. `data` None: rendered from the tables when it is sent."""
+
+    __tablename__ = "feed"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(32))
+    job_id: Mapped[int | None]
+    data: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class Worker(Base):
+    """A worker process; alive while `last_seen_at` is recent."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    host: Mapped[str] = mapped_column(String(255))
+    process_id: Mapped[int]
+    process_start_ticks: Mapped[int]
+    machine: Mapped[str] = mapped_column(String(128))
+    devices: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    started_at: Mapped[datetime] = mapped_column(default=now)
+    last_seen_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Lease(Base):
+    """One device of one machine, taken by one run."""
+
+    __tablename__ = "leases"
+
+    machine: Mapped[str] = mapped_column(String(128), primary_key=True)
+    device: Mapped[str] = mapped_column(String(64), primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), unique=True)

@@ -1,0 +1,47 @@
+"""News for open pages: rows in `feed`, numbered in the order of their commits.
+
+Writers are serialised by BEGIN IMMEDIATE, so a reader that has seen row n has seen every row below
+it: a page resumes from the last number it saw without a gap and without a double. `job` rows hold
+no data; who sends them renders the job as it is then. The others hold what they say.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import delete, func, insert, literal, select
+from sqlalchemy.orm import Session
+
+from backend.db.models import FeedEntry, Job
+from backend.jobs.status import JobStatus
+
+KEPT_ROWS = 50_000  # hours of a busy machine; an older cursor is told to fetch anew
+ANNOUNCED_POSITIONS = 200  # more waiting jobs than a page shows
+
+
+def announce(session: Session, name: str, job_id: int | None, data: dict[str, Any]) -> None:
+    """Add one piece of news."""
+    session.add(FeedEntry(name=name, job_id=job_id, data=data))
+
+
+def announce_job(session: Session, job_id: int) -> None:
+    """Say that a job changed."""
+    session.add(FeedEntry(name="job", job_id=job_id))
+
+
+def announce_queue(session: Session, *, except_job: int) -> None:
+    """Say that the jobs that wait have moved up or down."""
+    session.flush()
+    waiting = (
+        select(literal("job"), Job.id)
+        .where(Job.status == JobStatus.QUEUED, Job.id != except_job)
+        .order_by(Job.queue_order)
+        .limit(ANNOUNCED_POSITIONS)
+    )
+    session.execute(insert(FeedEntry).from_select(["name", "job_id"], waiting))
+
+
+def prune_feed(session: Session) -> None:
+    """Forget all but the newest rows."""
+    newest = session.scalar(select(func.max(FeedEntry.id))) or 0
+    session.execute(delete(FeedEntry).where(FeedEntry.id <= newest - KEPT_ROWS))

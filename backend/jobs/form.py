@@ -1,0 +1,36 @@
+"""What the form is drawn from: all of it follows from the fields in `trainer/config.py`."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from backend.jobs.schemas import JobSchema, PanelEntry
+from trainer.config import JobConfig
+from trainer.folders import PROJECT_FOLDER
+from trainer.job_file import read_job_file
+
+EXAMPLE_FILE = PROJECT_FOLDER / "examples" / "tiny-style.yaml"
+
+
+@lru_cache(maxsize=1)
+def job_schema() -> JobSchema:
+    """Schema, panels in order, defaults and the example that ships."""
+    return JobSchema(
+        schema=JobConfig.model_json_schema(),
+        panels=[
+            PanelEntry(key=name, title=field.title or name)
+            for name, field in JobConfig.model_fields.items()
+        ],
+        defaults=_defaults(),
+        example=read_job_file(EXAMPLE_FILE) if EXAMPLE_FILE.is_file() else None,
+    )
+
+
+def _defaults() -> dict[str, Any]:
+    """A job with every default; the two settings that have none are blank."""
+    named = {"job": {"training_name": "x"}, "datasets": [{"target_dataset": "x"}]}
+    defaults = JobConfig.model_validate(named).model_dump(mode="json")
+    defaults["job"]["training_name"] = ""
+    defaults["datasets"][0]["target_dataset"] = ""
+    return defaults

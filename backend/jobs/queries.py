@@ -1,0 +1,246 @@
+"""Reading jobs: rows in, response models out. Nothing here writes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy.orm import Session
+
+from backend.artifacts.addresses import sample_url
+from backend.db import models
+from backend.errors import NotFound
+from backend.jobs.eta import eta_seconds
+from backend.jobs.log import LogPlace
+from backend.jobs.schemas import (
+    Job,
+    JobSummary,
+    MetricPoint,
+    PhaseProgress,
+    ProblemEntry,
+    RunEntry,
+)
+from backend.jobs.status import ACTIVE, JobStatus
+from backend.lists import Page
+from backend.settings import Settings
+from trainer.config import JobConfig, ModelPanel, TrainingPanel
+from trainer.job_file import job_yaml
+from trainer.job_folder import JobFolder
+from trainer.variants import Architecture
+
+
+def find_job(session: Session, job_id: int) -> models.Job:
+    """The job's row. Raises NotFound."""
+    job = session.get(models.Job, job_id)
+    if job is None:
+        raise NotFound(
+            "no_such_job",
+            f"There is no job {job_id}.",
+            "It may have been deleted; the queue shows those there are.",
+            params={"job_id": job_id},
+        )
+    return job
+
+
+def list_jobs(
+    session: Session, *, statuses: Sequence[JobStatus], limit: int, after: str | None
+) -> Page[JobSummary]:
+    """A page of jobs, newest first."""
+    query = select(models.Job).order_by(models.Job.id.desc()).limit(limit + 1)
+    if statuses:
+        query = query.where(_shown_status_column().in_(statuses))
+    if after is not None:
+        query = query.where(models.Job.id < int(after))
+    jobs = list(session.scalars(query))
+    page = jobs[:limit]
+    more = str(page[-1].id) if len(jobs) > limit else None
+    return Page(items=summaries(session, page), next=more)
+
+
+def read_job(session: Session, settings: Settings, job_id: int) -> Job:
+    """One job with its config, warnings and runs. Raises NotFound."""
+    job = find_job(session, job_id)
+    runs = session.scalars(
+        select(models.Run).where(models.Run.job_id == job_id).order_by(models.Run.number)
+    ).all()
+    folder = JobFolder(settings.output_dir, job.training_name)
+    return Job(
+        **summaries(session, [job])[0].model_dump(),
+        config=job.config,
+        warnings=_warnings(job, runs),
+        runs=[_run_entry(run) for run in runs],
+        folder=job.training_name,
+        resumable_from_steps=folder.checkpoint_steps(),
+    )
+
+
+def summaries(session: Session, jobs: Sequence[models.Job]) -> list[JobSummary]:
+    """The jobs as lists and events show them; three queries, however many they are."""
+    positions = _queue_positions(session, jobs)
+    thumbnails = _newest_samples(session, [job.id for job in jobs])
+    return [_summary(job, positions.get(job.id), thumbnails.get(job.id)) for job in jobs]
+
+
+def shown_status(job: models.Job) -> JobStatus:
+    """A job that was asked to stop is stopping, even before its worker looked."""
+    asked = job.stop_requested_at is not None and job.status in ACTIVE
+    return JobStatus.STOPPING if asked else job.status
+
+
+def _shown_status_column() -> ColumnElement[Any]:
+    asked = and_(models.Job.stop_requested_at.is_not(None), models.Job.status.in_(ACTIVE))
+    return case((asked, JobStatus.STOPPING.value), else_=models.Job.status)
+
+
+def _summary(job: models.Job, position: int | None, thumbnail: int | None) -> JobSummary:
+    config = parsed(job.config)
+    runs_now = job.status in ACTIVE
+    return JobSummary(
+        id=job.id,
+        training_name=job.training_name,
+        status=shown_status(job),
+        architecture=_architecture(job.config),
+        total_steps=_total_steps(job.config),
+        step=job.step,
+        phase=job.phase,
+        progress=PhaseProgress(**job.progress) if job.progress else None,
+        loss=job.loss,
+        step_seconds=job.step_seconds,
+        eta_seconds=eta_seconds(job, config) if runs_now and config else None,
+        queue_position=position,
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        thumbnail_url=None if thumbnail is None else sample_url(job.id, thumbnail),
+        error=ProblemEntry(**job.error) if job.error else None,
+    )
+
+
+def parsed(config: dict[str, Any]) -> JobConfig | None:
+    """The config as a job; None while it is an incomplete draft."""
+    try:
+        return JobConfig.model_validate(config)
+    except ValidationError:
+        return None
+
+
+def _architecture(config: dict[str, Any]) -> str | None:
+    value = setting_of(config, "model", "model_architecture", ModelPanel)
+    return value if value in [a.value for a in Architecture] else None
+
+
+def _total_steps(config: dict[str, Any]) -> int | None:
+    value = setting_of(config, "training", "steps", TrainingPanel)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def setting_of(config: dict[str, Any], panel: str, name: str, model: type[Any]) -> Any:
+    """A setting of a draft, its default where the draft does not say."""
+    values = config.get(panel, {})
+    default = model.model_fields[name].default
+    return values.get(name, default) if isinstance(values, dict) else None
+
+
+def _queue_positions(session: Session, jobs: Sequence[models.Job]) -> dict[int, int]:
+    if not any(job.status == JobStatus.QUEUED for job in jobs):
+        return {}
+    order = func.row_number().over(order_by=models.Job.queue_order)
+    query = select(models.Job.id, order).where(models.Job.status == JobStatus.QUEUED)
+    return {job_id: position for job_id, position in session.execute(query)}
+
+
+def _newest_samples(session: Session, job_ids: Sequence[int]) -> dict[int, int]:
+    """The id of each job's newest sample, of its first prompt."""
+    sample = models.Sample
+    place = func.row_number().over(
+        partition_by=sample.job_id, order_by=(sample.step.desc(), sample.prompt_index)
+    )
+    ranked = select(sample.job_id, sample.id, place.label("place")).where(
+        sample.job_id.in_(job_ids)
+    )
+    newest = ranked.subquery()
+    query = select(newest.c.job_id, newest.c.id).where(newest.c.place == 1)
+    return {job_id: sample_id for job_id, sample_id in session.execute(query)}
+
+
+def _warnings(job: models.Job, runs: Sequence[models.Run]) -> list[ProblemEntry]:
+    """The door's, then the latest run's; each once."""
+    of_run = [p for p in runs[-1].problems if p["severity"] == "warning"] if runs else []
+    unique = {(p["code"], p["field"], p["message"]): p for p in [*job.warnings, *of_run]}
+    return [ProblemEntry(**problem) for problem in unique.values()]
+
+
+def _run_entry(run: models.Run) -> RunEntry:
+    return RunEntry.model_validate(run, from_attributes=True)
+
+
+def list_metrics(
+    session: Session, job_id: int, *, after_step: int, max_points: int
+) -> Page[MetricPoint]:
+    """One curve: each step from the run whose result it is part of."""
+    find_job(session, job_id)
+    metric, run = models.Metric, models.Run
+    on_the_curve = and_(
+        metric.job_id == job_id,
+        metric.step > after_step,
+        or_(run.kept_until_step.is_(None), metric.step <= run.kept_until_step),
+    )
+    joined = run.id == metric.run_id
+    first, last = session.execute(
+        select(func.min(metric.step), func.max(metric.step)).join(run, joined).where(on_the_curve)
+    ).one()
+    if last is None:
+        return Page(items=[])
+    stride = math.ceil((last - first + 1) / max_points)
+    rows = session.execute(
+        select(metric, run.number)
+        .join(run, joined)
+        .where(on_the_curve, or_(metric.step % stride == 0, metric.step == last))
+        .order_by(metric.step)
+    )
+    return Page(items=[metric_point(row, number) for row, number in rows])
+
+
+def metric_point(row: models.Metric, run_number: int) -> MetricPoint:
+    """A step as the curve shows it."""
+    return MetricPoint(
+        step=row.step,
+        loss=row.loss,
+        objective=row.objective,
+        preservation_loss=row.preservation_loss,
+        learning_rate=row.learning_rate,
+        gradient_norm=row.gradient_norm,
+        step_seconds=row.step_seconds,
+        run=run_number,
+    )
+
+
+def find_log(session: Session, settings: Settings, job_id: int, run_number: int | None) -> LogPlace:
+    """Where the log of the run with this number is, or of the latest. Raises NotFound."""
+    job = find_job(session, job_id)
+    query = select(models.Run.number).where(models.Run.job_id == job_id)
+    if run_number is not None:
+        query = query.where(models.Run.number == run_number)
+    found = session.scalar(query.order_by(models.Run.number.desc()).limit(1))
+    if found is None and run_number is not None:
+        raise NotFound(
+            "no_such_run", f"Job {job_id} has no run {run_number}.", "The job lists its runs."
+        )
+    if found is None:
+        return LogPlace(None, None)
+    folder = JobFolder(settings.output_dir, job.training_name)
+    return LogPlace(folder.run(found).log, found)
+
+
+def job_as_yaml(session: Session, job_id: int) -> tuple[str, str]:
+    """Training name, and the job as YAML; a draft as far as it goes. Raises NotFound."""
+    job = find_job(session, job_id)
+    config = parsed(job.config)
+    if config is not None:
+        return job.training_name, job_yaml(config)
+    return job.training_name, yaml.safe_dump(job.config, sort_keys=False, allow_unicode=True)

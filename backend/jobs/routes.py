@@ -1,0 +1,150 @@
+"""Jobs over HTTP. Each route is one short session around one function of service or queries."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import PlainTextResponse, Response
+
+from backend.dependencies import DatabaseOf, SettingsOf
+from backend.errors import error_responses
+from backend.jobs import queries, service
+from backend.jobs.examine import examine
+from backend.jobs.form import job_schema
+from backend.jobs.log import read_log
+from backend.jobs.schemas import (
+    Accepted,
+    CommandToGive,
+    Job,
+    JobSchema,
+    JobSummary,
+    JobToChange,
+    JobToCreate,
+    JobToExamine,
+    LogPart,
+    MetricPoint,
+    Verdict,
+)
+from backend.jobs.status import JobStatus
+from backend.lists import Page
+
+router = APIRouter(tags=["jobs"])
+
+JobId = Annotated[int, Path(ge=1, le=2**63 - 1, examples=[1])]
+Limit = Annotated[int, Query(ge=1, le=500)]
+
+
+@router.get("/job-schema", responses=error_responses())
+def read_job_schema() -> JobSchema:
+    """The ten panels: JSON schema, order, defaults and the example job."""
+    return job_schema()
+
+
+@router.post("/jobs/validate", responses=error_responses())
+def validate_job(body: JobToExamine, settings: SettingsOf) -> Verdict:
+    """What queueing would say; a config that cannot run is an answer, not an error."""
+    return examine(body.config, settings)
+
+
+@router.get("/jobs", responses=error_responses())
+def list_jobs(
+    database: DatabaseOf,
+    status: Annotated[list[JobStatus] | None, Query()] = None,
+    limit: Limit = 100,
+    after: Annotated[str | None, Query(pattern=r"^\d{1,18}$")] = None,
+) -> Page[JobSummary]:
+    """Jobs, newest first; `status` may be repeated."""
+    with database.read() as session:
+        return queries.list_jobs(session, statuses=status or [], limit=limit, after=after)
+
+
+@router.post("/jobs", status_code=201, responses=error_responses(409))
+def create_job(body: JobToCreate, database: DatabaseOf, settings: SettingsOf) -> Job:
+    """A draft, or with `queue` a queued job; if it is refused, nothing is created."""
+    return service.create_job(database, settings, body.config, queue=body.queue)
+
+
+@router.get("/jobs/{job_id}", responses=error_responses(404))
+def read_job(job_id: JobId, database: DatabaseOf, settings: SettingsOf) -> Job:
+    """One job with its config and runs."""
+    with database.read() as session:
+        return queries.read_job(session, settings, job_id)
+
+
+@router.patch("/jobs/{job_id}", responses=error_responses(404, 409))
+def change_job(job_id: JobId, body: JobToChange, database: DatabaseOf, settings: SettingsOf) -> Job:
+    """Replace the config of a job that neither waits nor runs."""
+    return service.change_job(database, settings, job_id, body.config)
+
+
+@router.delete("/jobs/{job_id}", status_code=204, responses=error_responses(404, 409))
+def delete_job(
+    job_id: JobId,
+    database: DatabaseOf,
+    settings: SettingsOf,
+    files: Annotated[bool, Query(description="Move its folder to the trash as well.")] = False,
+) -> Response:
+    """Remove a job that does not run. Its files stay, or go to output/.trash."""
+    service.delete_job(database, settings, job_id, files=files)
+    return Response(status_code=204)
+
+
+@router.post("/jobs/{job_id}/queue", responses=error_responses(404, 409))
+def queue_job(job_id: JobId, database: DatabaseOf, settings: SettingsOf) -> Job:
+    """Put the job at the end of the queue, if its config passes the door."""
+    return service.queue_job(database, settings, job_id)
+
+
+@router.post("/jobs/{job_id}/stop", responses=error_responses(404, 409))
+def stop_job(job_id: JobId, database: DatabaseOf, settings: SettingsOf) -> Job:
+    """Take it out of the queue, or end it after the present step, saved. Twice is harmless."""
+    return service.stop_job(database, settings, job_id)
+
+
+@router.post("/jobs/{job_id}/commands", status_code=202, responses=error_responses(404, 409))
+def give_command(job_id: JobId, body: CommandToGive, database: DatabaseOf) -> Accepted:
+    """Save or sample now, while it runs."""
+    service.give_command(database, job_id, body.command)
+    return Accepted()
+
+
+@router.get("/jobs/{job_id}/metrics", responses=error_responses(404))
+def list_metrics(
+    job_id: JobId,
+    database: DatabaseOf,
+    after_step: Annotated[int, Query(ge=-1)] = -1,
+    max_points: Annotated[int, Query(ge=2, le=20_000)] = 2_000,
+) -> Page[MetricPoint]:
+    """One curve across resumes, thinned evenly to about `max_points`, its last step included."""
+    with database.read() as session:
+        return queries.list_metrics(session, job_id, after_step=after_step, max_points=max_points)
+
+
+@router.get("/jobs/{job_id}/log", responses=error_responses(404))
+def list_log(
+    job_id: JobId,
+    database: DatabaseOf,
+    settings: SettingsOf,
+    run: Annotated[int | None, Query(ge=1, description="Number; the latest if left out.")] = None,
+    offset: Annotated[int | None, Query(ge=0, description="Byte to read on from.")] = None,
+    limit: Annotated[int, Query(ge=1, le=5_000)] = 500,
+) -> LogPart:
+    """The last `limit` lines of the trainer's log, or the next ones from `offset`."""
+    with database.read() as session:
+        place = queries.find_log(session, settings, job_id, run)
+    return read_log(place, offset=offset, limit=limit)
+
+
+@router.get(
+    "/jobs/{job_id}/yaml",
+    response_class=PlainTextResponse,
+    responses=error_responses(404)
+    | {200: {"content": {"text/yaml": {"schema": {"type": "string"}}}}},
+)
+def read_job_yaml(job_id: JobId, database: DatabaseOf) -> PlainTextResponse:
+    """The job as a file for `python -m trainer run` or for another Darkroom."""
+    with database.read() as session:
+        name, text = queries.job_as_yaml(session, job_id)
+    headers = {"Content-Disposition": f'attachment; filename="{name}.yaml"'}
+    return PlainTextResponse(text, headers=headers, media_type="text/yaml")

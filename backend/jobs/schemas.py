@@ -1,0 +1,227 @@
+"""Jobs as the API speaks of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from backend.jobs.status import JobStatus
+from trainer.config import JobConfig
+from trainer.errors import Severity
+
+EXAMPLE_CONFIG: dict[str, Any] = {
+    "job": {"training_name": "tiny-style", "trigger_word": "hatchstyle"},
+    "model": {"model_architecture": "tiny"},
+    "training": {"steps": 300, "learning_rate": 0.002},
+    "datasets": [{"target_dataset": "tiny-hatch", "resolutions": [128]}],
+    "sample": {"prompts": [{"prompt": "[trigger] a red circle"}]},
+}
+
+
+class ProblemEntry(BaseModel):
+    """An error or a warning: code, sentence, cure, the field it belongs to, values."""
+
+    code: str
+    message: str
+    hint: str
+    field: str | None = None
+    severity: Severity = Severity.ERROR
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class JobToCreate(BaseModel):
+    """A new job. A draft may be incomplete; with `queue` it must pass the door."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"config": EXAMPLE_CONFIG, "queue": True}}
+    )
+    config: dict[str, Any]
+    queue: bool = False
+
+
+class JobToChange(BaseModel):
+    """The job's whole config, to replace the present one."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"config": EXAMPLE_CONFIG}}
+    )
+    config: dict[str, Any]
+
+
+class JobToExamine(JobToChange):
+    """A config to be judged as queueing would judge it."""
+
+
+class Verdict(BaseModel):
+    """What queueing would say."""
+
+    valid: bool
+    errors: list[ProblemEntry]
+    warnings: list[ProblemEntry]
+
+
+class CommandToGive(BaseModel):
+    """save: a checkpoint now. sample: the prompts now."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"command": "sample"}})
+    command: Literal["save", "sample"]
+
+
+class Accepted(BaseModel):
+    """The request is noted; its effect arrives as events."""
+
+    accepted: Literal[True] = True
+
+
+class PhaseProgress(BaseModel):
+    """`done` of `total` units of the present phase; in training, steps."""
+
+    done: int
+    total: int
+    message: str
+
+
+EXAMPLE_SUMMARY: dict[str, Any] = {
+    "id": 1,
+    "training_name": "tiny-style",
+    "status": "running",
+    "architecture": "tiny",
+    "total_steps": 300,
+    "step": 120,
+    "phase": "train",
+    "progress": {"done": 120, "total": 300, "message": ""},
+    "loss": 0.412,
+    "step_seconds": 0.31,
+    "eta_seconds": 71.5,
+    "queue_position": None,
+    "created_at": "2026-01-31T20:15:00Z",
+    "updated_at": "2026-01-31T20:17:10Z",
+    "started_at": "2026-01-31T20:15:02Z",
+    "finished_at": None,
+    "thumbnail_url": "/api/jobs/1/samples/7/image",
+    "error": None,
+}
+
+
+class JobSummary(BaseModel):
+    """A job in a list, in the queue, in an event."""
+
+    model_config = ConfigDict(json_schema_extra={"example": EXAMPLE_SUMMARY})
+    id: int
+    training_name: str
+    status: JobStatus
+    architecture: str | None = Field(description="None while a draft names none that is known.")
+    total_steps: int | None = Field(description="None while a draft gives none that is valid.")
+    step: int
+    phase: str | None
+    progress: PhaseProgress | None
+    loss: float | None
+    step_seconds: float | None = Field(description="Median of the recent steps.")
+    eta_seconds: float | None = Field(description="Steps, samples and saves still to come.")
+    queue_position: int | None = Field(description="1 is the next to start.")
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    thumbnail_url: str | None
+    error: ProblemEntry | None
+
+
+class RunEntry(BaseModel):
+    """One start of the job."""
+
+    id: int
+    number: int
+    status: Literal["starting", "running", "completed", "stopped", "failed", "interrupted"]
+    started_at: datetime
+    finished_at: datetime | None
+    exit_code: int | None = Field(description="Negative: the signal that ended it.")
+    first_step: int | None
+    last_step: int | None
+    device: str
+    host: str
+    problems: list[ProblemEntry]
+
+
+class Job(JobSummary):
+    """A job with everything but its curves, pictures and files."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": EXAMPLE_SUMMARY
+            | {
+                "config": EXAMPLE_CONFIG,
+                "warnings": [],
+                "runs": [
+                    {
+                        "id": 1,
+                        "number": 1,
+                        "status": "running",
+                        "started_at": "2026-01-31T20:15:02Z",
+                        "finished_at": None,
+                        "exit_code": None,
+                        "first_step": 0,
+                        "last_step": 120,
+                        "device": "cpu",
+                        "host": "studio",
+                        "problems": [],
+                    }
+                ],
+                "folder": "tiny-style",
+                "resumable_from_steps": [100],
+            }
+        }
+    )
+    config: dict[str, Any]
+    warnings: list[ProblemEntry]
+    runs: list[RunEntry]
+    folder: str = Field(description="Its folder's name in the output folder.")
+    resumable_from_steps: list[int]
+
+
+class MetricPoint(BaseModel):
+    """One optimizer step."""
+
+    step: int
+    loss: float
+    objective: float
+    preservation_loss: float | None
+    learning_rate: float
+    gradient_norm: float
+    step_seconds: float
+    run: int
+
+
+class LogLine(BaseModel):
+    """A line of the trainer's log."""
+
+    line: str
+
+
+class LogPart(BaseModel):
+    """A part of a run's log; `next` goes into `offset` to read on. None while there is no run."""
+
+    items: list[LogLine]
+    next: str | None
+    run: int | None
+
+
+class PanelEntry(BaseModel):
+    """A panel of the form, in order."""
+
+    key: str
+    title: str
+
+
+class JobSchema(BaseModel):
+    """What the form is drawn from."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+    json_schema_of_job: dict[str, Any] = Field(
+        alias="schema", description="JSON schema of a job; each setting's texts are in it."
+    )
+    panels: list[PanelEntry]
+    defaults: dict[str, Any] = Field(description="A job with every default, not yet named.")
+    example: JobConfig | None = Field(description="The job that ships as an example.")

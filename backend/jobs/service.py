@@ -1,0 +1,249 @@
+"""What a person may do with a job. Each function checks, then writes in one short session.
+
+The API never writes the state of a job that runs: it leaves a request (`stop_requested_at`, a row
+in `commands`) and the worker obeys.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import delete, exists, func, select
+from sqlalchemy.orm import Session
+
+from backend.db.columns import now
+from backend.db.engine import Database
+from backend.db.models import CommandRequest, Job, Run
+from backend.errors import Conflict, Unusable
+from backend.jobs import queries, schemas
+from backend.jobs.examine import Examined, examine_config
+from backend.jobs.feed import announce, announce_job, announce_queue
+from backend.jobs.moves import move
+from backend.jobs.status import ACTIVE, EDITABLE, JobStatus
+from backend.settings import Settings
+from trainer.config import ModelPanel, QuantizationPanel, TargetPanel, TrainingName
+from trainer.errors import Problem
+from trainer.job_folder import JobFolder
+
+_TRAINING_NAME: TypeAdapter[str] = TypeAdapter(TrainingName)
+
+
+def create_job(
+    database: Database, settings: Settings, config: dict[str, Any], *, queue: bool
+) -> schemas.Job:
+    """A new job. Raises Unusable or Conflict, and then nothing is created."""
+    name = _training_name(config)
+    admitted = _admit(config, settings, is_new=True) if queue else None
+    with database.write() as session:
+        _refuse_taken_name(session, name)
+        job = Job(training_name=name, config=config, gpu="any")
+        session.add(job)
+        session.flush()
+        if admitted is not None:
+            _enqueue(session, job, admitted, reason="created and queued")
+        else:
+            announce_job(session, job.id)
+        session.flush()
+        session.refresh(job)
+        return queries.read_job(session, settings, job.id)
+
+
+def change_job(
+    database: Database, settings: Settings, job_id: int, config: dict[str, Any]
+) -> schemas.Job:
+    """Replace the config. Raises NotFound, Unusable, or Conflict with what stands against it."""
+    name = _training_name(config)
+    with database.write() as session:
+        job = queries.find_job(session, job_id)
+        if job.status not in EDITABLE:
+            raise _wrong_state(job, "changed", "Stop it first, or take it out of the queue.")
+        if name.lower() != job.training_name.lower():
+            _refuse_taken_name(session, name)
+        _refuse_what_needs_a_clone(session, settings, job, config, name)
+        job.config = config
+        job.training_name = name
+        job.updated_at = now()
+        announce_job(session, job_id)
+        session.flush()
+        return queries.read_job(session, settings, job_id)
+
+
+def delete_job(database: Database, settings: Settings, job_id: int, *, files: bool) -> None:
+    """Remove the job; its folder stays or goes to the trash. Raises NotFound or Conflict."""
+    with database.write() as session:
+        job = queries.find_job(session, job_id)
+        if job.status in ACTIVE:
+            raise _wrong_state(job, "deleted", "Stop it first.")
+        session.execute(delete(Job).where(Job.id == job_id))
+        announce(session, "job_deleted", job_id, {"id": job_id})
+        announce_queue(session, except_job=job_id)
+        session.flush()
+        if files:  # last, so that a refused delete moves nothing
+            _move_to_trash(JobFolder(settings.output_dir, job.training_name))
+
+
+def queue_job(database: Database, settings: Settings, job_id: int) -> schemas.Job:
+    """Put the job at the queue's end. Raises NotFound, Conflict, or Unusable with every fault."""
+    with database.read() as session:
+        job = queries.find_job(session, job_id)
+        _refuse_unless_editable(job)
+        config, is_new = job.config, not _has_run(session, job_id)
+    admitted = _admit(config, settings, is_new=is_new)
+    with database.write() as session:
+        job = queries.find_job(session, job_id)
+        _refuse_unless_editable(job)
+        if job.config != config:
+            raise Conflict("job_changed", "The job was changed meanwhile.", "Queue it again.")
+        _enqueue(session, job, admitted, reason="queued")
+        session.flush()
+        session.refresh(job)
+        return queries.read_job(session, settings, job_id)
+
+
+def stop_job(database: Database, settings: Settings, job_id: int) -> schemas.Job:
+    """Take it out of the queue, or ask its worker to end it. Raises NotFound or Conflict."""
+    with database.write() as session:
+        job = queries.find_job(session, job_id)
+        if job.status == JobStatus.QUEUED:
+            back = JobStatus.STOPPED if _has_run(session, job_id) else JobStatus.DRAFT
+            reason = "taken out of the queue"
+            move(session, job_id, from_status=job.status, to_status=back, reason=reason)
+        elif job.status in ACTIVE:
+            if job.stop_requested_at is None:
+                job.stop_requested_at = job.updated_at = now()
+                announce_job(session, job_id)
+        elif job.status != JobStatus.STOPPED:
+            raise _wrong_state(job, "stopped", "Only a job that waits or runs can be stopped.")
+        session.flush()
+        session.refresh(job)
+        return queries.read_job(session, settings, job_id)
+
+
+def give_command(database: Database, job_id: int, command: Literal["save", "sample"]) -> None:
+    """Ask the trainer to save or sample now. Raises NotFound or Conflict."""
+    with database.write() as session:
+        job = queries.find_job(session, job_id)
+        if queries.shown_status(job) != JobStatus.RUNNING:
+            raise _wrong_state(job, f"told to {command}", "It must be running.")
+        session.add(CommandRequest(job_id=job_id, command=command))
+
+
+def _training_name(config: dict[str, Any]) -> str:
+    panel = config.get("job")
+    name = panel.get("training_name") if isinstance(panel, dict) else None
+    try:
+        return _TRAINING_NAME.validate_python(name)
+    except ValidationError:
+        raise Unusable(
+            "bad_training_name",
+            f"{name!r} cannot be a training name." if name else "The job needs a training name.",
+            "Use letters, digits, _ and -, at most 64, beginning with a letter or digit.",
+            field="job.training_name",
+            params={"value": name if isinstance(name, str | int | float) else None},
+        ) from None
+
+
+def _admit(config: dict[str, Any], settings: Settings, *, is_new: bool) -> Examined:
+    found = examine_config(config, settings, is_new=is_new)
+    if found.errors:
+        raise Unusable("bad_job", "The job cannot run.", problems=found.errors)
+    return found
+
+
+def _enqueue(session: Session, job: Job, admitted: Examined, *, reason: str) -> None:
+    assert admitted.job is not None
+    last = session.scalar(select(func.max(Job.queue_order))) or 0
+    moved = move(
+        session,
+        job.id,
+        from_status=job.status,
+        to_status=JobStatus.QUEUED,
+        reason=reason,
+        # With every default written out: a later version's defaults do not change this job.
+        config=admitted.job.model_dump(mode="json"),
+        gpu=admitted.job.job.gpu,
+        warnings=[problem.as_dict() for problem in admitted.warnings],
+        queue_order=last + 1,
+        stop_requested_at=None,
+        error=None,
+        finished_at=None,
+        phase=None,
+        progress=None,
+    )
+    assert moved, "the session that read the status holds the write lock"
+
+
+def _refuse_taken_name(session: Session, name: str) -> None:
+    holder = session.scalar(select(Job.id).where(Job.training_name == name))
+    if holder is not None:
+        raise Conflict(
+            "job_name_taken",
+            f"There is a job named {name} already.",
+            "Choose another training name, or delete that job.",
+            field="job.training_name",
+            params={"training_name": name, "job_id": holder},
+        )
+
+
+def _refuse_unless_editable(job: Job) -> None:
+    if job.status not in EDITABLE:
+        raise _wrong_state(job, "queued", "It waits or runs already.")
+
+
+def _wrong_state(job: Job, deed: str, hint: str) -> Conflict:
+    status = queries.shown_status(job)
+    return Conflict(
+        "wrong_state",
+        f"{job.training_name} is {status} and cannot be {deed}.",
+        hint,
+        params={"status": status.value, "job_id": job.id},
+    )
+
+
+def _has_run(session: Session, job_id: int) -> bool:
+    return bool(session.scalar(select(exists().where(Run.job_id == job_id))))
+
+
+# What a checkpoint's weights belong to; with another value they cannot be resumed.
+_OF_A_CHECKPOINT = (
+    ("model", "model_architecture", ModelPanel),
+    *(("target", name, TargetPanel) for name in TargetPanel.model_fields),
+    *(("quantization", name, QuantizationPanel) for name in QuantizationPanel.model_fields),
+)
+
+
+def _refuse_what_needs_a_clone(
+    session: Session, settings: Settings, job: Job, config: dict[str, Any], name: str
+) -> None:
+    changed: list[tuple[str, Any, Any]] = []
+    if _has_run(session, job.id) and name != job.training_name:
+        changed.append(("job.training_name", job.training_name, name))
+    if JobFolder(settings.output_dir, job.training_name).checkpoint_steps():
+        for panel, setting, model in _OF_A_CHECKPOINT:
+            old = queries.setting_of(job.config, panel, setting, model)
+            new = queries.setting_of(config, panel, setting, model)
+            if old != new:
+                changed.append((f"{panel}.{setting}", old, new))
+    if changed:
+        raise Conflict("needs_clone", "", problems=[_needs_clone(*change) for change in changed])
+
+
+def _needs_clone(field: str, old: Any, new: Any) -> Problem:
+    return Problem(
+        "needs_clone",
+        f"{field} is {old!r} in what was trained so far and cannot become {new!r}.",
+        "Make a new job of this one to change it.",
+        field=field,
+        params={"old": old, "new": new},
+    )
+
+
+def _move_to_trash(folder: JobFolder) -> None:
+    if not folder.path.is_dir():
+        return
+    trash = folder.parent / ".trash"
+    trash.mkdir(exist_ok=True)
+    moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
+    folder.path.rename(trash / f"{folder.training_name}-{moment}")

@@ -1,0 +1,60 @@
+"""The server: one application made from its settings. Starts no process and loads no torch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from backend import __version__
+from backend.artifacts.routes import router as artifacts
+from backend.datasets.routes import router as datasets
+from backend.db.engine import Database
+from backend.errors import install_handlers
+from backend.jobs.feed_watch import FeedWatch
+from backend.jobs.routes import router as jobs
+from backend.jobs.stream import router as events
+from backend.pages import router as pages
+from backend.security.middleware import Guard
+from backend.settings import Settings
+from backend.system.routes import router as system
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application. The database must be migrated before it starts (see `db/migrate.py`)."""
+    app = FastAPI(
+        title="Darkroom",
+        version=__version__,
+        summary="Train FLUX.2 LoRAs: jobs, their queue, pictures and curves while they train.",
+        lifespan=_lifespan,
+        # The interactive pages load scripts from another host, which works neither offline nor
+        # under our content policy.
+        docs_url=None,
+        redoc_url=None,
+        separate_input_output_schemas=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.settings = settings
+    install_handlers(app)
+    app.add_middleware(Guard, settings=settings)
+    for router in (system, jobs, artifacts, datasets, events):
+        app.include_router(router, prefix="/api")
+    app.include_router(pages)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    database = Database(app.state.settings.database_url)
+    watch = FeedWatch(database)
+    app.state.database = database
+    app.state.feed_watch = watch
+    watching = asyncio.create_task(watch.run())
+    try:
+        yield
+    finally:
+        watch.close()
+        await watching
+        database.close()

@@ -1,0 +1,68 @@
+"""The built pages: hashed assets for ever, the page itself never from a cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse, HTMLResponse, Response
+
+from backend.dependencies import SettingsOf
+from backend.errors import NotFound
+from backend.files import existing_file
+
+router = APIRouter(include_in_schema=False)
+
+# Mantine sets styles on elements; everything else comes from files of our own.
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+_NOT_BUILT = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Darkroom</title>
+<style>body{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:15vh auto;padding:0 1rem}
+code{background:#8883;padding:.1em .3em;border-radius:3px}</style>
+<h1>The pages are not built yet</h1>
+<p>The server runs, but <code>{folder}</code> holds no <code>index.html</code>.
+Build it with <code>make install</code>, then reload this page.</p></html>"""
+
+
+@router.api_route("/api/{path:path}", methods=["GET", "HEAD"])
+def no_such_route(path: str) -> Response:
+    """An address under /api that no route has is an error, not a page."""
+    raise NotFound("not_found", f"There is nothing at /api/{path}.", "See /openapi.json.")
+
+
+@router.api_route("/{path:path}", methods=["GET", "HEAD"])
+def page_or_asset(path: str, settings: SettingsOf) -> Response:
+    """A file of the build; any other address is the application's own, so the page itself."""
+    if path.startswith("assets/"):
+        return _asset(settings.pages_dir, path)
+    if path and "." in path.rsplit("/", 1)[-1]:
+        file = existing_file(settings.pages_dir, path)
+        return FileResponse(file, headers={"Cache-Control": "no-cache"})
+    return _page(settings.pages_dir)
+
+
+def _asset(pages: Path, path: str) -> Response:
+    headers = {"Cache-Control": "public, max-age=31536000, immutable"}
+    return FileResponse(existing_file(pages, path), headers=headers)
+
+
+def _page(pages: Path) -> Response:
+    headers = {
+        "Cache-Control": "no-cache",
+        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    }
+    index = pages / "index.html"
+    if not index.is_file():
+        return HTMLResponse(_NOT_BUILT.replace("{folder}", str(pages)), 503, headers)
+    return FileResponse(index, headers=headers, media_type="text/html")

@@ -1,0 +1,74 @@
+"""What is known of the machine: from the worker's row, the disk and the settings."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend import __version__
+from backend.db.columns import now
+from backend.db.models import Worker
+from backend.settings import Settings
+from backend.system.schemas import (
+    DeviceEntry,
+    DiskState,
+    FolderPaths,
+    SystemState,
+    WorkerState,
+)
+
+# Workers beat every two seconds; a machine that swaps may take some more.
+WORKER_SILENCE = timedelta(seconds=10)
+
+
+def system_state(session: Session, settings: Settings) -> SystemState:
+    """The whole answer of GET /api/system."""
+    worker = _latest_worker(session)
+    return SystemState(
+        version=__version__,
+        token_required=settings.token is not None,
+        hub_token_set=settings.hf_token is not None,
+        devices=[DeviceEntry(**device) for device in worker.devices] if worker else [],
+        worker=worker_state(worker),
+        disk=DiskState(
+            output_free_bytes=free_bytes(settings.output_dir),
+            cache_free_bytes=free_bytes(settings.cache_dir),
+        ),
+        folders=FolderPaths(
+            datasets=str(settings.datasets_dir),
+            output=str(settings.output_dir),
+            cache=str(settings.cache_dir),
+            models=str(settings.models_dir),
+        ),
+    )
+
+
+def worker_state(worker: Worker | None) -> WorkerState:
+    """Whether somebody would start a queued job."""
+    if worker is None:
+        return WorkerState(alive=False, last_seen_at=None)
+    alive = now() - worker.last_seen_at < WORKER_SILENCE
+    return WorkerState(alive=alive, last_seen_at=worker.last_seen_at)
+
+
+def liveliness(session: Session) -> tuple[bool, tuple[str, ...]]:
+    """Worker alive, and the ids of its devices: what open pages are told when it changes."""
+    worker = _latest_worker(session)
+    devices = tuple(device["id"] for device in worker.devices) if worker else ()
+    return worker_state(worker).alive, devices
+
+
+def free_bytes(folder: Path) -> int | None:
+    """Free space on the folder's disk; of the nearest parent while the folder is not made."""
+    for place in (folder, *folder.parents):
+        if place.is_dir():
+            return shutil.disk_usage(place).free
+    return None
+
+
+def _latest_worker(session: Session) -> Worker | None:
+    return session.scalar(select(Worker).order_by(Worker.last_seen_at.desc()).limit(1))
