@@ -1,0 +1,105 @@
+"""Stage 2: the training scenes as latents, computed once.
+
+The transformer never sees a pixel, so each scene passes the frozen encoder once. Beside its latent each
+scene keeps two things that only the training's auxiliary losses use: which coloured shapes it holds, and a
+coarse mask of where they are.
+
+Shapes: N scenes, 128 channels of 8x8 tokens; a token covers 16 px, and the mask has 4x4 cells a token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLFlux2
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from trainer.tiny_flux2.train_autoencoder import encode, to_unit_range
+from trainer.tiny_flux2.world import (
+    BACKGROUNDS,
+    COLOURS,
+    PICTURE_SIZE_PX,
+    SHAPES,
+    Scene,
+    object_mask,
+    render,
+    scene_at,
+)
+
+NUM_SCENES = 6144
+TOKEN_SIZE_PX = 16
+CELLS_PER_TOKEN_SIDE = 4
+NUM_SHAPE_COLOUR_PAIRS = len(SHAPES) * len(COLOURS)
+
+
+@dataclass(frozen=True)
+class LatentCache:
+    """latents (N, 64, 128) normalised; masks (N, 64, 16) in 0..1; pairs (N, 64) of 0 or 1; grounds (N,)."""
+
+    latents: Tensor
+    masks: Tensor
+    pairs: Tensor
+    grounds: Tensor
+
+
+def load_or_encode(work: Path, autoencoder: AutoencoderKLFlux2, *, seed: int) -> LatentCache:
+    """Read `work/latents.safetensors`, or encode the scenes of `seed` and write it."""
+    file = work / "latents.safetensors"
+    if not file.exists():
+        unfinished = file.with_suffix(".writing")
+        save_file(_encode_scenes(autoencoder, seed), unfinished)
+        unfinished.replace(file)
+    stored = load_file(file)
+    return LatentCache(
+        latents=stored["latents"].float(),
+        masks=stored["masks"].float() / 255,
+        pairs=stored["pairs"].float(),
+        grounds=stored["grounds"],
+    )
+
+
+def shape_colour_pair(shape: str, colour: str) -> int:
+    """The index of a shape and colour among the 64 pairs."""
+    return SHAPES.index(shape) * len(COLOURS) + list(COLOURS).index(colour)
+
+
+def scene_pairs(scene: Scene) -> Tensor:
+    """Which of the 64 pairs of shape and colour the scene holds, as uint8 (64,)."""
+    held = torch.zeros(NUM_SHAPE_COLOUR_PAIRS, dtype=torch.uint8)
+    for each in scene.objects:
+        held[shape_colour_pair(each.shape, each.colour)] = 1
+    return held
+
+
+def _encode_scenes(autoencoder: AutoencoderKLFlux2, seed: int) -> dict[str, Tensor]:
+    scenes = [scene_at(seed, index) for index in range(NUM_SCENES)]
+    latents = []
+    with torch.inference_mode():
+        for start in range(0, NUM_SCENES, 32):
+            pictures = [np.asarray(render(scene)) for scene in scenes[start : start + 32]]
+            pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+            packed = encode(autoencoder, to_unit_range(pixels))  # (32, 128, 8, 8)
+            latents.append(packed.flatten(2).mT.to(torch.bfloat16).contiguous())
+            if start % 2048 == 0:
+                print(f"latents {start}/{NUM_SCENES}", flush=True)
+    grounds = [list(BACKGROUNDS).index(scene.background) for scene in scenes]
+    return {
+        "latents": torch.cat(latents),
+        "masks": torch.stack([_token_mask(scene) for scene in scenes]),
+        "pairs": torch.stack([scene_pairs(scene) for scene in scenes]),
+        "grounds": torch.tensor(grounds),
+    }
+
+
+def _token_mask(scene: Scene) -> Tensor:
+    """The share of each cell that any object covers, as uint8 (64 tokens, 16 cells)."""
+    covered = np.maximum.reduce([object_mask(each) for each in scene.objects])
+    cells = CELLS_PER_TOKEN_SIDE
+    tokens, cell_px = PICTURE_SIZE_PX // TOKEN_SIZE_PX, TOKEN_SIZE_PX // cells
+    shares = covered.reshape(tokens, cells, cell_px, tokens, cells, cell_px).mean(axis=(2, 5))
+    by_token = shares.transpose(0, 2, 1, 3).reshape(tokens * tokens, cells * cells)
+    return torch.from_numpy((by_token * 255).round().astype(np.uint8))
