@@ -48,6 +48,7 @@ def float8_linear(linear: nn.Linear) -> QLinear:
     scale = scale.clamp(min=torch.finfo(scale.dtype).tiny)
     stored = quantize_weight(weight, qtype=qfloat8, axis=0, scale=scale, optimized=False)
     layer = QLinear.from_module(linear, weights=qfloat8)
+    assert isinstance(layer, QLinear)
     layer.weight = nn.Parameter(stored, requires_grad=False)
     return layer
 

@@ -1,0 +1,125 @@
+"""The trainer's command line.
+
+    python -m trainer run JOB.yaml --output PARENT [--resume auto|never|CHECKPOINT]
+    python -m trainer check JOB.yaml
+
+The exit codes are those of errors.py: 0 completed, 3 stopped on request, 2 job refused, others by
+kind of failure. torch is imported after the job has passed the door, so a refusal is instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from trainer.door import Verdict, examine_job
+from trainer.errors import EXIT_COMPLETED, DarkroomError, JobRefused, Problem
+from trainer.folders import Folders
+from trainer.job_file import read_yaml
+from trainer.run_record import record_refusal
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; its exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
+    )
+    folders = _folders(options)
+    return _check(options.job, folders) if options.command == "check" else _run(options, folders)
+
+
+def _check(job_file: Path, folders: Folders) -> int:
+    try:
+        verdict = examine_job(read_yaml(job_file), folders)
+    except DarkroomError as error:
+        _print_problems(error.problems)
+        return error.exit_code
+    _print_problems(verdict.problems)
+    if verdict.errors:
+        return JobRefused.exit_code
+    print(f"{job_file} can run.")
+    return EXIT_COMPLETED
+
+
+def _run(options: argparse.Namespace, folders: Folders) -> int:
+    parent = options.output.expanduser().resolve()
+    verdict = Verdict(job=None)
+    try:
+        verdict = examine_job(read_yaml(options.job), folders)
+        job = verdict.admitted()
+    except DarkroomError as error:
+        _print_problems(error.problems)
+        if options.run_number is not None and verdict.job is not None:
+            record_refusal(verdict.job, error, parent=parent, run_number=options.run_number)
+        return error.exit_code
+
+    from trainer.loop import run
+
+    try:
+        return run(
+            job,
+            verdict.indexes,
+            verdict.warnings,
+            parent=parent,
+            folders=folders,
+            resume=options.resume,
+            run_number=options.run_number,
+            token=options.token,
+        )
+    except DarkroomError as error:  # the folder is another's: nothing may be written there
+        _print_problems(error.problems)
+        return error.exit_code
+
+
+def _print_problems(problems: Sequence[Problem]) -> None:
+    for problem in problems:
+        print(f"{problem.severity.value}: {problem}", file=sys.stderr)
+
+
+def _folders(options: argparse.Namespace) -> Folders:
+    given = {
+        name: path.expanduser().resolve()
+        for name in ("datasets", "models", "cache")
+        if (path := getattr(options, name)) is not None
+    }
+    return dataclasses.replace(Folders.from_environment(), **given)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m trainer", description="Train FLUX.2 LoRAs.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="train a job, or go on with it")
+    check = commands.add_parser("check", help="say what is wrong with a job, without running it")
+    for command in (run, check):
+        command.add_argument("job", type=Path, metavar="JOB.yaml")
+        for name, what in (
+            ("datasets", "datasets are looked up in"),
+            ("models", "models are looked up in"),
+            ("cache", "encoded pictures and prompts are kept in"),
+        ):
+            variable = f"DARKROOM_{name.upper()}_DIR"
+            command.add_argument(
+                f"--{name}", type=Path, metavar="DIR", help=f"folder that {what} [{variable}]"
+            )
+    run.add_argument(
+        "--output", type=Path, required=True, metavar="PARENT", help="job folders are made in here"
+    )
+    run.add_argument(
+        "--resume",
+        default="auto",
+        metavar="auto|never|CHECKPOINT",
+        help="auto (default): go on from the newest checkpoint; never: start over and set the old "
+        "results aside; CHECKPOINT: go on from this step number or checkpoint folder",
+    )
+    run.add_argument("--run-number", type=int, metavar="N", help="number of the run's folder")
+    run.add_argument("--token", default="", help="written into the run's first event")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

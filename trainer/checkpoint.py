@@ -1,0 +1,208 @@
+"""A checkpoint: everything a run needs to go on as if it had never stopped, in one folder.
+
+    checkpoints/step-000250/
+      lora.safetensors        for use: Save's data type, alpha folded in, the average if EMA is on
+      state.safetensors       for resuming: `lora/NAME` and, with EMA, `ema/NAME`, float32
+      optimizer.safetensors   the optimizer's tensors
+      checkpoint.json         step, job, base model, counters, and each file's size and SHA-256
+
+The folder is filled under a temporary name and renamed when every byte is on the disk, so it is
+there whole or not at all; checksums tell later damage. There is no generator state and no position
+in the data: both are functions of the seed and the step. Only safetensors and JSON are read, never
+a pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from trainer.config import JobConfig
+from trainer.durable_write import new_folder
+from trainer.errors import BadCheckpoint
+from trainer.lora_file import lora_metadata, write_lora_file
+from trainer.optim import OptimizerState
+
+FORMAT = 1
+LORA_FILE = "lora.safetensors"
+STATE_FILE = "state.safetensors"
+OPTIMIZER_FILE = "optimizer.safetensors"
+MANIFEST_FILE = "checkpoint.json"
+# What must be the same for a checkpoint's state to fit: it sets shapes, or what they add to.
+FIXED_SETTINGS = (
+    ("model", "model_architecture", "Model Architecture"),
+    ("quantization", "transformer", "Transformer quantization"),
+    ("target", "target_type", "Target Type"),
+    ("target", "linear_rank", "Linear Rank"),
+    ("target", "linear_alpha", "Linear Alpha"),
+)
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What changes from step to step.
+
+    step: steps taken, skipped ones included. lora, average: full-precision values by parameter
+    name; average is None without EMA. num_skipped_in_a_row: steps skipped since the last good one.
+    """
+
+    step: int
+    lora: Mapping[str, torch.Tensor]
+    average: Mapping[str, torch.Tensor] | None
+    optimizer: OptimizerState
+    num_skipped_in_a_row: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on disk whose files have been verified against their checksums."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @property
+    def step(self) -> int:
+        return self.manifest["step"]
+
+    @property
+    def lora(self) -> Path:
+        return self.path / LORA_FILE
+
+
+def save_checkpoint(
+    path: Path,
+    state: TrainingState,
+    *,
+    job: JobConfig,
+    base_model: str,
+    dtype: torch.dtype,
+    versions: Mapping[str, str],
+) -> bool:
+    """Write the folder `path`, which must not exist. True if the LoRA changes anything.
+
+    base_model: the transformer's fingerprint. dtype: of the LoRA file. Raises NonFinite if a value
+    does not fit it.
+    """
+    with new_folder(path) as folder:
+        changes_anything = write_lora_file(
+            folder / LORA_FILE,
+            state.lora if state.average is None else state.average,
+            rank=job.target.linear_rank,
+            alpha=job.lora_alpha,
+            dtype=dtype,
+            metadata=lora_metadata(job, step=state.step, versions=versions),
+        )
+        save_file(_state_tensors(state), folder / STATE_FILE)
+        save_file(state.optimizer.tensors, folder / OPTIMIZER_FILE)
+        manifest = {
+            "format": FORMAT,
+            "step": state.step,
+            "job": job.model_dump(mode="json"),
+            "base_model": base_model,
+            "optimizer_numbers": state.optimizer.numbers,
+            "num_skipped_in_a_row": state.num_skipped_in_a_row,
+            "versions": dict(versions),
+            "num_threads": torch.get_num_threads(),
+            "files": {
+                name: _size_and_sum(folder / name)
+                for name in (LORA_FILE, STATE_FILE, OPTIMIZER_FILE)
+            },
+        }
+        text = json.dumps(manifest, ensure_ascii=False, indent=1)
+        (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
+    return changes_anything
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint in a folder. Raises BadCheckpoint if a file is missing or not as written."""
+    try:
+        manifest: dict[str, Any] = json.loads((path / MANIFEST_FILE).read_text(encoding="utf-8"))
+        files: dict[str, dict[str, Any]] = manifest["files"]
+        for name, written in files.items():
+            if _size_and_sum(path / name) != written:
+                raise _damaged(path, f"{name} is not as it was written")
+        if manifest["format"] != FORMAT or not isinstance(manifest["step"], int):
+            raise _damaged(path, f"its format {manifest['format']!r} is not {FORMAT}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+    return Checkpoint(path, manifest)
+
+
+def check_fits(checkpoint: Checkpoint, job: JobConfig, *, base_model: str) -> None:
+    """Raises BadCheckpoint, with both values, if the job cannot go on from this checkpoint."""
+    then: dict[str, dict[str, Any]] = checkpoint.manifest["job"]
+    now = job.model_dump(mode="json")
+    for job_values in (then, now):  # a blank alpha is the rank
+        target = job_values["target"]
+        target["linear_alpha"] = float(target["linear_alpha"] or target["linear_rank"])
+    for panel, key, label in FIXED_SETTINGS:
+        if then[panel][key] != now[panel][key]:
+            raise BadCheckpoint(
+                f"{label} is {now[panel][key]!r}, but the checkpoint at step {checkpoint.step} was "
+                f"trained with {then[panel][key]!r}.",
+                "Set it back, train under another Training Name, or start over (--resume never).",
+                code="checkpoint_does_not_fit",
+                field=f"{panel}.{key}",
+                params={"job": now[panel][key], "checkpoint": then[panel][key]},
+            )
+    if checkpoint.manifest["base_model"] != base_model:
+        raise BadCheckpoint(
+            f"The base model's files are not those that the checkpoint at step {checkpoint.step} "
+            "was trained on.",
+            "Set Name or Path back, train under another Training Name, or start over with "
+            "--resume never.",
+            code="checkpoint_does_not_fit",
+            field="model.name_or_path",
+            params={"job": base_model, "checkpoint": checkpoint.manifest["base_model"]},
+        )
+
+
+def read_state(checkpoint: Checkpoint) -> TrainingState:
+    """The state in a verified checkpoint, on the CPU."""
+    tensors = load_file(checkpoint.path / STATE_FILE)
+
+    def part(prefix: str) -> dict[str, torch.Tensor]:
+        return {
+            name.removeprefix(prefix): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(prefix)
+        }
+
+    return TrainingState(
+        step=checkpoint.step,
+        lora=part("lora/"),
+        average=part("ema/") or None,
+        optimizer=OptimizerState(
+            load_file(checkpoint.path / OPTIMIZER_FILE), checkpoint.manifest["optimizer_numbers"]
+        ),
+        num_skipped_in_a_row=checkpoint.manifest["num_skipped_in_a_row"],
+    )
+
+
+def _state_tensors(state: TrainingState) -> dict[str, torch.Tensor]:
+    tensors = {f"lora/{name}": value for name, value in state.lora.items()}
+    if state.average is not None:
+        tensors |= {f"ema/{name}": value for name, value in state.average.items()}
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+
+
+def _size_and_sum(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"size_bytes": path.stat().st_size, "sha256": digest}
+
+
+def _damaged(path: Path, what: str) -> BadCheckpoint:
+    return BadCheckpoint(
+        f"The checkpoint {path} cannot be used: {what}.",
+        "Resume from an earlier one (--resume STEP).",
+        code="checkpoint_damaged",
+        params={"path": str(path)},
+    )

@@ -1,0 +1,48 @@
+"""Which of our errors an exception from below is: out of memory, disk full, or none of them."""
+
+from __future__ import annotations
+
+import errno
+
+import torch
+from safetensors import SafetensorError
+
+from trainer.errors import DarkroomError, DiskFull, OutOfMemory
+
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV}
+# safetensors and the CPU allocator report these as text only.
+_DISK_WORDS = ("no space left on device", "disk quota exceeded", "read-only file system")
+_MEMORY_WORDS = ("can't allocate memory", "cannot allocate memory", "not enough memory")
+
+
+def named_failure(error: BaseException) -> DarkroomError | None:
+    """The error to tell the person, for a failure with a name; None for a mistake of our own."""
+    if isinstance(error, DarkroomError):
+        return error
+    text = str(error).lower()
+    on_device = isinstance(error, torch.OutOfMemoryError)
+    on_host = isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in text for words in _MEMORY_WORDS)
+    )
+    if on_device or on_host:
+        return OutOfMemory(
+            f"The {'GPU' if on_device else 'machine'} ran out of memory: {_first_line(error)}",
+            "In this order: lower Resolutions, turn Gradient Checkpointing on, lower Batch Size "
+            "and raise Gradient Accumulation, choose float8 under Quantization, turn off "
+            "Differential Output Preservation.",
+            params={"device": "gpu" if on_device else "host"},
+        )
+    full = isinstance(error, OSError) and error.errno in _DISK_ERRORS
+    if full or (
+        isinstance(error, OSError | SafetensorError) and any(word in text for word in _DISK_WORDS)
+    ):
+        return DiskFull(
+            f"Nothing can be written any more: {_first_line(error)}",
+            "Free space on the disk of the output folder and the caches, and start the job again: "
+            "it goes on from its last checkpoint.",
+        )
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,174 @@
+"""Where a run begins: from which checkpoint, and what of earlier runs makes way.
+
+auto        the newest whole checkpoint; a damaged one is set aside, with a warning, for the one
+            before. Without any checkpoint the run begins at 0; with damaged ones only, it is
+            refused.
+never       at 0; what is there is set aside.
+CHECKPOINT  a step number or a checkpoint's folder, which must be whole.
+
+Nothing is deleted: samples, checkpoints and results from after the beginning, which the run will
+make anew and perhaps differently, move to superseded/<run>/, their pins with them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.checkpoint import Checkpoint, check_fits, open_checkpoint
+from trainer.config import JobConfig
+from trainer.durable_write import remove_leftovers, write_text
+from trainer.errors import BadCheckpoint
+from trainer.job_folder import JobFolder
+from trainer.lora_file import read_metadata
+from trainer.retention import read_pins
+from trainer.sampling import read_recipe, sample_requests
+
+AUTO, NEVER = "auto", "never"
+_SAMPLE_FILE = re.compile(r"^step-(\d{6,})-prompt-(\d{2,})\.png$")
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """checkpoint: None begins at 0. damaged: what was passed over on the way to it."""
+
+    checkpoint: Checkpoint | None
+    damaged: tuple[BadCheckpoint, ...] = ()
+
+    @property
+    def step(self) -> int:
+        return 0 if self.checkpoint is None else self.checkpoint.step
+
+
+def choose_beginning(
+    folder: JobFolder, job: JobConfig, *, resume: str, base_model: str
+) -> Beginning:
+    """The checkpoint to begin from, verified and fitting the job.
+
+    base_model: the fingerprint of the transformer that the run will load. Raises
+    BadCheckpoint.
+    """
+    if resume == NEVER:
+        return Beginning(None)
+    beginning = _newest_whole(folder) if resume == AUTO else Beginning(_named(folder, resume))
+    if beginning.checkpoint is not None:
+        check_fits(beginning.checkpoint, job, base_model=base_model)
+    return beginning
+
+
+def _newest_whole(folder: JobFolder) -> Beginning:
+    damaged: list[BadCheckpoint] = []
+    for step in reversed(folder.checkpoint_steps()):
+        try:
+            return Beginning(open_checkpoint(folder.checkpoint(step)), tuple(damaged))
+        except BadCheckpoint as error:
+            damaged.append(error)
+    if damaged:
+        raise BadCheckpoint(
+            f"None of the {len(damaged)} checkpoints in {folder.checkpoints} can be used; the "
+            f"newest: {damaged[0].message}",
+            "Restore one from a backup, or start over with --resume never.",
+            code="checkpoint_damaged",
+        )
+    return Beginning(None)
+
+
+def _named(folder: JobFolder, name: str) -> Checkpoint:
+    path = folder.checkpoint(int(name)) if name.isdecimal() else Path(name)
+    if not path.is_dir():
+        steps = ", ".join(str(step) for step in folder.checkpoint_steps()) or "none"
+        raise BadCheckpoint(
+            f"There is no checkpoint {path}.",
+            f"Steps with a checkpoint in this job: {steps}.",
+            code="checkpoint_missing",
+            params={"path": str(path)},
+        )
+    return open_checkpoint(path)
+
+
+def first_step_to_make_anew(folder: JobFolder, beginning: Beginning, *, resume: str) -> int:
+    """The step from which on the run makes its own samples and checkpoints.
+
+    What the checkpoint itself stands for stays, unless it comes from elsewhere: then this job's own
+    pictures and checkpoint of that step are of something else.
+    """
+    if resume == NEVER:
+        return 0
+    checkpoint = beginning.checkpoint
+    is_own = checkpoint is None or checkpoint.path == folder.checkpoint(checkpoint.step)
+    return beginning.step + 1 if is_own else beginning.step
+
+
+def set_aside_from(folder: JobFolder, first: int, *, run_number: int) -> Path | None:
+    """Move what was made at step `first` and after it to superseded/<run>/.
+
+    Returns that folder, or None if there was nothing to move. What a killed run left half-written
+    is removed.
+    """
+    for part in (folder.path, folder.checkpoints, folder.samples):
+        remove_leftovers(part)
+    moved = [folder.checkpoint(s) for s in folder.checkpoint_steps() if s >= first]
+    moved += [path for path, s, _ in sample_files(folder) if s >= first]
+    result_step = read_metadata(folder.result).get("step", "0") if folder.result.exists() else None
+    if result_step is not None and int(result_step) >= first:
+        moved.append(folder.result)
+    if not moved:
+        return None
+    aside = folder.superseded / f"{run_number:04d}"
+    for path in moved:
+        move_aside(folder, path, aside)
+    _move_pins(folder, aside, first)
+    return aside
+
+
+def move_aside(folder: JobFolder, path: Path, aside: Path) -> None:
+    """Move a file or folder of the job to the same place below `aside`."""
+    target = aside / path.relative_to(folder.path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(path, target)
+
+
+def set_aside_other_base_pictures(folder: JobFolder, job: JobConfig, *, run_number: int) -> None:
+    """Move pictures of step 0 whose prompt, size or seed is no longer the job's."""
+    wanted = {request.prompt_index: request for request in sample_requests(job)}
+    for path, step, index in sample_files(folder):
+        request = wanted.get(index)
+        expected = request.recipe(job.job.training_name, 0) if request else None
+        if step == 0 and read_recipe(path) != expected:
+            move_aside(folder, path, folder.superseded / f"{run_number:04d}")
+
+
+def sample_files(folder: JobFolder) -> list[tuple[Path, int, int]]:
+    """(path, step, prompt index) of the pictures on disk."""
+    if not folder.samples.is_dir():
+        return []
+    matches = [(path, _SAMPLE_FILE.match(path.name)) for path in sorted(folder.samples.iterdir())]
+    return [(path, int(match[1]), int(match[2])) for path, match in matches if match]
+
+
+def _move_pins(folder: JobFolder, aside: Path, first: int) -> None:
+    """Marks on what was moved go with it, so that its successor does not inherit them."""
+    try:
+        pins = read_pins(folder.pins)
+    except ValueError:
+        return  # the first save says so
+
+    def is_moved(key: str) -> bool:
+        number = re.search(r"\d+", key)
+        return number is not None and int(number[0]) >= first
+
+    gone = {
+        kind: {key: marks for key, marks in entries.items() if is_moved(key)}
+        for kind, entries in pins.items()
+    }
+    if not any(gone.values()):
+        return
+    stays = {
+        kind: {key: marks for key, marks in entries.items() if key not in gone[kind]}
+        for kind, entries in pins.items()
+    }
+    write_text(aside / "pins.json", json.dumps(gone, ensure_ascii=False, indent=1))
+    write_text(folder.pins, json.dumps(stays, ensure_ascii=False, indent=1))

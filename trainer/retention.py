@@ -1,0 +1,53 @@
+"""Which checkpoints make room for new ones, and which a person has asked to keep."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+from trainer.durable_write import TEMPORARY_PREFIX
+from trainer.job_folder import JobFolder
+
+
+def remove_old_checkpoints(folder: JobFolder, *, keep: int) -> list[int]:
+    """Remove checkpoints beyond the newest `keep`, except pinned and starred ones. The steps gone.
+
+    The newest is never among them, since `keep` is at least 1.
+    """
+    steps = folder.checkpoint_steps()
+    kept = kept_steps(folder.pins)
+    removed = [step for step in steps[:-keep] if step not in kept]
+    for step in removed:
+        path = folder.checkpoint(step)
+        # Renamed first, so that a reader never finds a checkpoint with half of its files.
+        going = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
+        os.rename(path, going)
+        shutil.rmtree(going, ignore_errors=True)
+    return removed
+
+
+def kept_steps(pins: Path) -> set[int]:
+    """Steps of the checkpoints that pins.json marks as pinned or starred."""
+    return {
+        int(step)
+        for step, marks in read_pins(pins).get("checkpoints", {}).items()
+        if marks.get("pinned") or marks.get("starred")
+    }
+
+
+def read_pins(pins: Path) -> dict[str, Any]:
+    """{"checkpoints": {"250": {"pinned", "starred", "note"}}, "samples": {...}}; {} without a file.
+
+    Raises ValueError for a file that is no such thing.
+    """
+    try:
+        marks = json.loads(pins.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    if not isinstance(marks, dict):
+        raise ValueError(f"it holds {type(marks).__name__}, not a mapping")
+    return marks

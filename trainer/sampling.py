@@ -1,0 +1,154 @@
+"""Pictures on the way, drawn by the Diffusers pipeline, so that a preview is what inference gives.
+
+The pipeline is put together from the parts that are in memory anyway: the transformer that trains,
+the scheduler, and the autoencoder, which waits on the CPU between samples. Its text encoder is
+absent: the prompts were encoded beforehand. Noise comes from a CPU generator with the sample's
+seed, so a picture is the same on every device up to rounding, and nothing is drawn from the
+generators that training uses.
+
+Each picture carries its recipe as a PNG text chunk named `darkroom`: JSON with prompt, seed, size,
+guidance, steps, and the training step.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import Flux2KleinPipeline, Flux2Pipeline, Flux2Transformer2DModel
+from PIL import Image, PngImagePlugin
+
+from trainer.config import JobConfig
+from trainer.durable_write import replacing
+from trainer.model_loading import DrawingParts
+from trainer.texts import sample_guidance, sample_prompt_text
+from trainer.variants import Variant
+
+RECIPE_CHUNK = "darkroom"
+Pipeline = Flux2Pipeline | Flux2KleinPipeline
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """One picture to draw at every sampling, defaults filled in; `prompt` has no placeholder."""
+
+    prompt_index: int
+    prompt: str
+    seed: int
+    width: int
+    height: int
+    guidance_scale: float
+    sample_steps: int
+
+    def recipe(self, training_name: str, step: int) -> dict[str, Any]:
+        """What the picture's file says about itself."""
+        return {"training_name": training_name, "step": step, **asdict(self)}
+
+
+def sample_requests(job: JobConfig) -> list[SampleRequest]:
+    """The pictures that the Sample panel asks for, in the prompts' order."""
+    panel, side_px = job.sample, job.variant.sample_side_px
+
+    def first(*values: int | None) -> int:
+        return next(value for value in values if value is not None)
+
+    return [
+        SampleRequest(
+            prompt_index=index,
+            prompt=sample_prompt_text(job, prompt),
+            seed=first(prompt.seed, (panel.seed + (index if panel.walk_seed else 0)) % 2**32),
+            width=first(prompt.width, panel.width, side_px),
+            height=first(prompt.height, panel.height, side_px),
+            guidance_scale=sample_guidance(job, prompt),
+            sample_steps=first(panel.sample_steps, job.variant.sample_steps),
+        )
+        for index, prompt in enumerate(panel.prompts)
+    ]
+
+
+def build_pipeline(
+    variant: Variant, transformer: Flux2Transformer2DModel, parts: DrawingParts
+) -> Pipeline:
+    """The variant's pipeline around the given transformer, without a text encoder."""
+    shared: dict[str, Any] = {
+        "scheduler": parts.scheduler,
+        "vae": parts.autoencoder,
+        "text_encoder": None,
+        "tokenizer": None,
+        "transformer": transformer,
+    }
+    if variant.pipeline_class == "Flux2KleinPipeline":
+        pipeline: Pipeline = Flux2KleinPipeline(**shared, is_distilled=parts.is_distilled)
+    else:
+        pipeline = Flux2Pipeline(**shared)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def draw(
+    pipeline: Pipeline,
+    request: SampleRequest,
+    *,
+    variant: Variant,
+    prompt_embeds: torch.Tensor,
+    empty_embeds: torch.Tensor | None,
+    stop_requested: Callable[[], bool],
+) -> Image.Image | None:
+    """The picture; None if a stop was asked for between two denoising steps.
+
+    prompt_embeds, empty_embeds: [T, D] on the CPU; the empty prompt's is needed by klein above
+    guidance 1 only.
+    """
+    device, dtype = pipeline.transformer.device, pipeline.transformer.dtype
+    stopped = False
+
+    def after_step(pipe: Pipeline, _step: int, _t: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+        nonlocal stopped
+        if stop_requested():
+            stopped = True
+            pipe._interrupt = True  # Diffusers' documented way to end the denoising loop
+        return kwargs
+
+    options: dict[str, Any] = {
+        "max_sequence_length": variant.max_sequence_length,
+        "text_encoder_out_layers": variant.text_encoder_out_layers,
+        "callback_on_step_end": after_step,
+    }
+    if isinstance(pipeline, Flux2KleinPipeline) and empty_embeds is not None:
+        options["negative_prompt_embeds"] = empty_embeds[None].to(device, dtype)
+    pipeline.vae.to(device)
+    try:
+        result = pipeline(
+            prompt_embeds=prompt_embeds[None].to(device, dtype),
+            height=request.height,
+            width=request.width,
+            guidance_scale=request.guidance_scale,
+            num_inference_steps=request.sample_steps,
+            generator=torch.Generator("cpu").manual_seed(request.seed),
+            **options,
+        )
+    finally:
+        pipeline.vae.to("cpu")
+    return None if stopped else result.images[0]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def write_picture(path: Path, picture: Image.Image, recipe: dict[str, Any]) -> None:
+    """Write the PNG with its recipe, whole or not at all."""
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_itxt(RECIPE_CHUNK, json.dumps(recipe, ensure_ascii=False))
+    with replacing(path) as temporary:
+        picture.save(temporary, pnginfo=chunks)
+
+
+def read_recipe(path: Path) -> dict[str, Any] | None:
+    """The recipe in a picture; None if the file is missing, damaged or carries none."""
+    try:
+        with Image.open(path) as picture:
+            text = picture.info.get(RECIPE_CHUNK)
+        return None if text is None else json.loads(text)
+    except (OSError, ValueError, SyntaxError):
+        return None

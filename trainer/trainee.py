@@ -1,0 +1,196 @@
+"""What is trained: the frozen transformer, its LoRA, the optimizer, the average, the step count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import Flux2Transformer2DModel
+
+from trainer.batches import Batch, BatchSource
+from trainer.checkpoint import Checkpoint, TrainingState, read_state
+from trainer.config import JobConfig
+from trainer.ema import start_average, update_average
+from trainer.errors import NonFinite
+from trainer.lora import Lora, add_lora
+from trainer.model_loading import load_transformer
+from trainer.optim import (
+    export_state,
+    import_state,
+    learning_rate_factor,
+    make_optimizer,
+    set_learning_rate,
+)
+from trainer.training_step import Objective, StepResult, training_step
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+# One bad batch is an accident that its step can be skipped for; five in a row are a training that
+# has gone wrong, and every further step would only hide it.
+MAX_SKIPPED_IN_A_ROW = 5
+
+
+@dataclass
+class Trainee:
+    """step: steps taken, skipped ones included. average: None without EMA.
+
+    num_skipped_in_a_row: steps skipped since the last one that was finite.
+    """
+
+    job: JobConfig
+    transformer: Flux2Transformer2DModel
+    lora: Lora
+    optimizer: torch.optim.Optimizer
+    average: dict[str, torch.Tensor] | None
+    step: int = 0
+    num_skipped_in_a_row: int = 0
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next step."""
+        training = self.job.training
+        return training.learning_rate * learning_rate_factor(
+            training.lr_schedule,
+            steps_done=self.step,
+            warmup_steps=training.warmup_steps,
+            total_steps=training.steps,
+        )
+
+    def take_step(self, batches: BatchSource) -> StepResult:
+        """Take the next step, or skip it if its numbers are not finite; both count.
+
+        Raises NonFinite when MAX_SKIPPED_IN_A_ROW steps in a row had to be skipped.
+        """
+        training = self.job.training
+        set_learning_rate(self.optimizer, self.learning_rate)
+        result = training_step(
+            self.transformer,
+            self.lora,
+            self.optimizer,
+            micro_batches(batches, self.step, training.gradient_accumulation),
+            step=self.step,
+            objective=objective_of(self.job),
+            max_gradient_norm=training.max_gradient_norm,
+        )
+        self.step += 1
+        self.num_skipped_in_a_row = 0 if result.is_finite else self.num_skipped_in_a_row + 1
+        if self.num_skipped_in_a_row == MAX_SKIPPED_IN_A_ROW:
+            raise NonFinite(
+                f"Loss or gradients were not finite in {MAX_SKIPPED_IN_A_ROW} steps in a row, the "
+                f"last was step {self.step}.",
+                "Resume from the last good checkpoint with a lower Learning Rate, or in FP32.",
+                field="training.learning_rate",
+                params={"step": self.step, "learning_rate": training.learning_rate},
+            )
+        if result.is_finite and self.average is not None:
+            update_average(self.average, self.lora.parameters, decay=training.ema_decay)
+        return result
+
+    @contextmanager
+    def ready_to_draw(self, *, base_model: bool) -> Iterator[None]:
+        """The model as samples see it: without its LoRA, or with it, averaged where EMA is on."""
+        if base_model:
+            with self.lora.off():
+                yield
+        elif self.average is not None:
+            with self.lora.holding(self.average):
+                yield
+        else:
+            yield
+
+    def state(self) -> TrainingState:
+        """Everything that a checkpoint keeps."""
+        return TrainingState(
+            step=self.step,
+            lora=self.lora.parameters,
+            average=self.average,
+            optimizer=export_state(self.optimizer, self.lora.parameters),
+            num_skipped_in_a_row=self.num_skipped_in_a_row,
+        )
+
+    def restore(self, checkpoint: Checkpoint) -> bool:
+        """Go on from a checkpoint that fits the job.
+
+        True if all of it was used; False if the optimizer starts afresh because the job now names
+        another one.
+        """
+        state = read_state(checkpoint)
+        self.step = state.step
+        self.num_skipped_in_a_row = state.num_skipped_in_a_row
+        self.lora.load(state.lora)
+        if self.average is not None:
+            self._restore_average(state.average if state.average is not None else state.lora)
+        then: Mapping[str, Any] = checkpoint.manifest["job"]["training"]
+        if then["optimizer"] != self.job.training.optimizer:
+            return False
+        import_state(self.optimizer, self.lora.parameters, state.optimizer)
+        return True
+
+    def _restore_average(self, values: Mapping[str, torch.Tensor]) -> None:
+        assert self.average is not None
+        for name, average in self.average.items():
+            average.copy_(values[name])
+
+
+def load_trainee(
+    job: JobConfig,
+    transformer_folder: Path,
+    *,
+    device: str,
+    progress: Callable[[int, int], None],
+) -> Trainee:
+    """The job's transformer with a fresh LoRA and optimizer. Raises BadModel."""
+    training = job.training
+    if device == "cuda" and training.data_type == "bf16":
+        # The LoRA's small float32 products run on the tensor cores; the model itself is bfloat16.
+        torch.set_float32_matmul_precision("high")
+    transformer = load_transformer(
+        transformer_folder,
+        dtype=DTYPES[training.data_type],
+        device=device,
+        quantization=job.quantization.transformer,
+        progress=progress,
+    )
+    lora = add_lora(
+        transformer, rank=job.target.linear_rank, alpha=job.lora_alpha, seed=job.job.seed
+    )
+    if training.gradient_checkpointing:
+        transformer.enable_gradient_checkpointing()
+    optimizer = make_optimizer(
+        training.optimizer,
+        lora.parameters,
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+    )
+    return Trainee(
+        job=job,
+        transformer=transformer,
+        lora=lora,
+        optimizer=optimizer,
+        average=start_average(lora.parameters) if training.use_ema else None,
+    )
+
+
+def objective_of(job: JobConfig) -> Objective:
+    """What the job's steps minimise."""
+    training, regularization, advanced = job.training, job.regularization, job.advanced
+    preserves = regularization.differential_output_preservation
+    return Objective(
+        seed=job.job.seed,
+        batch_size=training.batch_size,
+        timestep_type=training.timestep_type,
+        timestep_bias=training.timestep_bias,
+        loss_type=training.loss_type,
+        training_guidance=job.variant.training_guidance,
+        guidance_scale=advanced.scale if advanced.do_differential_guidance else None,
+        preservation_multiplier=regularization.multiplier if preserves else None,
+    )
+
+
+def micro_batches(batches: BatchSource, step: int, count: int) -> Iterator[Batch]:
+    """The micro-batches of a step, each read when its turn comes."""
+    for micro in range(count):
+        yield batches.batch(step, micro)
