@@ -118,7 +118,7 @@ def train(
             seed=job.job.seed,
         )
 
-        record.phase("train")
+        record.phase("train", f"{job.training.steps - trainee.step} steps")
         rounds.draw_missing(trainee)
         while trainee.step < job.training.steps and not record.poll():
             take_step(trainee, batches, record)

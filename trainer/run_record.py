@@ -21,6 +21,8 @@ from trainer.config import JobConfig
 from trainer.errors import EXIT_COMPLETED, EXIT_CRASHED, DarkroomError, JobRefused, Problem
 from trainer.errors import StopRequested as StopRequestedError
 from trainer.events import (
+    CheckpointRemoved,
+    CheckpointSaved,
     CommandTaken,
     Event,
     EventLog,
@@ -29,7 +31,10 @@ from trainer.events import (
     Progress,
     RunFinished,
     RunStarted,
+    Sample,
+    SampleFailed,
     Step,
+    Superseded,
     Warned,
 )
 from trainer.job_file import write_job_file
@@ -261,7 +266,7 @@ def _log_line(event: Event) -> str | None:
                 f"on {event.device} with {event.num_threads} threads"
             )
         case PhaseStarted():
-            return f"[{event.phase}] {event.message}".rstrip()
+            return f"[{event.phase}] {event.message}" if event.message else None
         case Progress():
             is_last = event.done == event.total
             return (
@@ -276,6 +281,16 @@ def _log_line(event: Event) -> str | None:
                 f"step {event.step}: loss {event.loss:.4f}{kept}, learning rate "
                 f"{event.learning_rate:.2e}, {event.step_seconds:.2f} s"
             )
+        case Sample():
+            return f"step {event.step}: drew {event.path}"
+        case SampleFailed():
+            return f"step {event.step}: {event.prompt!r} could not be drawn: {event.message}"
+        case CheckpointSaved():
+            return f"step {event.step}: saved {event.path} ({event.size_bytes / 1e6:.1f} MB)"
+        case CheckpointRemoved():
+            return f"removed the checkpoint of step {event.step}"
+        case Superseded():
+            return f"what came after step {event.after_step} now lies in {event.path}"
         case Warned():
             return f"{event.message} {event.hint}".strip()
         case CommandTaken():
@@ -284,4 +299,4 @@ def _log_line(event: Event) -> str | None:
             said = "; ".join(problem["message"] for problem in event.problems)
             return f"{event.outcome} at step {event.step}" + (f": {said}" if said else "")
         case _:
-            return f"{type(event).__name__}: {event.model_dump(exclude={'seq', 'time', 'type'})}"
+            return None
