@@ -1,0 +1,30 @@
+"""A real Flux2Transformer2DModel small enough to differentiate in float64 within milliseconds."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import Flux2Transformer2DModel
+
+JOINT_DIM = 24
+
+
+def mini_transformer(dtype: torch.dtype = torch.float64) -> Flux2Transformer2DModel:
+    """One double and one single block, hidden 32, random weights (the same at every call)."""
+    transformer = Flux2Transformer2DModel(
+        in_channels=128,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=JOINT_DIM,
+        timestep_guidance_channels=32,
+        mlp_ratio=2.0,
+        axes_dims_rope=(4, 4, 4, 4),
+        guidance_embeds=True,
+    )
+    draw = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in transformer.parameters():
+            if parameter.ndim > 1:  # the norms' scales stay at 1
+                parameter.copy_(torch.randn(parameter.shape, generator=draw) * 0.15)
+    return transformer.to(dtype).requires_grad_(False).eval()
