@@ -268,4 +268,5 @@ def read_lines(path: Path, offset: int = 0, max_bytes: int = 1 << 20) -> tuple[l
         # A line longer than the window is no event of ours: step over it.
         return ["{huge line}"], offset + max_bytes
     text = chunk[:end].decode("utf-8", errors="replace")
-    return text.splitlines(), offset + end
+    # Not splitlines(): a prompt may hold U+2028 and its kin, which are no ends of a JSON line.
+    return text.split("\n")[:-1], offset + end
