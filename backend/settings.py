@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     )
 
     host: str = "127.0.0.1"
-    port: int = Field(8600, ge=0, le=65535)
+    port: int = Field(default=8600, ge=0, le=65535)
     token: SecretStr | None = None
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
 
@@ -51,12 +51,12 @@ class Settings(BaseSettings):
     cache_dir: Path = Field(default_factory=lambda: _user_cache("cache"))
     models_dir: Path = Field(default_factory=lambda: _user_cache("models"))
     pages_dir: Path = PROJECT_FOLDER / "frontend" / "dist"
-    hf_token: SecretStr | None = Field(None, validation_alias="HF_TOKEN")
+    hf_token: SecretStr | None = Field(default=None, validation_alias="HF_TOKEN")
 
     trainer_command: Annotated[tuple[str, ...], NoDecode] = (sys.executable, "-m", "trainer")
-    worker_poll_seconds: float = Field(0.25, gt=0, le=10)
-    stop_patience_seconds: float = Field(60, gt=0)
-    kill_patience_seconds: float = Field(15, gt=0)
+    worker_poll_seconds: float = Field(default=0.25, gt=0, le=10)
+    stop_patience_seconds: float = Field(default=60, gt=0)
+    kill_patience_seconds: float = Field(default=15, gt=0)
 
     @field_validator("datasets_dir", "output_dir", "cache_dir", "models_dir", "pages_dir")
     @classmethod

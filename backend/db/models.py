@@ -15,11 +15,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, ForeignKey, Index, MetaData, String, UniqueConstraint
+from sqlalchemy import JSON, Enum, ForeignKey, Index, MetaData, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from backend.db.columns import UtcDateTime, now
 from backend.jobs.status import JobStatus
+from trainer.commands import CommandName
 
 
 class Base(DeclarativeBase):
@@ -37,7 +38,12 @@ class Base(DeclarativeBase):
         datetime: UtcDateTime,
         dict[str, Any]: JSON,
         list[dict[str, Any]]: JSON,
-        JobStatus: String(16),
+        JobStatus: Enum(
+            JobStatus,
+            native_enum=False,
+            length=16,
+            values_callable=lambda statuses: [status.value for status in statuses],
+        ),
     }
 
 
@@ -135,7 +141,7 @@ class CommandRequest(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
-    command: Mapped[str] = mapped_column(String(16))
+    command: Mapped[CommandName] = mapped_column(String(16))
     requested_at: Mapped[datetime] = mapped_column(default=now)
     given_at: Mapped[datetime | None]
 
@@ -217,7 +223,7 @@ class FeedEntry(Base):
 
 
 class Worker(Base):
-    """A worker process; alive while `last_seen_at` is recent."""
+    """A worker process; alive while `last_seen_at` is recent and it did not sign off."""
 
     __tablename__ = "workers"
 
@@ -229,6 +235,7 @@ class Worker(Base):
     devices: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     started_at: Mapped[datetime] = mapped_column(default=now)
     last_seen_at: Mapped[datetime] = mapped_column(default=now)
+    ended_at: Mapped[datetime | None]
 
 
 class Lease(Base):

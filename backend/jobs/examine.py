@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from backend.db.engine import Database
 from backend.jobs.schemas import ProblemEntry, Verdict
 from backend.settings import Settings
+from backend.system.state import known_devices
 from trainer.config import JobConfig
 from trainer.door import examine_job
 from trainer.errors import Problem, Severity
@@ -23,9 +25,9 @@ class Examined:
     warnings: list[Problem]
 
 
-def examine(config: dict[str, Any], settings: Settings) -> Verdict:
+def examine(config: dict[str, Any], database: Database, settings: Settings) -> Verdict:
     """What queueing this config as a new job would say."""
-    found = examine_config(config, settings, is_new=True)
+    found = examine_config(config, database, settings, is_new=True)
     return Verdict(
         valid=not found.errors,
         errors=problem_entries(found.errors),
@@ -33,13 +35,34 @@ def examine(config: dict[str, Any], settings: Settings) -> Verdict:
     )
 
 
-def examine_config(config: dict[str, Any], settings: Settings, *, is_new: bool) -> Examined:
-    """Everything wrong with a config. Reads the datasets' headers: outside of any session."""
+def examine_config(
+    config: dict[str, Any], database: Database, settings: Settings, *, is_new: bool
+) -> Examined:
+    """Everything wrong with a config. Reads the datasets' headers: call it outside of sessions."""
     verdict = examine_job(config, settings.folders)
-    warnings = list(verdict.warnings)
-    if is_new and verdict.job is not None:
-        warnings += _goes_on_from_an_older_folder(verdict.job, settings)
-    return Examined(verdict.job, verdict.errors, warnings)
+    errors, warnings = list(verdict.errors), list(verdict.warnings)
+    if verdict.job is not None:
+        errors += _gpu_that_is_not_there(verdict.job, database)
+        warnings += _goes_on_from_an_older_folder(verdict.job, settings) if is_new else []
+    return Examined(verdict.job, errors, warnings)
+
+
+def _gpu_that_is_not_there(job: JobConfig, database: Database) -> list[Problem]:
+    """A job for a card that no worker has would wait for ever. Unknown while no worker was seen."""
+    wanted = job.job.gpu
+    with database.read() as session:
+        devices = known_devices(session)
+    if wanted in ("any", "cpu") or not devices or wanted in devices:
+        return []
+    return [
+        Problem(
+            code="gpu_missing",
+            message=f"There is no GPU {wanted} on this machine.",
+            hint=f"Choose any, or one of {', '.join(devices)}.",
+            field="job.gpu",
+            params={"gpu": wanted, "devices": list(devices)},
+        )
+    ]
 
 
 def _goes_on_from_an_older_folder(job: JobConfig, settings: Settings) -> list[Problem]:

@@ -49,11 +49,11 @@ class FeedWatch:
         with self._database.read() as session:
             newest = newest_id(session)
             lively = liveliness(session) if look_at_worker else self._lively
-        if lively != self._lively:
-            self._lively = lively
-            self.system_version += 1
-        elif newest == self._newest:
+        if lively == self._lively and newest == self._newest:
             return
+        if self._lively not in (None, lively):
+            self.system_version += 1
+        self._lively = lively
         self._newest = newest
         self._loop.call_soon_threadsafe(self._wake)
 

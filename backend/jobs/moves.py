@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import ColumnElement, update
 from sqlalchemy.orm import Session
 
 from backend.db.columns import now
@@ -31,18 +31,36 @@ def move(
 
     Returns whether it was; otherwise nothing is written. An illegal move is our own mistake.
     """
+    chosen = Job.id == job_id
+    moved = move_one(
+        session, chosen, from_status=from_status, to_status=to_status, reason=reason, **values
+    )
+    return moved is not None
+
+
+def move_one(
+    session: Session,
+    chosen: ColumnElement[bool],
+    *,
+    from_status: JobStatus,
+    to_status: JobStatus,
+    reason: str,
+    **values: Any,
+) -> int | None:
+    """The same for the one job that `chosen` picks at the moment of the move; its id."""
     assert to_status in LEGAL_MOVES[from_status], f"{from_status} does not lead to {to_status}"
     moved = session.execute(
         update(Job)
-        .where(Job.id == job_id, Job.status == from_status)
+        .where(chosen, Job.status == from_status)
         .values(status=to_status, updated_at=now(), **values)
         .returning(Job.id)
         .execution_options(synchronize_session=False)
     ).scalar_one_or_none()
     if moved is None:
-        return False
-    session.add(JobMove(job_id=job_id, from_status=from_status, to_status=to_status, reason=reason))
-    announce_job(session, job_id)
+        return None
+    session.expire_all()
+    session.add(JobMove(job_id=moved, from_status=from_status, to_status=to_status, reason=reason))
+    announce_job(session, moved)
     if JobStatus.QUEUED in (from_status, to_status):
-        announce_queue(session, except_job=job_id)
-    return True
+        announce_queue(session, except_job=moved)
+    return moved

@@ -42,9 +42,9 @@ def read_job_schema() -> JobSchema:
 
 
 @router.post("/jobs/validate", responses=error_responses())
-def validate_job(body: JobToExamine, settings: SettingsOf) -> Verdict:
+def validate_job(body: JobToExamine, database: DatabaseOf, settings: SettingsOf) -> Verdict:
     """What queueing would say; a config that cannot run is an answer, not an error."""
-    return examine(body.config, settings)
+    return examine(body.config, database, settings)
 
 
 @router.get("/jobs", responses=error_responses())

@@ -35,7 +35,7 @@ def create_job(
 ) -> schemas.Job:
     """A new job. Raises Unusable or Conflict, and then nothing is created."""
     name = _training_name(config)
-    admitted = _admit(config, settings, is_new=True) if queue else None
+    admitted = _admit(config, database, settings, is_new=True) if queue else None
     with database.write() as session:
         _refuse_taken_name(session, name)
         job = Job(training_name=name, config=config, gpu="any")
@@ -90,7 +90,7 @@ def queue_job(database: Database, settings: Settings, job_id: int) -> schemas.Jo
         job = queries.find_job(session, job_id)
         _refuse_unless_editable(job)
         config, is_new = job.config, not _has_run(session, job_id)
-    admitted = _admit(config, settings, is_new=is_new)
+    admitted = _admit(config, database, settings, is_new=is_new)
     with database.write() as session:
         job = queries.find_job(session, job_id)
         _refuse_unless_editable(job)
@@ -145,8 +145,10 @@ def _training_name(config: dict[str, Any]) -> str:
         ) from None
 
 
-def _admit(config: dict[str, Any], settings: Settings, *, is_new: bool) -> Examined:
-    found = examine_config(config, settings, is_new=is_new)
+def _admit(
+    config: dict[str, Any], database: Database, settings: Settings, *, is_new: bool
+) -> Examined:
+    found = examine_config(config, database, settings, is_new=is_new)
     if found.errors:
         raise Unusable("bad_job", "The job cannot run.", problems=found.errors)
     return found

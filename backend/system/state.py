@@ -51,15 +51,19 @@ def worker_state(worker: Worker | None) -> WorkerState:
     """Whether somebody would start a queued job."""
     if worker is None:
         return WorkerState(alive=False, last_seen_at=None)
-    alive = now() - worker.last_seen_at < WORKER_SILENCE
+    alive = worker.ended_at is None and now() - worker.last_seen_at < WORKER_SILENCE
     return WorkerState(alive=alive, last_seen_at=worker.last_seen_at)
 
 
-def liveliness(session: Session) -> tuple[bool, tuple[str, ...]]:
-    """Worker alive, and the ids of its devices: what open pages are told when it changes."""
+def known_devices(session: Session) -> tuple[str, ...]:
+    """Ids of the devices that the worker has; empty while none was seen."""
     worker = _latest_worker(session)
-    devices = tuple(device["id"] for device in worker.devices) if worker else ()
-    return worker_state(worker).alive, devices
+    return tuple(device["id"] for device in worker.devices) if worker else ()
+
+
+def liveliness(session: Session) -> tuple[bool, tuple[str, ...]]:
+    """Worker alive, and its devices: what open pages are told when it changes."""
+    return worker_state(_latest_worker(session)).alive, known_devices(session)
 
 
 def free_bytes(folder: Path) -> int | None:

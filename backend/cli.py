@@ -1,0 +1,162 @@
+"""The `darkroom` command.
+
+darkroom up               the server and the worker together, for one person on one machine
+darkroom serve            the server alone
+darkroom work             the worker alone
+darkroom queue JOB.yaml   put a job into the queue, unless there is one of its name already
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import select
+
+from backend import __version__
+from backend.db.engine import Database
+from backend.db.migrate import migrate
+from backend.db.models import Job
+from backend.errors import BadSettings, Refused
+from backend.jobs.service import create_job
+from backend.jobs.status import ACTIVE
+from backend.settings import Settings, read_settings
+from backend.worker_process import WorkerProcess
+from trainer.errors import JobRefused, Problem
+from trainer.job_file import read_yaml
+
+EXIT_REFUSED = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; its exit code: 0, or 2 with a sentence that says what to change."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s server: %(message)s")
+    for quiet in ("alembic", "httpx", "asyncio"):
+        logging.getLogger(quiet).setLevel(logging.WARNING)
+    try:
+        settings = read_settings()
+        match options.command:
+            case "up":
+                return _up(settings)
+            case "serve":
+                return _serve(settings)
+            case "work":
+                return _work(settings)
+            case _:
+                return _queue(settings, options.job)
+    except BadSettings as error:
+        print(error, file=sys.stderr)
+        return EXIT_REFUSED
+
+
+def _up(settings: Settings) -> int:
+    from backend.server import address, bind, serve
+
+    listener = bind(settings)
+    migrate(settings)
+    worker = WorkerProcess()
+    worker.start()
+    try:
+        serve(settings, listener, lambda: _say_ready(settings, address(settings, listener)))
+    finally:
+        worker.end()
+        listener.close()
+    _say_what_goes_on(settings)
+    return 0
+
+
+def _serve(settings: Settings) -> int:
+    from backend.server import address, bind, serve
+
+    listener = bind(settings)
+    migrate(settings)
+    try:
+        serve(settings, listener, lambda: _say_ready(settings, address(settings, listener)))
+    finally:
+        listener.close()
+    return 0
+
+
+def _work(settings: Settings) -> int:
+    from backend.worker.__main__ import work
+
+    migrate(settings)
+    work(settings)
+    _say_what_goes_on(settings)
+    return 0
+
+
+def _queue(settings: Settings, job_file: Path) -> int:
+    migrate(settings)
+    database = Database(settings.database_url)
+    try:
+        return _queue_once(database, settings, job_file)
+    except JobRefused as error:
+        return _print_problems(error.problems)
+    except Refused as error:
+        return _print_problems(error.problems)
+    finally:
+        database.close()
+
+
+def _queue_once(database: Database, settings: Settings, job_file: Path) -> int:
+    config = read_yaml(job_file)
+    panel = config.get("job")
+    name = panel.get("training_name") if isinstance(panel, dict) else None
+    with database.read() as session:
+        present = session.scalar(select(Job).where(Job.training_name == name)) if name else None
+    if present is not None:
+        print(f"{present.training_name} is there already ({present.status}).")
+        return 0
+    job = create_job(database, settings, config, queue=True)
+    for warning in job.warnings:
+        print(f"warning: {warning.message} {warning.hint}".rstrip())
+    print(f"{job.training_name} is queued.")
+    return 0
+
+
+def _say_ready(settings: Settings, address: str) -> None:
+    token = "" if settings.token is None else " (it asks for DARKROOM_TOKEN)"
+    print(f"Darkroom is ready: {address}{token}  –  Ctrl-C ends it.", flush=True)
+
+
+def _say_what_goes_on(settings: Settings) -> None:
+    database = Database(settings.database_url)
+    with database.read() as session:
+        names = list(session.scalars(select(Job.training_name).where(Job.status.in_(ACTIVE))))
+    database.close()
+    if not names:
+        return
+    print(
+        f"Still training, without the page: {', '.join(names)}. The next `darkroom up` finds it "
+        "again; to end a training, use its Stop button.",
+        flush=True,
+    )
+
+
+def _print_problems(problems: Sequence[Problem]) -> int:
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return EXIT_REFUSED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="darkroom", description="Train FLUX.2 LoRAs from the browser."
+    )
+    parser.add_argument("--version", action="version", version=f"darkroom {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="start the server and the worker")
+    commands.add_parser("serve", help="start the server alone")
+    commands.add_parser("work", help="start the worker alone")
+    queue = commands.add_parser("queue", help="put a job into the queue, once")
+    queue.add_argument("job", type=Path, metavar="JOB.yaml")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""Taking the next job: one statement decides which, one transaction makes it ours.
+
+The claim is one UPDATE whose WHERE picks the first waiting job that may run on the device, and
+SQLite lets one writer in at a time: of two workers, the second finds the job taken and gets the
+next. The lease on the device is a row whose key is the device, written in the same transaction.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import exists, func, select
+from sqlalchemy.orm import Session
+
+from backend.db.columns import now
+from backend.db.models import Job, Lease, Run
+from backend.jobs.moves import move_one
+from backend.jobs.status import JobStatus
+from backend.settings import Settings
+from backend.system.devices import CPU
+from trainer.job_folder import JobFolder
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who claims: the worker's id and host, and the machine whose devices it uses."""
+
+    worker_id: str
+    host: str
+    machine: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that is ours to start."""
+
+    job_id: int
+    run_id: int
+    run_number: int
+    token: str
+    device: str
+    training_name: str
+    config: dict[str, Any]
+
+
+def somebody_waits(session: Session) -> bool:
+    """Whether a claim is worth the write lock."""
+    waiting = select(exists().where(Job.status == JobStatus.QUEUED))
+    return bool(session.scalar(waiting))
+
+
+def claim_next(
+    session: Session, settings: Settings, who: Identity, *, device: str, has_gpus: bool
+) -> Claim | None:
+    """Make the first waiting job that may run on `device` ours; None if there is none."""
+    if session.get(Lease, (who.machine, device)) is not None:
+        return None
+    first = (
+        select(Job.id)
+        .where(Job.status == JobStatus.QUEUED, Job.gpu.in_(accepted(device, has_gpus)))
+        .order_by(Job.queue_order, Job.id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    job_id = move_one(
+        session,
+        Job.id == first,
+        from_status=JobStatus.QUEUED,
+        to_status=JobStatus.STARTING,
+        reason=f"claimed for {device} on {who.host}",
+        started_at=now(),
+        finished_at=None,
+    )
+    if job_id is None:
+        return None
+    job = session.get_one(Job, job_id)
+    run = Run(
+        job_id=job_id,
+        number=_next_number(session, settings, job),
+        token=secrets.token_hex(16),
+        worker_id=who.worker_id,
+        host=who.host,
+        machine=who.machine,
+        device=device,
+    )
+    session.add(run)
+    session.flush()
+    session.add(Lease(machine=who.machine, device=device, run_id=run.id))
+    return Claim(job_id, run.id, run.number, run.token, device, job.training_name, dict(job.config))
+
+
+def accepted(device: str, has_gpus: bool) -> list[str]:
+    """What `job.gpu` may say for the device: `any` means a GPU where there is one."""
+    return [device] if device == CPU and has_gpus else [device, "any"]
+
+
+def _next_number(session: Session, settings: Settings, job: Job) -> int:
+    """One past the highest in the database and on the disk, which may know more."""
+    last = session.scalar(select(func.max(Run.number)).where(Run.job_id == job.id)) or 0
+    on_disk = JobFolder(settings.output_dir, job.training_name).next_run_number()
+    return max(last + 1, on_disk)

@@ -1,0 +1,89 @@
+"""The end of a run: its outcome into the job, its device free for the next one."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, update
+from sqlalchemy.orm import Session
+
+from backend.db.columns import now
+from backend.db.engine import Database
+from backend.db.models import CommandRequest, Job, Lease, Run
+from backend.jobs.log import last_lines
+from backend.jobs.moves import move
+from backend.jobs.status import JobStatus
+from backend.launchers.launcher import Ended
+from backend.worker.outcome import LOG_TAIL_LINES, LastKnown, Outcome, outcome_of
+from trainer.errors import Problem
+
+if TYPE_CHECKING:
+    from backend.worker.watch import Watched
+
+log = logging.getLogger(__name__)
+
+
+def close_run(database: Database, watched: Watched, ended: Ended, *, used_force: bool) -> None:
+    """Decide how the run ended, and move its job there."""
+    log_tail, _ = last_lines(watched.files.log, LOG_TAIL_LINES)
+    with database.write() as session:
+        job = session.get_one(Job, watched.job_id)
+        run = session.get_one(Run, watched.run_id)
+        outcome = outcome_of(
+            LastKnown(
+                finish=run.finish,
+                exit_code=ended.exit_code,
+                asked_to_stop=job.status == JobStatus.STOPPING,
+                used_force=used_force,
+                phase=run.phase,
+                step=run.last_step or 0,
+                log_tail=log_tail,
+            )
+        )
+        _close(session, job, run, outcome, ended.exit_code)
+
+
+def close_unstarted(database: Database, watched: Watched, error: OSError) -> None:
+    """Close a run whose trainer could not be started."""
+    problem = Problem(
+        "launch_failed",
+        f"The trainer could not be started: {error}.",
+        "Check the disk and the rights on the output folder, then queue the job again.",
+        params={"phase": None, "step": 0, "exit_code": None, "log_tail": []},
+    )
+    outcome = Outcome(JobStatus.FAILED, "the trainer could not be started", problem.as_dict())
+    with database.write() as session:
+        job = session.get_one(Job, watched.job_id)
+        run = session.get_one(Run, watched.run_id)
+        _close(session, job, run, outcome, None)
+
+
+def _close(session: Session, job: Job, run: Run, outcome: Outcome, exit_code: int | None) -> None:
+    said = run.finish["problems"] if run.finish else []
+    own = [outcome.problem] if outcome.problem and not said else []
+    run.problems = [*run.problems, *said, *own]
+    run.status = outcome.status.value
+    run.finished_at = now()
+    run.exit_code = exit_code
+    session.execute(delete(Lease).where(Lease.run_id == run.id))
+    session.execute(
+        update(CommandRequest)
+        .where(CommandRequest.job_id == job.id, CommandRequest.given_at.is_(None))
+        .values(given_at=now())
+    )
+    is_an_error = outcome.status in (JobStatus.FAILED, JobStatus.INTERRUPTED)
+    moved = move(
+        session,
+        job.id,
+        from_status=job.status,
+        to_status=outcome.status,
+        reason=outcome.reason,
+        error=outcome.problem if is_an_error else None,
+        finished_at=now(),
+        stop_requested_at=None,
+        progress=None,
+        phase=run.phase if is_an_error else None,
+    )
+    assert moved, "only the worker moves a job that runs"
+    log.info("job %d (%s): %s", job.id, job.training_name, outcome.reason)

@@ -1,0 +1,119 @@
+"""The worker's turn: beat, take over, look, start. It can be killed at any point of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from sqlalchemy.exc import OperationalError
+
+from backend.db.engine import Database
+from backend.launchers.launcher import Launcher, TrainerProcess
+from backend.settings import Settings
+from backend.worker.claim import Claim, claim_next, somebody_waits
+from backend.worker.close import close_unstarted
+from backend.worker.launch import launch
+from backend.worker.presence import Presence
+from backend.worker.recovery import take_over
+from backend.worker.watch import RunWatch, Watched
+from trainer.job_folder import JobFolder
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Starts the waiting jobs and watches the running ones, one on each device."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        launcher: Launcher,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._launcher = launcher
+        self._clock = clock
+        self._presence = Presence(database, clock)
+        self._watches: list[RunWatch] = []
+
+    def run(self, ending: threading.Event) -> None:
+        """Take turns until `ending` is set; the trainers go on."""
+        self._presence.sign_on()
+        log.info("worker %s ready on %s", self._presence.identity.worker_id, self._device_names())
+        while not ending.is_set():
+            try:
+                self.turn()
+            except OperationalError as error:  # locked by a copy or a full disk: it passes
+                log.warning("the database cannot be used just now: %s", error.orig)
+            ending.wait(self._settings.worker_poll_seconds)
+        self._presence.sign_off()
+
+    def turn(self) -> None:
+        """Everything there is to do now."""
+        self._presence.beat()
+        for watched, process in self._taken_over():
+            self._watch(watched, process)
+        for watch in list(self._watches):
+            if self._is_over(watch):
+                self._watches.remove(watch)
+        for device in self._presence.device_ids:
+            self._start_next(device)
+
+    def _taken_over(self) -> list[tuple[Watched, TrainerProcess | None]]:
+        return take_over(
+            self._database,
+            self._launcher,
+            self._settings,
+            self._presence.identity,
+            except_runs={watch.watched.run_id for watch in self._watches},
+        )
+
+    def _watch(self, watched: Watched, process: TrainerProcess | None) -> None:
+        watch = RunWatch(
+            self._database, self._launcher, self._settings, watched, process, clock=self._clock
+        )
+        self._watches.append(watch)
+
+    def _is_over(self, watch: RunWatch) -> bool:
+        try:
+            return watch.look()
+        except OSError as error:  # its folder went away or its disk is full: look again
+            log.warning("job %d cannot be watched just now: %s", watch.watched.job_id, error)
+            return False
+
+    def _start_next(self, device: str) -> None:
+        with self._database.read() as session:
+            if not somebody_waits(session):
+                return
+        with self._database.write() as session:
+            claim = claim_next(
+                session,
+                self._settings,
+                self._presence.identity,
+                device=device,
+                has_gpus=self._presence.has_gpus,
+            )
+        if claim is None:
+            return
+        watched = _watched(self._settings, claim)
+        try:
+            process = launch(self._database, self._launcher, self._settings, claim)
+        except OSError as error:
+            log.error("job %d cannot be started: %s", claim.job_id, error)
+            close_unstarted(self._database, watched, error)
+            return
+        log.info("started job %d (%s) on %s", claim.job_id, claim.training_name, device)
+        self._watch(watched, process)
+
+    def _device_names(self) -> str:
+        return ", ".join(self._presence.device_ids)
+
+
+def _watched(settings: Settings, claim: Claim) -> Watched:
+    folder = JobFolder(settings.output_dir, claim.training_name)
+    return Watched(claim.job_id, claim.run_id, claim.token, folder, folder.run(claim.run_number))

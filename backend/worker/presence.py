@@ -1,0 +1,88 @@
+"""The worker's row: that it lives, and what it can train on."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+
+from sqlalchemy import delete
+
+from backend.db.columns import now
+from backend.db.engine import Database
+from backend.db.models import Worker
+from backend.jobs.feed import prune_feed
+from backend.launchers.processes import machine_id, start_ticks
+from backend.settings import host_name
+from backend.system.devices import CPU, list_devices
+from backend.worker.claim import Identity
+
+BEAT_SECONDS = 2.0
+TIDY_SECONDS = 600.0
+FORGOTTEN_AFTER = timedelta(days=1)
+
+
+class Presence:
+    """Signs the worker on, beats, and signs it off."""
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._clock = clock
+        self._next_beat = self._next_tidying = 0.0
+        self.identity = Identity(str(uuid.uuid4()), host_name(), machine_id())
+        self.device_ids: list[str] = []
+
+    @property
+    def has_gpus(self) -> bool:
+        """Whether `any` means a GPU here."""
+        return self.device_ids != [CPU]
+
+    def sign_on(self) -> None:
+        """Make the row."""
+        process_id = os.getpid()
+        ticks = start_ticks(process_id)
+        assert ticks is not None, "this process lives"
+        with self._database.write() as session:
+            session.add(
+                Worker(
+                    id=self.identity.worker_id,
+                    host=self.identity.host,
+                    machine=self.identity.machine,
+                    process_id=process_id,
+                    process_start_ticks=ticks,
+                    devices=self._devices(),
+                )
+            )
+        self._next_beat = self._clock() + BEAT_SECONDS
+
+    def beat(self) -> None:
+        """Say that the worker lives, if it is time to."""
+        if self._clock() < self._next_beat:
+            return
+        self._next_beat = self._clock() + BEAT_SECONDS
+        devices = self._devices()
+        with self._database.write() as session:
+            row = session.get_one(Worker, self.identity.worker_id)
+            row.last_seen_at = now()
+            row.devices = devices
+        if self._clock() >= self._next_tidying:
+            self._next_tidying = self._clock() + TIDY_SECONDS
+            self._tidy()
+
+    def sign_off(self) -> None:
+        """Say that the worker ended; whoever comes next need not wait for its silence."""
+        with self._database.write() as session:
+            row = session.get_one(Worker, self.identity.worker_id)
+            row.last_seen_at = row.ended_at = now()
+
+    def _devices(self) -> list[dict[str, object]]:
+        devices = list_devices()
+        self.device_ids = [device.id for device in devices]
+        return [device.model_dump() for device in devices]
+
+    def _tidy(self) -> None:
+        """Forget old news and workers that are long gone."""
+        with self._database.write() as session:
+            prune_feed(session)
+            session.execute(delete(Worker).where(Worker.last_seen_at < now() - FORGOTTEN_AFTER))

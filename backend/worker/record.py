@@ -1,0 +1,298 @@
+"""Events into rows. Each kind of event has one function; `record_events` calls them in order.
+
+Called within one transaction together with the new byte offset of the event file, so that every
+line counts exactly once however often the worker is killed.
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from backend.artifacts.queries import checkpoint_entry, sample_entry
+from backend.db.columns import now
+from backend.db.models import Checkpoint, Job, Metric, Run, Sample
+from backend.jobs.feed import announce
+from backend.jobs.moves import move
+from backend.jobs.schemas import MetricPoint
+from backend.jobs.status import JobStatus
+from trainer import events
+from trainer.errors import Problem, Severity
+from trainer.job_folder import JobFolder
+
+log = logging.getLogger(__name__)
+
+RECENT_STEPS = 20  # enough for a steady median, few enough to follow a slow-down
+KEPT_PROBLEMS = 100  # a run that warns at every step must not fill the database
+STEPS_IN_ONE_EVENT = 500
+
+
+@dataclass
+class Place:
+    """The rows and the folder that events are about."""
+
+    session: Session
+    job: Job
+    run: Run
+    folder: JobFolder
+
+
+def record_events(place: Place, found: Sequence[events.AnyEvent]) -> None:
+    """Write what the events say into the tables and the feed."""
+    steps: list[events.Step] = []
+    for event in found:
+        if isinstance(event, events.Step):
+            steps.append(event)
+            continue
+        _record_steps(place, steps)
+        steps = []
+        _record_one(place, event)
+    _record_steps(place, steps)
+    place.job.updated_at = now()
+
+
+def _record_one(place: Place, event: events.AnyEvent) -> None:
+    match event:
+        case events.RunStarted():
+            _run_started(place, event)
+        case events.PhaseStarted():
+            _phase_started(place, event.phase, event.time, event.message)
+        case events.Progress():
+            _progress(place, event)
+        case events.Sample():
+            _sample(place, event)
+        case events.SampleFailed():
+            add_problem(place.run, _of_failed_sample(event))
+        case events.CheckpointSaved():
+            _checkpoint_saved(place, event.step, event.lora, event.size_bytes, is_final=False)
+        case events.CheckpointRemoved():
+            _checkpoint_removed(place, event)
+        case events.Superseded():
+            _superseded(place, event)
+        case events.Warned():
+            add_problem(place.run, _of_warning(event))
+        case events.RunFinished():
+            _run_finished(place, event)
+        case _:
+            pass  # a command that was taken concerns the stop watch only
+
+
+def add_problem(run: Run, problem: Problem) -> None:
+    """Keep a problem with the run, once."""
+    entry = problem.as_dict()
+    if entry not in run.problems and len(run.problems) < KEPT_PROBLEMS:
+        run.problems = [*run.problems, entry]
+
+
+def _run_started(place: Place, event: events.RunStarted) -> None:
+    session, job, run = place.session, place.job, place.run
+    first = event.resumed_from_step or 0
+    run.first_step = run.last_step = first
+    run.status = "running"
+    job.step = first
+    # Earlier runs count up to where this one goes on.
+    kept = func.min(func.coalesce(Run.kept_until_step, first), first)
+    session.execute(
+        update(Run)
+        .where(Run.job_id == job.id, Run.number < run.number)
+        .values(kept_until_step=kept)
+        .execution_options(synchronize_session=False)
+    )
+    move(
+        session,
+        job.id,
+        from_status=JobStatus.STARTING,
+        to_status=JobStatus.RUNNING,
+        reason=f"run {run.number}, process {event.process_id} on {event.device}",
+    )
+
+
+def _phase_started(place: Place, phase: str, time: float, message: str) -> None:
+    job, run = place.job, place.run
+    if run.phase_began is not None and time > run.phase_began and run.phase != phase:
+        seconds = time - run.phase_began
+        if run.phase == "sample":
+            job.sampling_seconds = _blended(job.sampling_seconds, seconds)
+        elif run.phase == "save":
+            job.saving_seconds = _blended(job.saving_seconds, seconds)
+    if run.phase != phase:
+        run.phase_began = time
+    run.phase = job.phase = phase
+    job.progress = {"done": 0, "total": 0, "message": message} if message else None
+
+
+def _blended(before: float | None, seconds: float) -> float:
+    """Half of what was, half of what is: follows a change within a few times."""
+    return seconds if before is None else (before + seconds) / 2
+
+
+def _progress(place: Place, event: events.Progress) -> None:
+    if place.run.phase != event.phase:
+        _phase_started(place, event.phase, event.time, "")
+    place.job.progress = {"done": event.done, "total": event.total, "message": event.message}
+
+
+def _record_steps(place: Place, steps: Sequence[events.Step]) -> None:
+    if not steps:
+        return
+    session, job, run = place.session, place.job, place.run
+    if run.phase != "train":
+        _phase_started(place, "train", steps[0].time, "")
+    rows = [_metric(place, step) for step in steps]
+    session.execute(insert(Metric).prefix_with("OR REPLACE"), rows)
+    last = steps[-1]
+    run.last_step = job.step = last.step
+    job.loss = last.loss
+    job.step_seconds = _recent_median(place)
+    job.progress = {"done": last.step, "total": job.config["training"]["steps"], "message": ""}
+    for start in range(0, len(rows), STEPS_IN_ONE_EVENT):
+        part = rows[start : start + STEPS_IN_ONE_EVENT]
+        items = [_point(row, run.number) for row in part]
+        announce(session, "steps", job.id, {"job_id": job.id, "items": items})
+
+
+def _metric(place: Place, step: events.Step) -> dict[str, Any]:
+    said = step.model_dump(exclude={"type", "seq", "time"})
+    return {"job_id": place.job.id, "run_id": place.run.id, **said}
+
+
+def _point(row: dict[str, Any], run_number: int) -> dict[str, Any]:
+    named = {name: row[name] for name in MetricPoint.model_fields if name != "run"}
+    return {**named, "run": run_number}
+
+
+def _recent(place: Place, column: Any, up_to_step: int) -> list[float]:
+    query = (
+        select(column)
+        .where(
+            Metric.job_id == place.job.id,
+            Metric.run_id == place.run.id,
+            Metric.step <= up_to_step,
+        )
+        .order_by(Metric.step.desc())
+        .limit(RECENT_STEPS)
+    )
+    return list(place.session.scalars(query))
+
+
+def _recent_median(place: Place) -> float:
+    return statistics.median(_recent(place, Metric.step_seconds, place.job.step))
+
+
+def _sample(place: Place, event: events.Sample) -> None:
+    session, job = place.session, place.job
+    session.execute(
+        delete(Sample).where(
+            Sample.job_id == job.id,
+            Sample.step == event.step,
+            Sample.prompt_index == event.prompt_index,
+        )
+    )
+    row = Sample(
+        job_id=job.id,
+        run_id=place.run.id,
+        step=event.step,
+        prompt_index=event.prompt_index,
+        prompt=event.prompt,
+        seed=event.seed,
+        width=event.width,
+        height=event.height,
+        guidance_scale=event.guidance_scale,
+        sample_steps=event.sample_steps,
+        path=event.path,
+    )
+    session.add(row)
+    session.flush()
+    entry = sample_entry(row).model_dump(mode="json")
+    announce(session, "sample", job.id, {"job_id": job.id, **entry})
+
+
+def _of_failed_sample(event: events.SampleFailed) -> Problem:
+    return Problem(
+        "sample_failed",
+        f"The picture of prompt {event.prompt_index + 1} at step {event.step} was not drawn: "
+        f"{event.message}",
+        "Training goes on. If it stays so, change the prompt's size or the sample settings.",
+        f"sample.prompts.{event.prompt_index}",
+        Severity.WARNING,
+        {"step": event.step, "prompt": event.prompt},
+    )
+
+
+def _of_warning(event: events.Warned) -> Problem:
+    return Problem(
+        event.code, event.message, event.hint, event.field, Severity.WARNING, event.params
+    )
+
+
+def _checkpoint_saved(
+    place: Place, step: int, path: str, size_bytes: int, *, is_final: bool
+) -> None:
+    session, job = place.session, place.job
+    session.execute(
+        delete(Checkpoint).where(
+            Checkpoint.job_id == job.id, Checkpoint.step == step, Checkpoint.is_final == is_final
+        )
+    )
+    losses = _recent(place, Metric.loss, step)
+    row = Checkpoint(
+        job_id=job.id,
+        run_id=place.run.id,
+        step=step,
+        is_final=is_final,
+        size_bytes=size_bytes,
+        loss=statistics.fmean(losses) if losses else None,
+        path=path,
+    )
+    session.add(row)
+    session.flush()
+    entry = checkpoint_entry(row).model_dump(mode="json")
+    announce(session, "checkpoint", job.id, {"job_id": job.id, **entry})
+
+
+def _checkpoint_removed(place: Place, event: events.CheckpointRemoved) -> None:
+    place.session.execute(
+        delete(Checkpoint).where(
+            Checkpoint.job_id == place.job.id,
+            Checkpoint.step == event.step,
+            Checkpoint.is_final.is_(False),
+        )
+    )
+    data = {"job_id": place.job.id, "step": event.step}
+    announce(place.session, "checkpoint_removed", place.job.id, data)
+
+
+def _superseded(place: Place, event: events.Superseded) -> None:
+    """Forget what was set aside: what came later, and whatever is not in its place any more."""
+    session, job_id = place.session, place.job.id
+    for table in (Sample, Checkpoint):
+        for row in session.scalars(select(table).where(table.job_id == job_id)):
+            if row.step > event.after_step or not (place.folder.path / row.path).is_file():
+                session.delete(row)
+    announce(session, "superseded", job_id, {"job_id": job_id, "after_step": event.after_step})
+
+
+def _run_finished(place: Place, event: events.RunFinished) -> None:
+    run = place.run
+    run.finish = event.model_dump(mode="json")
+    run.phase = event.phase or run.phase
+    if run.first_step is not None:  # a run that was refused has no step to tell
+        run.last_step = place.job.step = event.step
+    if event.lora is None:
+        return
+    try:
+        size_bytes = (place.folder.path / event.lora).stat().st_size
+    except OSError as error:
+        log.warning("job %d: its result %s cannot be read: %s", place.job.id, event.lora, error)
+        return
+    # A job has one result; that of an earlier end is overwritten on the disk.
+    place.session.execute(
+        delete(Checkpoint).where(Checkpoint.job_id == place.job.id, Checkpoint.is_final.is_(True))
+    )
+    _checkpoint_saved(place, event.step, event.lora, size_bytes, is_final=True)

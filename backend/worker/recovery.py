@@ -1,0 +1,125 @@
+"""Runs whose worker is gone: taken over, with their trainer if it lives.
+
+On this boot of this machine, a process id with its start ticks says for certain who lives: the
+worker that had the run, and the trainer. A worker that died between starting a trainer and writing
+its process id down left the run's token on the trainer's command line, where it is found.
+
+A run of another boot or another container cannot be looked at that way. Its worker counts as gone
+after ten seconds of silence; its trainer once nobody holds the lock on the job's folder, which the
+system releases with its holder.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Container
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from backend.db.columns import now
+from backend.db.engine import Database
+from backend.db.models import Job, Run, Worker
+from backend.launchers.launcher import Launcher, TrainerProcess
+from backend.launchers.processes import is_alive
+from backend.settings import Settings
+from backend.system.state import WORKER_SILENCE
+from backend.worker.claim import Identity
+from backend.worker.watch import Watched
+from trainer import folder_lock
+from trainer.errors import FolderInUse
+from trainer.job_folder import JobFolder
+
+log = logging.getLogger(__name__)
+
+
+def take_over(
+    database: Database,
+    launcher: Launcher,
+    settings: Settings,
+    who: Identity,
+    *,
+    except_runs: Container[int] = (),
+) -> list[tuple[Watched, TrainerProcess | None]]:
+    """Make the runs of workers that are gone ours; each with its trainer, None if that is gone.
+
+    except_runs: those that are watched. A run of our own that is not among them lost its way when
+    the database refused a write between its claim and its watch.
+    """
+    with database.read() as session:
+        orphans = _orphans(session, who, except_runs)
+    taken: list[tuple[Watched, TrainerProcess | None]] = []
+    for run, training_name in orphans:
+        folder = JobFolder(settings.output_dir, training_name)
+        if run.machine != who.machine and _is_locked(folder):
+            continue  # a trainer that we cannot see still writes there
+        with database.write() as session:
+            if not _take(session, run, who):
+                continue
+        process = _trainer_of(run, launcher) if run.machine == who.machine else None
+        _record_process(database, run, process)
+        state = "is alive" if process else "is gone"
+        log.info("took over job %d, run %d: its trainer %s", run.job_id, run.number, state)
+        watched = Watched(run.job_id, run.id, run.token, folder, folder.run(run.number))
+        taken.append((watched, process))
+    return taken
+
+
+def _orphans(session: Session, who: Identity, except_runs: Container[int]) -> list[tuple[Run, str]]:
+    query = (
+        select(Run, Job.training_name)
+        .join(Job, Job.id == Run.job_id)
+        .where(Run.status.in_(("starting", "running")))
+        .order_by(Run.id)
+    )
+    found = [(run, name) for run, name in session.execute(query) if run.id not in except_runs]
+    return [(run, name) for run, name in found if _is_gone(session, run, who)]
+
+
+def _is_gone(session: Session, run: Run, who: Identity) -> bool:
+    worker = session.get(Worker, run.worker_id)
+    if run.worker_id == who.worker_id:
+        return True
+    if worker is None or worker.ended_at is not None:
+        return True
+    if worker.machine == who.machine:
+        return not is_alive(worker.process_id, worker.process_start_ticks)
+    return now() - worker.last_seen_at > WORKER_SILENCE
+
+
+def _take(session: Session, run: Run, who: Identity) -> bool:
+    """Compare-and-set on the run's worker: of two that look, one takes it."""
+    taken = session.execute(
+        update(Run)
+        .where(Run.id == run.id, Run.worker_id == run.worker_id)
+        .values(worker_id=who.worker_id)
+        .returning(Run.id)
+        .execution_options(synchronize_session=False)
+    ).scalar_one_or_none()
+    return taken is not None
+
+
+def _trainer_of(run: Run, launcher: Launcher) -> TrainerProcess | None:
+    if run.process_id is None or run.process_start_ticks is None:
+        return launcher.find(run.token)
+    process = TrainerProcess(run.process_id, run.process_start_ticks, run.token)
+    return None if launcher.poll(process) else process
+
+
+def _record_process(database: Database, run: Run, process: TrainerProcess | None) -> None:
+    if process is None or run.process_id is not None:
+        return
+    with database.write() as session:
+        row = session.get_one(Run, run.id)
+        row.process_id = process.process_id
+        row.process_start_ticks = process.start_ticks
+
+
+def _is_locked(folder: JobFolder) -> bool:
+    if not folder.lock.is_file():
+        return False
+    try:
+        with folder_lock.held(folder.lock):
+            return False
+    except FolderInUse:
+        return True

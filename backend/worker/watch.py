@@ -1,0 +1,215 @@
+"""One run, watched: its events and log into rows, requests into commands, its end into an outcome.
+
+Everything a look needs is in the database and in files, so a watch can be made anew at any moment,
+by another worker as well, and goes on from the byte where the last one stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from backend.db.columns import now
+from backend.db.engine import Database
+from backend.db.models import CommandRequest, Job, Run
+from backend.jobs.feed import announce, announce_job
+from backend.jobs.log import lines_from
+from backend.jobs.moves import move
+from backend.jobs.status import JobStatus
+from backend.launchers.launcher import Ended, Launcher, TrainerProcess
+from backend.settings import Settings
+from backend.worker.close import close_run
+from backend.worker.record import Place, add_problem, record_events
+from backend.worker.stopping import Measure, StopWatch
+from trainer.commands import CommandName, append_command
+from trainer.errors import Problem, Severity
+from trainer.events import AnyEvent, BadLine, RunStarted, parse_line, read_lines
+from trainer.job_folder import JobFolder, RunFolder
+
+log = logging.getLogger(__name__)
+
+LOG_LINES_IN_ONE_EVENT = 500
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Which run, and where its files are."""
+
+    job_id: int
+    run_id: int
+    token: str
+    folder: JobFolder
+    files: RunFolder
+
+
+class RunWatch:
+    """Looks at one run again and again until it is over."""
+
+    def __init__(
+        self,
+        database: Database,
+        launcher: Launcher,
+        settings: Settings,
+        watched: Watched,
+        process: TrainerProcess | None,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._launcher = launcher
+        self.watched = watched
+        self._process = process
+        self._stop = StopWatch(
+            patience_seconds=settings.stop_patience_seconds,
+            kill_seconds=settings.kill_patience_seconds,
+            clock=clock,
+        )
+
+    def look(self) -> bool:
+        """One look; True once the run is over and closed."""
+        # Polled before reading: whatever a trainer wrote before it ended is then in the files.
+        ended = Ended(None) if self._process is None else self._launcher.poll(self._process)
+        self._obey_requests()
+        more = self._record_events()
+        more |= self._record_log()
+        if ended is None:
+            self._stop_if_it_does_not()
+            return False
+        while more:
+            more = self._record_events() | self._record_log()
+        close_run(self._database, self.watched, ended, used_force=self._stop.used_force)
+        return True
+
+    def _obey_requests(self) -> None:
+        """Write what the API asked for into the run's command file."""
+        with self._database.read() as session:
+            job = session.get_one(Job, self.watched.job_id)
+            status, stop_requested = job.status, job.stop_requested_at is not None
+            waiting = list(
+                session.execute(
+                    select(CommandRequest.id, CommandRequest.command)
+                    .where(CommandRequest.job_id == job.id, CommandRequest.given_at.is_(None))
+                    .order_by(CommandRequest.id)
+                )
+            )
+        for request_id, command in waiting:
+            self._give(command)
+            with self._database.write() as session:
+                session.get_one(CommandRequest, request_id).given_at = now()
+        if status == JobStatus.STOPPING:
+            self._stop.ask()  # given already, perhaps by the worker before this one
+        elif stop_requested:
+            # A worker that dies between the two gives the command twice, which is harmless.
+            self._give("stop")
+            with self._database.write() as session:
+                move(
+                    session,
+                    self.watched.job_id,
+                    from_status=status,
+                    to_status=JobStatus.STOPPING,
+                    reason="a stop was asked for",
+                )
+            self._stop.ask()
+
+    def _give(self, command: CommandName) -> None:
+        append_command(self.watched.files.commands, command)
+
+    def _record_events(self) -> bool:
+        """Record one window of the event file; whether there was something in it."""
+        with self._database.read() as session:
+            offset = session.get_one(Run, self.watched.run_id).events_offset
+        lines, end = read_lines(self.watched.files.events, offset)
+        if end == offset:
+            return False
+        found, faults = _parse(lines, self.watched.token)
+        with self._database.write() as session:
+            job = session.get_one(Job, self.watched.job_id)
+            run = session.get_one(Run, self.watched.run_id)
+            record_events(Place(session, job, run, self.watched.folder), found)
+            for fault in faults:
+                self._report(run, fault)
+            run.events_offset = end
+            announce_job(session, job.id)
+        self._stop.hear(found)
+        return True
+
+    def _report(self, run: Run, fault: Problem) -> None:
+        """Keep the first fault of its kind with the run; a thousand more say nothing new."""
+        if all(known["code"] != fault.code for known in run.problems):
+            log.warning("job %d, run %d: %s", run.job_id, run.number, fault)
+            add_problem(run, fault)
+
+    def _record_log(self) -> bool:
+        """Pass new lines of the log on; whether there were any."""
+        with self._database.read() as session:
+            offset = session.get_one(Run, self.watched.run_id).log_offset
+        lines, end = lines_from(self.watched.files.log, offset, LOG_LINES_IN_ONE_EVENT)
+        if end == offset:
+            return False
+        with self._database.write() as session:
+            session.get_one(Run, self.watched.run_id).log_offset = end
+            data = {"job_id": self.watched.job_id, "lines": lines}
+            announce(session, "log", self.watched.job_id, data)
+        return True
+
+    def _stop_if_it_does_not(self) -> None:
+        assert self._process is not None
+        measure = self._stop.measure()
+        if measure is Measure.TERMINATE:
+            log.warning("job %d does not stop; terminating it", self.watched.job_id)
+            self._launcher.terminate(self._process)
+        elif measure is Measure.KILL:
+            log.warning("job %d does not end; killing it", self.watched.job_id)
+            self._launcher.kill(self._process)
+
+
+def _parse(lines: list[str], token: str) -> tuple[list[AnyEvent], list[Problem]]:
+    """The events among the lines, and what the others are."""
+    found: list[AnyEvent] = []
+    faults: list[Problem] = []
+    for line in lines:
+        try:
+            event = parse_line(line)
+        except BadLine as error:
+            faults.append(_unreadable(error))
+            continue
+        if event is None:
+            faults.append(_unknown(line))
+        elif isinstance(event, RunStarted) and event.token not in ("", token):
+            return [], [_foreign(event)]
+        else:
+            found.append(event)
+    return found, faults
+
+
+def _unreadable(error: BadLine) -> Problem:
+    return Problem(
+        "unreadable_event",
+        f"A line of events.jsonl is {error.reason}: {error.line[:80]!r}.",
+        "It was skipped; the training is not affected.",
+        severity=Severity.WARNING,
+        params={"line": error.line, "reason": error.reason},
+    )
+
+
+def _unknown(line: str) -> Problem:
+    return Problem(
+        "unknown_event",
+        f"events.jsonl holds an event that this version does not know: {line[:80]!r}.",
+        "It was skipped. Update Darkroom if the trainer is newer.",
+        severity=Severity.WARNING,
+        params={"line": line[:200]},
+    )
+
+
+def _foreign(event: RunStarted) -> Problem:
+    return Problem(
+        "foreign_events",
+        f"The run's folder holds events of another process ({event.process_id}).",
+        "They were skipped. Do not copy run folders into a job's folder.",
+        severity=Severity.WARNING,
+        params={"process_id": event.process_id},
+    )
