@@ -1,0 +1,117 @@
+/** The one typed way to the server: a function for each route, errors as `ApiError`/`ServerAway`. */
+
+import createClient, { type Middleware } from "openapi-fetch";
+import { ApiError, problemsOfBody, ServerAway } from "./errors";
+import type { paths } from "./schema";
+import type { JobConfigValue } from "./types";
+
+const PAGE_SIZE = 200;
+
+type Listener = () => void;
+const unauthorizedListeners = new Set<Listener>();
+
+/** Called whenever the server asks for its token. */
+export function onUnauthorized(listener: Listener): Listener {
+  unauthorizedListeners.add(listener);
+  return () => unauthorizedListeners.delete(listener);
+}
+
+const failures: Middleware = {
+  async onResponse({ response, schemaPath }) {
+    if (response.ok) {
+      return;
+    }
+    if (response.status === 401 && schemaPath !== "/api/session") {
+      for (const listener of unauthorizedListeners) {
+        listener();
+      }
+    }
+    const body: unknown = await response.json().catch(() => undefined);
+    throw new ApiError(response.status, problemsOfBody(response.status, body));
+  },
+  onError({ error }) {
+    const aborted = error instanceof DOMException && error.name === "AbortError";
+    return aborted ? undefined : new ServerAway();
+  },
+};
+
+const http = createClient<paths>({
+  // Looked up at every call, so that a page under test can have a server of its own.
+  fetch: (request) => globalThis.fetch(request),
+  querySerializer: { array: { style: "form", explode: true } },
+});
+http.use(failures);
+
+/** The answer's body; the middleware has already thrown for anything but success. */
+async function body<Data>(answer: Promise<{ data?: Data }>): Promise<Data> {
+  return (await answer).data as Data;
+}
+
+interface PageOf<Item> {
+  items: Item[];
+  next?: string | null;
+}
+
+async function everyPage<Item>(
+  read: (cursor: { limit: number; after?: string }) => Promise<PageOf<Item>>,
+): Promise<Item[]> {
+  const items: Item[] = [];
+  let after: string | undefined;
+  do {
+    const page = await read({ limit: PAGE_SIZE, after });
+    items.push(...page.items);
+    after = page.next ?? undefined;
+  } while (after !== undefined);
+  return items;
+}
+
+const ofJob = (id: number) => ({ path: { job_id: id } });
+
+export const api = {
+  jobSchema: (signal?: AbortSignal) => body(http.GET("/api/job-schema", { signal })),
+  validate: (config: JobConfigValue, signal?: AbortSignal) =>
+    body(http.POST("/api/jobs/validate", { body: { config }, signal })),
+
+  jobs: (signal?: AbortSignal) =>
+    everyPage((query) => body(http.GET("/api/jobs", { params: { query }, signal }))),
+  job: (id: number, signal?: AbortSignal) =>
+    body(http.GET("/api/jobs/{job_id}", { params: ofJob(id), signal })),
+  createJob: (config: JobConfigValue, queue: boolean) =>
+    body(http.POST("/api/jobs", { body: { config, queue } })),
+  updateJob: (id: number, config: JobConfigValue) =>
+    body(http.PATCH("/api/jobs/{job_id}", { params: ofJob(id), body: { config } })),
+  deleteJob: (id: number, files: boolean) =>
+    body(http.DELETE("/api/jobs/{job_id}", { params: { ...ofJob(id), query: { files } } })),
+  queueJob: (id: number) => body(http.POST("/api/jobs/{job_id}/queue", { params: ofJob(id) })),
+  stopJob: (id: number) => body(http.POST("/api/jobs/{job_id}/stop", { params: ofJob(id) })),
+  commandJob: (id: number, command: "save" | "sample") =>
+    body(http.POST("/api/jobs/{job_id}/commands", { params: ofJob(id), body: { command } })),
+
+  metrics: (id: number, maxPoints: number, signal?: AbortSignal) =>
+    body(
+      http.GET("/api/jobs/{job_id}/metrics", {
+        params: { ...ofJob(id), query: { max_points: maxPoints } },
+        signal,
+      }),
+    ),
+  samples: (id: number, signal?: AbortSignal) =>
+    everyPage((query) =>
+      body(http.GET("/api/jobs/{job_id}/samples", { params: { ...ofJob(id), query }, signal })),
+    ),
+  checkpoints: (id: number, signal?: AbortSignal) =>
+    everyPage((query) =>
+      body(http.GET("/api/jobs/{job_id}/checkpoints", { params: { ...ofJob(id), query }, signal })),
+    ),
+  log: (id: number, run: number | undefined, offset: number | undefined, signal?: AbortSignal) =>
+    body(
+      http.GET("/api/jobs/{job_id}/log", {
+        params: { ...ofJob(id), query: { run, offset } },
+        signal,
+      }),
+    ),
+
+  datasets: async (signal?: AbortSignal) =>
+    (await body(http.GET("/api/datasets", { signal }))).items,
+  system: (signal?: AbortSignal) => body(http.GET("/api/system", { signal })),
+  openSession: (token: string) => body(http.POST("/api/session", { body: { token } })),
+};

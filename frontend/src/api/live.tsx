@@ -1,0 +1,193 @@
+/** The event stream in the page: who listens to what, and what arrives goes into the query cache. */
+
+import { useQueryClient } from "@tanstack/react-query";
+import {
+  createContext,
+  type ReactNode,
+  useContext,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from "react";
+import {
+  applyCheckpoint,
+  applyCheckpointRemoved,
+  applyJob,
+  applyJobDeleted,
+  applySample,
+  applySteps,
+  applySystem,
+} from "./apply-event";
+import type { ServerEvent } from "./event-parser";
+import { EventStream, type StreamState } from "./event-stream";
+import type { JobSummary } from "./types";
+
+type LogListener = (jobId: number) => void;
+
+export interface Connection {
+  state: StreamState;
+  /** When the next attempt is, in milliseconds since 1970, while the server is away. */
+  retryAt: number | null;
+}
+
+interface Live {
+  claim(topics: string[]): () => void;
+  retryNow(): void;
+  onLog(listener: LogListener): () => void;
+  subscribe(listener: () => void): () => void;
+  connection(): Connection;
+}
+
+const LiveContext = createContext<Live | null>(null);
+
+interface LiveProviderProps {
+  children: ReactNode;
+  onStatusMoved: (job: JobSummary) => void;
+  onUnauthorized: () => void;
+}
+
+export function LiveProvider({ children, onStatusMoved, onUnauthorized }: LiveProviderProps) {
+  const client = useQueryClient();
+  const callbacks = useRef({ onStatusMoved, onUnauthorized });
+  useEffect(() => {
+    callbacks.current = { onStatusMoved, onUnauthorized };
+  });
+
+  const [{ live, stream }] = useState(() => {
+    const claims = new Map<string, number>();
+    const logListeners = new Set<LogListener>();
+    const stateListeners = new Set<() => void>();
+    let connection: Connection = { state: "idle", retryAt: null };
+
+    const dispatch = (event: ServerEvent) => {
+      const data = event.data === "" ? {} : JSON.parse(event.data);
+      switch (event.name) {
+        case "job":
+          applyJob(client, data, (job) => callbacks.current.onStatusMoved(job));
+          break;
+        case "job_deleted":
+          applyJobDeleted(client, data.id);
+          break;
+        case "steps":
+          applySteps(client, data.job_id, data.items);
+          break;
+        case "sample":
+          applySample(client, data.job_id, data);
+          break;
+        case "checkpoint":
+          applyCheckpoint(client, data.job_id, data);
+          break;
+        case "checkpoint_removed":
+          applyCheckpointRemoved(client, data.job_id, data.step);
+          break;
+        case "log":
+          for (const listener of logListeners) {
+            listener(data.job_id);
+          }
+          break;
+        case "system":
+          applySystem(client, data);
+          break;
+        case "superseded":
+        case "reset":
+          void client.invalidateQueries();
+          break;
+      }
+    };
+
+    const stream = new EventStream({
+      onEvent: dispatch,
+      onOpen: (resumed) => {
+        // After our cursor nothing was missed; only what failed while the server was away is due.
+        void client.invalidateQueries(
+          resumed ? { predicate: (query) => query.state.status === "error" } : undefined,
+        );
+      },
+      onState: (state, retryAt) => {
+        connection = { state, retryAt };
+        if (state === "unauthorized") {
+          callbacks.current.onUnauthorized();
+        }
+        for (const listener of stateListeners) {
+          listener();
+        }
+      },
+    });
+
+    const live: Live = {
+      claim(topics) {
+        for (const topic of topics) {
+          claims.set(topic, (claims.get(topic) ?? 0) + 1);
+        }
+        const listen = () =>
+          // One page replaces another within a tick: both changes make one connection.
+          queueMicrotask(() =>
+            stream.listen([...claims].filter(([, count]) => count > 0).map(([topic]) => topic)),
+          );
+        listen();
+        return () => {
+          for (const topic of topics) {
+            claims.set(topic, (claims.get(topic) ?? 1) - 1);
+          }
+          listen();
+        };
+      },
+      retryNow: () => stream.retryNow(),
+      onLog(listener) {
+        logListeners.add(listener);
+        return () => logListeners.delete(listener);
+      },
+      subscribe(listener) {
+        stateListeners.add(listener);
+        return () => stateListeners.delete(listener);
+      },
+      connection: () => connection,
+    };
+    return { live, stream };
+  });
+
+  useEffect(() => {
+    const onVisibility = () => stream.setVisible(document.visibilityState !== "hidden");
+    onVisibility();
+    document.addEventListener("visibilitychange", onVisibility);
+    return () => {
+      document.removeEventListener("visibilitychange", onVisibility);
+      stream.close();
+    };
+  }, [stream]);
+
+  return <LiveContext value={live}>{children}</LiveContext>;
+}
+
+function useLive(): Live {
+  const live = useContext(LiveContext);
+  if (live === null) {
+    throw new Error("This component must stand inside LiveProvider.");
+  }
+  return live;
+}
+
+/** Receive these topics while the component is on the page. */
+export function useTopics(...topics: string[]): void {
+  const live = useLive();
+  const wanted = topics.join();
+  useEffect(() => live.claim(wanted.split(",")), [live, wanted]);
+}
+
+/** Be told that a job's log has grown. */
+export function useLogGrowth(listener: LogListener): void {
+  const live = useLive();
+  const latest = useRef(listener);
+  useEffect(() => {
+    latest.current = listener;
+  });
+  useEffect(() => live.onLog((jobId) => latest.current(jobId)), [live]);
+}
+
+export function useConnection(): Connection & { retryNow: () => void } {
+  const live = useLive();
+  const connection = useSyncExternalStore(live.subscribe, live.connection);
+  return useMemo(() => ({ ...connection, retryNow: live.retryNow }), [connection, live]);
+}

@@ -1,0 +1,57 @@
+/** Query keys and options: what is fetched, and under which name the stream finds it again. */
+
+import { queryOptions } from "@tanstack/react-query";
+import { api } from "./client";
+
+/** More points than a wide screen has pixels; the server thins longer curves out to this. */
+const MAX_CURVE_POINTS = 4000;
+
+export const keys = {
+  jobs: ["jobs"] as const,
+  job: (id: number) => ["job", id] as const,
+  metrics: (id: number) => ["job", id, "metrics"] as const,
+  samples: (id: number) => ["job", id, "samples"] as const,
+  checkpoints: (id: number) => ["job", id, "checkpoints"] as const,
+  datasets: ["datasets"] as const,
+  system: ["system"] as const,
+  jobSchema: ["job-schema"] as const,
+};
+
+export const jobsQuery = queryOptions({
+  queryKey: keys.jobs,
+  queryFn: ({ signal }) => api.jobs(signal),
+});
+
+export const jobQuery = (id: number) =>
+  queryOptions({ queryKey: keys.job(id), queryFn: ({ signal }) => api.job(id, signal) });
+
+export const metricsQuery = (id: number) =>
+  queryOptions({
+    queryKey: keys.metrics(id),
+    queryFn: async ({ signal }) => (await api.metrics(id, MAX_CURVE_POINTS, signal)).items,
+  });
+
+export const samplesQuery = (id: number) =>
+  queryOptions({ queryKey: keys.samples(id), queryFn: ({ signal }) => api.samples(id, signal) });
+
+export const checkpointsQuery = (id: number) =>
+  queryOptions({
+    queryKey: keys.checkpoints(id),
+    queryFn: ({ signal }) => api.checkpoints(id, signal),
+  });
+
+export const datasetsQuery = queryOptions({
+  queryKey: keys.datasets,
+  queryFn: ({ signal }) => api.datasets(signal),
+});
+
+export const systemQuery = queryOptions({
+  queryKey: keys.system,
+  queryFn: ({ signal }) => api.system(signal),
+});
+
+export const jobSchemaQuery = queryOptions({
+  queryKey: keys.jobSchema,
+  queryFn: ({ signal }) => api.jobSchema(signal),
+  staleTime: Number.POSITIVE_INFINITY,
+});

@@ -1,0 +1,25 @@
+/** The pages' names for what the server sends. The types themselves are generated: `npm run types`. */
+
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+
+export type Problem = Omit<Schemas["ProblemEntry"], "severity"> & {
+  severity?: Schemas["Severity"];
+};
+export type JobStatus = Schemas["JobStatus"];
+export type JobSummary = Schemas["JobSummary"];
+export type Job = Schemas["Job"];
+export type Run = Schemas["RunEntry"];
+export type Metric = Schemas["MetricPoint"];
+export type Sample = Schemas["SampleEntry"];
+export type Checkpoint = Schemas["CheckpointEntry"];
+export type DatasetSummary = Schemas["DatasetEntry"];
+export type Device = Schemas["DeviceEntry"];
+export type SystemInfo = Schemas["SystemState"];
+export type JobSchema = Schemas["JobSchema"];
+export type Validation = Schemas["Verdict"];
+export type LogPart = Schemas["LogPart"];
+
+/** A job as the form holds it: it may be incomplete, so nothing more is promised of its shape. */
+export type JobConfigValue = Record<string, unknown>;

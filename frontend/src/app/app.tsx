@@ -1,0 +1,82 @@
+import { MantineProvider } from "@mantine/core";
+import { Notifications } from "@mantine/notifications";
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { lazy, Suspense, useState } from "react";
+import { Route, Switch } from "wouter";
+import { ApiError } from "@/api/errors";
+import { LiveProvider } from "@/api/live";
+import type { JobSummary } from "@/api/types";
+import { Announcer, announce } from "@/components/ui/announcer";
+import { ErrorBoundary } from "@/components/ui/error-boundary";
+import { PageLoading } from "@/components/ui/page-loading";
+import { text } from "@/messages";
+import { NotFoundPage } from "./pages/not-found-page";
+import { QueuePage } from "./pages/queue-page";
+import { Shell } from "./shell";
+import { theme } from "./theme";
+import { TokenGate } from "./token-gate";
+
+const JobFormPage = lazy(() => import("./pages/job-form-page"));
+const JobPage = lazy(() => import("./pages/job-page"));
+const SystemPage = lazy(() => import("./pages/system-page"));
+
+function newQueryClient(): QueryClient {
+  return new QueryClient({
+    defaultOptions: {
+      queries: {
+        // The stream keeps answers current; a page that comes back asks again.
+        staleTime: 1000,
+        refetchOnWindowFocus: false,
+        refetchOnReconnect: false,
+        networkMode: "always",
+        // A refusal stays a refusal. When the server is away, its return asks again.
+        retry: (failures, error) => !(error instanceof ApiError) && failures < 1,
+      },
+      mutations: { networkMode: "always" },
+    },
+  });
+}
+
+function announceStatus(job: JobSummary): void {
+  announce(text.queue.statusChanged(job.training_name, text.status[job.status]));
+}
+
+export function App() {
+  const [client] = useState(newQueryClient);
+  return (
+    <MantineProvider theme={theme} defaultColorScheme="auto">
+      <QueryClientProvider client={client}>
+        <TokenGate>
+          {(lock) => (
+            <LiveProvider onStatusMoved={announceStatus} onUnauthorized={lock}>
+              <Shell>
+                <ErrorBoundary>
+                  <Suspense fallback={<PageLoading />}>
+                    <Pages />
+                  </Suspense>
+                </ErrorBoundary>
+              </Shell>
+            </LiveProvider>
+          )}
+        </TokenGate>
+        <Notifications position="bottom-right" limit={4} />
+        <Announcer />
+      </QueryClientProvider>
+    </MantineProvider>
+  );
+}
+
+function Pages() {
+  return (
+    <Switch>
+      <Route path="/" component={QueuePage} />
+      <Route path="/jobs/new">
+        <JobFormPage jobId={null} />
+      </Route>
+      <Route path="/jobs/:id/edit">{({ id }) => <JobFormPage key={id} jobId={Number(id)} />}</Route>
+      <Route path="/jobs/:id">{({ id }) => <JobPage key={id} jobId={Number(id)} />}</Route>
+      <Route path="/system" component={SystemPage} />
+      <Route component={NotFoundPage} />
+    </Switch>
+  );
+}

@@ -1,0 +1,174 @@
+import { Button } from "@mantine/core";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { Link, useLocation, useSearchParams } from "wouter";
+import { api } from "@/api/client";
+import { ApiError } from "@/api/errors";
+import { useTopics } from "@/api/live";
+import { jobQuery, jobSchemaQuery, keys, systemQuery } from "@/api/queries";
+import type { Job, JobConfigValue, JobSchema } from "@/api/types";
+import { Notice } from "@/components/ui/notice";
+import { PageHeader } from "@/components/ui/page-header";
+import { QueryView } from "@/components/ui/query-view";
+import { toast } from "@/components/ui/toast";
+import { DatasetPicker } from "@/features/datasets/dataset-picker";
+import type { DatasetPickerProps } from "@/features/job-form/form-context";
+import { JobForm } from "@/features/job-form/job-form";
+import { EDITABLE } from "@/lib/job-states";
+import { paths } from "@/lib/paths";
+import { text } from "@/messages";
+import { NotFoundPage } from "./not-found-page";
+
+const renderDatasetPicker = (props: DatasetPickerProps) => <DatasetPicker {...props} />;
+
+/** A new job, a copy of one, or the edit of one: the same form over another beginning. */
+export default function JobFormPage({ jobId }: { jobId: number | null }) {
+  useTopics("system");
+  const [search] = useSearchParams();
+  const from = search.get("from");
+  const copied = from !== null && /^\d+$/.test(from) ? Number(from) : null;
+  const source = jobId ?? copied;
+  const schema = useQuery(jobSchemaQuery);
+  const job = useQuery({ ...jobQuery(source ?? 0), enabled: source !== null });
+
+  if (job.error instanceof ApiError && job.error.status === 404) {
+    return <NotFoundPage />;
+  }
+  return (
+    <QueryView query={schema} loading={480}>
+      {(loaded) => {
+        if (jobId !== null) {
+          return (
+            <QueryView query={job} loading={480}>
+              {(existing) => <EditForm key={existing.id} schema={loaded} job={existing} />}
+            </QueryView>
+          );
+        }
+        if (copied !== null) {
+          return (
+            <QueryView query={job} loading={480}>
+              {(original) => (
+                <NewForm
+                  key={`copy-${original.id}`}
+                  schema={loaded}
+                  storageKey={`copy-${original.id}`}
+                  saved={renamed(original)}
+                />
+              )}
+            </QueryView>
+          );
+        }
+        const example = from === "example" ? loaded.example : null;
+        return (
+          <NewForm
+            key={example === null ? "new" : "example"}
+            schema={loaded}
+            storageKey={example === null ? "new" : "example"}
+            saved={(example ?? loaded.defaults) as JobConfigValue}
+          />
+        );
+      }}
+    </QueryView>
+  );
+}
+
+/** A name is a folder, so that a copy needs its own. */
+function renamed(job: Job): JobConfigValue {
+  const own = job.config.job as Record<string, unknown> | undefined;
+  return { ...job.config, job: { ...own, training_name: text.form.copyName(job.training_name) } };
+}
+
+interface NewFormProps {
+  schema: JobSchema;
+  storageKey: string;
+  saved: JobConfigValue;
+}
+
+function NewForm({ schema, storageKey, saved }: NewFormProps) {
+  const [, navigate] = useLocation();
+  const client = useQueryClient();
+  const system = useQuery(systemQuery);
+  // What the form began with stays its beginning, whatever is fetched again meanwhile.
+  const [start] = useState(saved);
+
+  const create = async (config: JobConfigValue, queue: boolean) => {
+    const job = await api.createJob(config, queue);
+    client.setQueryData(keys.job(job.id), job);
+    toast(queue ? text.actions.queued(job.training_name) : text.form.saved);
+    navigate(queue ? paths.job(job.id) : paths.editJob(job.id), { replace: !queue });
+  };
+
+  return (
+    <>
+      <PageHeader title={text.form.newTitle} lead={text.form.lead} />
+      <JobForm
+        schema={schema}
+        storageKey={storageKey}
+        saved={start}
+        devices={system.data?.devices ?? []}
+        renderDatasetPicker={renderDatasetPicker}
+        saveLabel={text.form.saveDraft}
+        queueLabel={text.form.queueJob}
+        onSave={(config) => create(config, false)}
+        onQueue={(config) => create(config, true)}
+      />
+    </>
+  );
+}
+
+function EditForm({ schema, job }: { schema: JobSchema; job: Job }) {
+  const [, navigate] = useLocation();
+  const client = useQueryClient();
+  const system = useQuery(systemQuery);
+  const [start] = useState(job.config);
+  const title = text.form.editTitle(job.training_name || text.job.unnamed);
+
+  if (!EDITABLE.has(job.status)) {
+    return (
+      <>
+        <PageHeader title={title} />
+        <Notice
+          tone="info"
+          title={text.form.notEditableTitle}
+          action={
+            <Button component={Link} href={paths.job(job.id)} variant="default" size="xs">
+              {text.form.openJob}
+            </Button>
+          }
+        >
+          {text.form.notEditable(text.status[job.status])}
+        </Notice>
+      </>
+    );
+  }
+
+  const save = async (config: JobConfigValue) => {
+    const saved = await api.updateJob(job.id, config);
+    client.setQueryData(keys.job(job.id), saved);
+  };
+
+  return (
+    <>
+      <PageHeader title={title} lead={text.form.lead} />
+      <JobForm
+        schema={schema}
+        storageKey={`edit-${job.id}`}
+        saved={start}
+        devices={system.data?.devices ?? []}
+        renderDatasetPicker={renderDatasetPicker}
+        saveLabel={job.status === "draft" ? text.form.saveDraft : text.form.save}
+        queueLabel={job.status === "draft" ? text.form.queueJob : text.form.saveAndQueue}
+        onSave={async (config) => {
+          await save(config);
+          toast(text.form.saved);
+        }}
+        onQueue={async (config) => {
+          await save(config);
+          client.setQueryData(keys.job(job.id), await api.queueJob(job.id));
+          toast(text.actions.queued(job.training_name));
+          navigate(paths.job(job.id));
+        }}
+      />
+    </>
+  );
+}

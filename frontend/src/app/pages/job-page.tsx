@@ -1,0 +1,71 @@
+import { Button } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "wouter";
+import { ApiError } from "@/api/errors";
+import { useTopics } from "@/api/live";
+import { jobQuery, systemQuery } from "@/api/queries";
+import type { Job } from "@/api/types";
+import { Notice } from "@/components/ui/notice";
+import { ProblemList } from "@/components/ui/problem-list";
+import { QueryView } from "@/components/ui/query-view";
+import { CheckpointsPanel } from "@/features/checkpoints/checkpoints-panel";
+import { CurvePanel } from "@/features/jobs/curve-panel";
+import { FailurePanel } from "@/features/jobs/failure-panel";
+import { JobHeader } from "@/features/jobs/job-header";
+import { LogPanel } from "@/features/jobs/log-panel";
+import { RunsPanel } from "@/features/jobs/runs-panel";
+import { SamplesPanel } from "@/features/samples/samples-panel";
+import { WorkerBanner } from "@/features/system/worker-banner";
+import { ACTIVE } from "@/lib/job-states";
+import { paths } from "@/lib/paths";
+import { text } from "@/messages";
+import { NotFoundPage } from "./not-found-page";
+import classes from "./pages.module.css";
+
+export default function JobPage({ jobId }: { jobId: number }) {
+  useTopics(`job:${jobId}`, "system");
+  const job = useQuery(jobQuery(jobId));
+  // An id that was deleted, or that never was one.
+  if (job.error instanceof ApiError && (job.error.status === 404 || job.error.status === 422)) {
+    return <NotFoundPage />;
+  }
+  return (
+    <QueryView query={job} loading={480}>
+      {(loaded) => <JobView job={loaded} />}
+    </QueryView>
+  );
+}
+
+function JobView({ job }: { job: Job }) {
+  const system = useQuery(systemQuery);
+  const expecting = ACTIVE.has(job.status) || job.status === "queued";
+  return (
+    <div className={classes.stack}>
+      <JobHeader job={job} />
+      {job.status === "queued" && system.data && <WorkerBanner system={system.data} />}
+      {(job.status === "failed" || job.status === "interrupted") && <FailurePanel job={job} />}
+      {job.warnings.length > 0 && (
+        <Notice tone="info" title={text.warnings.title(job.warnings.length)}>
+          <ProblemList problems={job.warnings} />
+        </Notice>
+      )}
+      {job.status === "draft" ? (
+        <Button component={Link} href={paths.editJob(job.id)} variant="default">
+          {text.actions.edit}
+        </Button>
+      ) : (
+        <>
+          <SamplesPanel jobId={job.id} expecting={expecting} />
+          <div className={classes.split}>
+            <CurvePanel jobId={job.id} name={job.training_name} expecting={expecting} />
+            <div className={classes.stack}>
+              <CheckpointsPanel jobId={job.id} expecting={expecting} />
+              <RunsPanel runs={job.runs} />
+            </div>
+          </div>
+          <LogPanel jobId={job.id} runs={job.runs.map((run) => run.number)} />
+        </>
+      )}
+    </div>
+  );
+}

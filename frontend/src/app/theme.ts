@@ -1,0 +1,46 @@
+import { createTheme, type MantineColorsTuple } from "@mantine/core";
+
+/** The safelight: the one lamp that may burn in a darkroom. */
+const safelight: MantineColorsTuple = [
+  "#fff3e6",
+  "#ffe2c7",
+  "#ffc791",
+  "#fdaa5b",
+  "#f7923a",
+  "#ee7d22",
+  "#d9660f",
+  "#b04d08",
+  "#93400a",
+  "#78350f",
+];
+
+/** Warm graphite, from paper to the unlit room. */
+const dark: MantineColorsTuple = [
+  "#ebe8e3",
+  "#c9c4bd",
+  "#a8a29b",
+  "#857f79",
+  "#4b4745",
+  "#383434",
+  "#2a2728",
+  "#1d1b1c",
+  "#151314",
+  "#0f0e0f",
+];
+
+export const theme = createTheme({
+  colors: { safelight, dark },
+  primaryColor: "safelight",
+  primaryShade: { light: 7, dark: 4 },
+  autoContrast: true,
+  luminanceThreshold: 0.36,
+  fontFamily:
+    'ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif',
+  fontFamilyMonospace:
+    'ui-monospace, "SF Mono", "Cascadia Mono", "JetBrains Mono", Menlo, Consolas, "Liberation Mono", monospace',
+  headings: { fontWeight: "620" },
+  defaultRadius: "md",
+  cursorType: "pointer",
+  focusRing: "auto",
+  respectReducedMotion: true,
+});

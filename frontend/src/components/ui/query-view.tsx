@@ -1,0 +1,45 @@
+import { Button, Skeleton } from "@mantine/core";
+import type { UseQueryResult } from "@tanstack/react-query";
+import type { ReactNode } from "react";
+import { problemsOf } from "@/api/errors";
+import { text } from "@/messages";
+import { Notice } from "./notice";
+
+interface QueryViewProps<Data> {
+  query: UseQueryResult<Data>;
+  /** What stands there while the first answer is under way; its height, in pixels, when a number. */
+  loading?: ReactNode | number;
+  children: (data: Data) => ReactNode;
+}
+
+/** Loading, failed or there: the three states that every fetched part of a page has. */
+export function QueryView<Data>({ query, loading = 96, children }: QueryViewProps<Data>) {
+  if (query.data !== undefined) {
+    return children(query.data);
+  }
+  if (query.isError) {
+    return (
+      <Notice
+        tone="bad"
+        title={text.errors.panelTitle}
+        action={
+          <Button variant="default" size="xs" onClick={() => void query.refetch()}>
+            {text.errors.retry}
+          </Button>
+        }
+      >
+        {problemsOf(query.error).map((problem) => (
+          <p key={problem.code + problem.message}>
+            {problem.message} {problem.hint}
+          </p>
+        ))}
+      </Notice>
+    );
+  }
+  return (
+    <div aria-busy="true">
+      <span className="visually-hidden">{text.app.loading}</span>
+      {typeof loading === "number" ? <Skeleton height={loading} radius="md" /> : loading}
+    </div>
+  );
+}

@@ -1,0 +1,56 @@
+import type { Problem, Validation } from "@/api/types";
+import type { PanelModel, Setting } from "./setting-model";
+
+export interface FieldProblem extends Problem {
+  severity: "error" | "warning";
+}
+
+export function problemsOfValidation(validation: Validation): FieldProblem[] {
+  return [
+    ...validation.errors.map((problem) => ({ ...problem, severity: "error" as const })),
+    ...validation.warnings.map((problem) => ({ ...problem, severity: "warning" as const })),
+  ];
+}
+
+/**
+ * The problems of a field, and of what is inside it (`datasets.0.resolutions.1` is shown at
+ * `datasets.0.resolutions`).
+ */
+export function problemsAt(problems: FieldProblem[], name: string): FieldProblem[] {
+  return problems.filter(({ field }) => field === name || field?.startsWith(`${name}.`) === true);
+}
+
+/** What a problem belongs to: the widget that can take the focus, and the words to call it by. */
+export interface FieldAddress {
+  name: string;
+  label: string;
+}
+
+/** The nearest field that is drawn, seen from the path the server gave. Null: the whole job. */
+export function addressOf(
+  panels: PanelModel[],
+  field: string | null | undefined,
+): FieldAddress | null {
+  if (field === null || field === undefined) {
+    return null;
+  }
+  const [panelKey, ...rest] = field.split(".");
+  const panel = panels.find(({ key }) => key === panelKey);
+  if (panel === undefined) {
+    return null;
+  }
+  const labels = [panel.title];
+  const names = [panel.key];
+  let setting: Setting = panel.setting;
+  for (const part of rest) {
+    const isIndex = setting.kind === "items" && /^\d+$/.test(part);
+    const inner = isIndex ? setting : setting.fields.find(({ key }) => key === part);
+    if (inner === undefined) {
+      break;
+    }
+    names.push(part);
+    labels.push(isIndex ? String(Number(part) + 1) : inner.label);
+    setting = inner;
+  }
+  return { name: names.join("."), label: labels.join(" › ") };
+}

@@ -1,0 +1,34 @@
+import { createContext, type ReactNode, useContext } from "react";
+import type { Device, JobConfigValue } from "@/api/types";
+import type { ConfigPath } from "./config-path";
+import type { FieldProblem } from "./field-problems";
+
+/** What every field of the form needs besides its own value. */
+export interface FormContextValue {
+  change(path: ConfigPath, value: unknown): void;
+  problems: FieldProblem[];
+  devices: Device[];
+  /** The job with every default, which new entries are copied from. */
+  defaults: JobConfigValue;
+  /** Draws the dataset picker, which is another feature's. */
+  renderDatasetPicker(props: DatasetPickerProps): ReactNode;
+}
+
+export interface DatasetPickerProps {
+  id: string;
+  value: string;
+  onChange: (name: string) => void;
+  invalid: boolean;
+  describedBy: string;
+  labelledBy: string;
+}
+
+export const FormContext = createContext<FormContextValue | null>(null);
+
+export function useForm(): FormContextValue {
+  const form = useContext(FormContext);
+  if (form === null) {
+    throw new Error("This component must stand inside the job form.");
+  }
+  return form;
+}

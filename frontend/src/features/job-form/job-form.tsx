@@ -1,0 +1,200 @@
+import { Button } from "@mantine/core";
+import { useMediaQuery } from "@mantine/hooks";
+import { useCallback, useMemo, useRef, useState } from "react";
+import { problemsOf } from "@/api/errors";
+import type { Device, JobConfigValue, JobSchema } from "@/api/types";
+import { announce } from "@/components/ui/announcer";
+import { Notice } from "@/components/ui/notice";
+import { formatAgo } from "@/lib/format";
+import { text } from "@/messages";
+import { ActionBar } from "./action-bar";
+import { type ConfigPath, withValueAt } from "./config-path";
+import { addressOf, type FieldProblem } from "./field-problems";
+import { FormContext, type FormContextValue } from "./form-context";
+import classes from "./job-form.module.css";
+import { withDefaults } from "./new-values";
+import { PanelNav } from "./panel-nav";
+import { PanelSection, panelId } from "./panel-section";
+import { ProblemSummary } from "./problem-summary";
+import { fieldId } from "./setting-field";
+import { panelsOf } from "./setting-model";
+import { useStoredConfig } from "./use-stored-config";
+import { useValidation } from "./use-validation";
+
+export interface JobFormProps {
+  schema: JobSchema;
+  /** Name under which the browser keeps what is typed here. */
+  storageKey: string;
+  /** What the form begins with. */
+  saved: JobConfigValue;
+  devices: Device[];
+  renderDatasetPicker: FormContextValue["renderDatasetPicker"];
+  saveLabel: string;
+  queueLabel: string;
+  /** Throws what the server refuses. */
+  onSave: (config: JobConfigValue) => Promise<void>;
+  onQueue: (config: JobConfigValue) => Promise<void>;
+}
+
+const NARROW = "(max-width: 48em)";
+
+/** The ten panels, checked by the server while they are filled in. */
+export function JobForm(props: JobFormProps) {
+  const { schema, devices, renderDatasetPicker } = props;
+  const panels = useMemo(() => panelsOf(schema), [schema]);
+  const start = useMemo(
+    () => withDefaults(schema.defaults, props.saved) as JobConfigValue,
+    [schema, props.saved],
+  );
+  const { config, kept, restoredAt, change, forget, discard } = useStoredConfig(
+    props.storageKey,
+    start,
+  );
+  const validation = useValidation(config);
+  const [refusal, setRefusal] = useState<FieldProblem[]>([]);
+  const [busy, setBusy] = useState<"save" | "queue" | null>(null);
+  const summary = useRef<HTMLDivElement>(null);
+
+  const narrow = useMediaQuery(NARROW, undefined, { getInitialValueInEffect: false }) ?? false;
+  const [openPanels, setOpenPanels] = useState(() => new Set(panels.slice(0, 1).map((p) => p.key)));
+
+  const problems = useMemo(
+    () => [
+      ...refusal.filter((one) => !validation.problems.some((other) => isSame(one, other))),
+      ...validation.problems,
+    ],
+    [refusal, validation.problems],
+  );
+
+  const changeAt = useRef((path: ConfigPath, value: unknown) => {
+    setRefusal([]);
+    change((before) => withValueAt(before, path, value));
+  });
+  const context = useMemo<FormContextValue>(
+    () => ({
+      change: changeAt.current,
+      problems,
+      devices,
+      defaults: schema.defaults,
+      renderDatasetPicker,
+    }),
+    [problems, devices, schema.defaults, renderDatasetPicker],
+  );
+
+  const goTo = useCallback((name: string) => {
+    const panel = name.split(".")[0] ?? "";
+    setOpenPanels((before) => new Set(before).add(panel));
+    // The panel may have to unfold first.
+    requestAnimationFrame(() => focusField(name));
+  }, []);
+
+  const submit = async (what: "save" | "queue") => {
+    setBusy(what);
+    setRefusal([]);
+    try {
+      await (what === "save" ? props.onSave(config) : props.onQueue(config));
+      forget();
+    } catch (error) {
+      const found = problemsOf(error).map((problem) => ({
+        ...problem,
+        severity: "error" as const,
+      }));
+      setRefusal(found);
+      announce(text.form.problemsTitle(found.length));
+      requestAnimationFrame(() => summary.current?.scrollIntoView({ block: "center" }));
+      summary.current?.focus({ preventScroll: true });
+    } finally {
+      setBusy(null);
+    }
+  };
+
+  return (
+    <FormContext value={context}>
+      <form
+        className={classes.form}
+        noValidate
+        onSubmit={(event) => {
+          event.preventDefault();
+          void submit("queue");
+        }}
+      >
+        <div className={classes.nav}>
+          <PanelNav panels={panels} problems={problems} />
+        </div>
+        <div ref={summary} tabIndex={-1} className={classes.summary}>
+          {restoredAt !== null && (
+            <Notice
+              tone="info"
+              role="status"
+              action={
+                <Button variant="default" size="xs" onClick={discard}>
+                  {text.form.discard}
+                </Button>
+              }
+            >
+              {text.form.restored(formatAgo(restoredAt))}
+            </Notice>
+          )}
+          <ProblemSummary panels={panels} problems={problems} onGoTo={goTo} />
+        </div>
+        <div className={classes.panels}>
+          {panels.map((panel) => (
+            <PanelSection
+              key={panel.key}
+              panel={panel}
+              value={config[panel.key]}
+              fold={
+                narrow
+                  ? {
+                      open: openPanels.has(panel.key),
+                      onToggle: () => setOpenPanels((before) => toggled(before, panel.key)),
+                    }
+                  : null
+              }
+            />
+          ))}
+        </div>
+        <ActionBar
+          validation={validation.state}
+          problems={problems}
+          kept={kept}
+          busy={busy}
+          saveLabel={props.saveLabel}
+          queueLabel={props.queueLabel}
+          onSave={() => void submit("save")}
+          onShowProblems={() => {
+            const first = addressOf(panels, problems[0]?.field);
+            if (first !== null) {
+              goTo(first.name);
+            }
+          }}
+        />
+      </form>
+    </FormContext>
+  );
+}
+
+function isSame(one: FieldProblem, other: FieldProblem): boolean {
+  return one.code === other.code && one.field === other.field && one.message === other.message;
+}
+
+function toggled(set: Set<string>, key: string): Set<string> {
+  const next = new Set(set);
+  if (!next.delete(key)) {
+    next.add(key);
+  }
+  return next;
+}
+
+function focusField(name: string): void {
+  const element = document.getElementById(fieldId(name)) ?? document.getElementById(panelId(name));
+  if (element === null) {
+    return;
+  }
+  element.closest("details")?.setAttribute("open", "");
+  const focusable = element.matches("input, textarea, select")
+    ? element
+    : (element.querySelector<HTMLElement>("input:checked, input, textarea, select") ?? element);
+  element.scrollIntoView({ block: "center" });
+  focusable.focus({ preventScroll: true });
+}

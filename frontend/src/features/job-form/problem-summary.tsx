@@ -1,0 +1,56 @@
+import { Notice } from "@/components/ui/notice";
+import { text } from "@/messages";
+import { addressOf, type FieldProblem } from "./field-problems";
+import classes from "./problem-summary.module.css";
+import type { PanelModel } from "./setting-model";
+
+interface ProblemSummaryProps {
+  panels: PanelModel[];
+  problems: FieldProblem[];
+  onGoTo: (name: string) => void;
+}
+
+/** Everything that stands in the way, and what is worth knowing, with the way to each field. */
+export function ProblemSummary({ panels, problems, onGoTo }: ProblemSummaryProps) {
+  const errors = problems.filter(({ severity }) => severity === "error");
+  const warnings = problems.filter(({ severity }) => severity === "warning");
+  return (
+    <>
+      {errors.length > 0 && (
+        <Notice tone="bad" title={text.form.problemsTitle(errors.length)}>
+          <List panels={panels} problems={errors} onGoTo={onGoTo} />
+        </Notice>
+      )}
+      {warnings.length > 0 && (
+        <Notice tone="warn" title={text.form.warningsTitle(warnings.length)}>
+          <List panels={panels} problems={warnings} onGoTo={onGoTo} />
+        </Notice>
+      )}
+    </>
+  );
+}
+
+function List({ panels, problems, onGoTo }: ProblemSummaryProps) {
+  return (
+    <ul className={classes.list}>
+      {problems.map((problem) => {
+        const address = addressOf(panels, problem.field);
+        return (
+          <li key={`${problem.code} ${problem.field} ${problem.message}`}>
+            {address !== null && (
+              <button
+                type="button"
+                className={classes.link}
+                aria-label={text.form.goToField(address.label)}
+                onClick={() => onGoTo(address.name)}
+              >
+                {address.label}
+              </button>
+            )}
+            <span className={classes.message}>{problem.message}</span>
+          </li>
+        );
+      })}
+    </ul>
+  );
+}

@@ -1,0 +1,128 @@
+import { useId } from "react";
+import { Icon } from "@/components/ui/icons";
+import { formatSetting } from "@/lib/format";
+import { text } from "@/messages";
+import { type ConfigPath, pathName } from "./config-path";
+import { type FieldProblem, problemsAt } from "./field-problems";
+import { useForm } from "./form-context";
+import { ItemList } from "./item-list";
+import classes from "./setting-field.module.css";
+import type { Setting } from "./setting-model";
+import { SettingWidget } from "./setting-widget";
+
+interface SettingFieldProps {
+  setting: Setting;
+  path: ConfigPath;
+  value: unknown;
+}
+
+/** The id that links and tests reach a field by. */
+export function fieldId(name: string): string {
+  return `field-${name}`;
+}
+
+/** A setting with its label, help, unit, messages and the way back to its default. */
+export function SettingField({ setting, path, value }: SettingFieldProps) {
+  const form = useForm();
+  const name = pathName(path);
+  const helpId = useId();
+  const labelId = useId();
+  const problemsId = useId();
+
+  if (setting.kind === "items") {
+    return <ItemList setting={setting} path={path} value={value} />;
+  }
+  const shown = value === undefined ? setting.defaultValue : value;
+  const problems = problemsAt(form.problems, name);
+  const invalid = problems.some(({ severity }) => severity === "error");
+  const change = (next: unknown) => form.change(path, next);
+
+  return (
+    <div className={classes.field} data-kind={setting.kind} data-widget={setting.widget}>
+      <div className={classes.about}>
+        <div className={classes.labelLine}>
+          <label id={labelId} htmlFor={fieldId(name)} className={classes.label}>
+            {setting.label}
+          </label>
+          <ResetButton setting={setting} value={shown} onReset={change} />
+        </div>
+        <p id={helpId} className={classes.help}>
+          {setting.help}
+          {setting.noEffect !== null && (
+            <span className={classes.noEffect}>{text.form.noEffect(setting.noEffect)}</span>
+          )}
+        </p>
+      </div>
+      <div className={classes.control}>
+        <div className={classes.widget}>
+          <SettingWidget
+            setting={setting}
+            id={fieldId(name)}
+            labelId={labelId}
+            describedBy={`${helpId} ${problemsId}`}
+            value={shown}
+            invalid={invalid}
+            onChange={change}
+          />
+          {setting.unit !== null && <span className={classes.unit}>{setting.unit}</span>}
+        </div>
+        <div id={problemsId}>
+          {problems.map((problem) => (
+            <ProblemLine key={problem.code + problem.field + problem.message} problem={problem} />
+          ))}
+        </div>
+      </div>
+    </div>
+  );
+}
+
+export function ProblemLine({ problem }: { problem: FieldProblem }) {
+  return (
+    <p className={classes.problem} data-severity={problem.severity}>
+      <Icon name={problem.severity === "error" ? "failed" : "info"} size={15} />
+      <span>
+        {problem.message} {problem.hint}
+      </span>
+    </p>
+  );
+}
+
+interface ResetButtonProps {
+  setting: Setting;
+  value: unknown;
+  onReset: (value: unknown) => void;
+}
+
+/** Only where there is a default, and the value is another. */
+function ResetButton({ setting, value, onReset }: ResetButtonProps) {
+  const { defaultValue } = setting;
+  if (defaultValue === undefined || value === defaultValue || typeof defaultValue === "object") {
+    if (defaultValue !== null || value === null || value === undefined) {
+      return null;
+    }
+  }
+  const words = inWords(setting);
+  return (
+    <button
+      type="button"
+      className={classes.reset}
+      aria-label={text.form.resetLabel(setting.label, words)}
+      onClick={() => onReset(defaultValue)}
+    >
+      {text.form.reset(words)}
+    </button>
+  );
+}
+
+function inWords({ defaultValue, choices }: Setting): string {
+  if (defaultValue === null || defaultValue === "") {
+    return text.form.blank;
+  }
+  if (typeof defaultValue === "boolean") {
+    return defaultValue ? text.form.on : text.form.off;
+  }
+  if (typeof defaultValue === "number") {
+    return formatSetting(defaultValue);
+  }
+  return choices.find(({ value }) => value === defaultValue)?.label ?? String(defaultValue);
+}

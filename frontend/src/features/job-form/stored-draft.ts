@@ -1,0 +1,54 @@
+/**
+ * What was typed into a form and not yet saved, kept in the browser so that neither a reload nor a
+ * closed tab loses it. One entry for each form: a new job, a copy of job 7, the edit of job 12.
+ */
+
+import type { JobConfigValue } from "@/api/types";
+
+export interface StoredDraft {
+  config: JobConfigValue;
+  storedAt: string;
+}
+
+const PREFIX = "darkroom.form.";
+
+export function readDraft(form: string): StoredDraft | null {
+  try {
+    const stored = window.localStorage.getItem(PREFIX + form);
+    const draft: unknown = stored === null ? null : JSON.parse(stored);
+    return isDraft(draft) ? draft : null;
+  } catch {
+    // Storage may be forbidden, or hold what an older page wrote: then there is no draft.
+    return null;
+  }
+}
+
+function isDraft(value: unknown): value is StoredDraft {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "storedAt" in value &&
+    "config" in value &&
+    typeof value.config === "object" &&
+    value.config !== null
+  );
+}
+
+/** False when the browser refuses to keep it; the form then says so. */
+export function storeDraft(form: string, config: JobConfigValue): boolean {
+  try {
+    const draft: StoredDraft = { config, storedAt: new Date().toISOString() };
+    window.localStorage.setItem(PREFIX + form, JSON.stringify(draft));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export function clearDraft(form: string): void {
+  try {
+    window.localStorage.removeItem(PREFIX + form);
+  } catch {
+    // Nothing could be stored either.
+  }
+}

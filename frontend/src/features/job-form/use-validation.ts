@@ -1,0 +1,53 @@
+import { useEffect, useRef, useState } from "react";
+import { api } from "@/api/client";
+import type { JobConfigValue } from "@/api/types";
+import { type FieldProblem, problemsOfValidation } from "./field-problems";
+
+const PAUSE_MS = 300;
+const RETRY_MS = 3000;
+
+export interface ValidationState {
+  /** `checking` until the present config has an answer; `away` when nobody answers. */
+  state: "checking" | "valid" | "invalid" | "away";
+  problems: FieldProblem[];
+}
+
+/**
+ * What queueing would say of this config, asked when typing pauses. Only the answer to the latest
+ * question counts; the one before it is cancelled. Until it comes the last problems stay in sight.
+ */
+export function useValidation(config: JobConfigValue): ValidationState {
+  const [known, setKnown] = useState<ValidationState>({ state: "checking", problems: [] });
+  const asked = useRef(0);
+
+  useEffect(() => {
+    asked.current += 1;
+    const question = asked.current;
+    const abort = new AbortController();
+    let timer: ReturnType<typeof setTimeout>;
+    setKnown((before) => ({ ...before, state: "checking" }));
+    const ask = async () => {
+      try {
+        const answer = await api.validate(config, abort.signal);
+        if (question === asked.current) {
+          setKnown({
+            state: answer.valid ? "valid" : "invalid",
+            problems: problemsOfValidation(answer),
+          });
+        }
+      } catch {
+        if (question === asked.current && !abort.signal.aborted) {
+          setKnown((before) => ({ ...before, state: "away" }));
+          timer = setTimeout(() => void ask(), RETRY_MS);
+        }
+      }
+    };
+    timer = setTimeout(() => void ask(), PAUSE_MS);
+    return () => {
+      clearTimeout(timer);
+      abort.abort();
+    };
+  }, [config]);
+
+  return known;
+}

@@ -1,0 +1,82 @@
+import { Button } from "@mantine/core";
+import { Link, useLocation } from "wouter";
+import type { Job } from "@/api/types";
+import { Icon } from "@/components/ui/icons";
+import { PageHeader } from "@/components/ui/page-header";
+import { StatusPill } from "@/components/ui/status-pill";
+import { EDITABLE } from "@/lib/job-states";
+import { paths } from "@/lib/paths";
+import { text } from "@/messages";
+import { JobFigures } from "./job-figures";
+import classes from "./job-header.module.css";
+import { JobMenu } from "./job-menu";
+import { MainAction } from "./main-action";
+import { PhaseLine } from "./phase-line";
+import { useJobActions } from "./use-job-actions";
+
+/** Name, state, what can be done, and how far it is. */
+export function JobHeader({ job }: { job: Job }) {
+  const actions = useJobActions();
+  const [, navigate] = useLocation();
+  const running = job.status === "running";
+  return (
+    <div>
+      <PageHeader
+        title={job.training_name || text.job.unnamed}
+        before={
+          <Link href={paths.queue} className={classes.back}>
+            <Icon name="back" size={16} />
+            {text.job.back}
+          </Link>
+        }
+        beside={<StatusPill status={job.status} />}
+        actions={
+          <>
+            {running && (
+              <>
+                <CommandButton job={job} actions={actions} command="sample" />
+                <CommandButton job={job} actions={actions} command="save" />
+              </>
+            )}
+            {EDITABLE.has(job.status) && (
+              <Button
+                component={Link}
+                href={paths.editJob(job.id)}
+                variant="default"
+                leftSection={<Icon name="edit" size={16} />}
+              >
+                {text.actions.edit}
+              </Button>
+            )}
+            <MainAction job={job} actions={actions} />
+            <JobMenu job={job} actions={actions} onDeleted={() => navigate(paths.queue)} />
+          </>
+        }
+      />
+      <div className={classes.progress}>
+        <PhaseLine job={job} />
+        <JobFigures job={job} />
+      </div>
+    </div>
+  );
+}
+
+interface CommandButtonProps {
+  job: Job;
+  actions: ReturnType<typeof useJobActions>;
+  command: "save" | "sample";
+}
+
+function CommandButton({ job, actions, command }: CommandButtonProps) {
+  const { mutate, isPending, variables } = actions.command;
+  return (
+    <Button
+      variant="default"
+      leftSection={<Icon name={command === "save" ? "save" : "picture"} size={16} />}
+      loading={isPending && variables?.command === command}
+      onClick={() => mutate({ id: job.id, command })}
+    >
+      {command === "save" ? text.actions.saveNow : text.actions.sampleNow}
+    </Button>
+  );
+}

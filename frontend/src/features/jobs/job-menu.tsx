@@ -1,0 +1,72 @@
+import { ActionIcon, Menu } from "@mantine/core";
+import { useState } from "react";
+import { Link } from "wouter";
+import type { JobSummary } from "@/api/types";
+import { Icon } from "@/components/ui/icons";
+import { DELETABLE, EDITABLE } from "@/lib/job-states";
+import { paths } from "@/lib/paths";
+import { text } from "@/messages";
+import { DeleteDialog } from "./delete-dialog";
+import type { JobActions } from "./use-job-actions";
+
+interface JobMenuProps {
+  job: JobSummary;
+  actions: JobActions;
+  onDeleted?: () => void;
+}
+
+/** What is done less often than queueing and stopping. */
+export function JobMenu({ job, actions, onDeleted }: JobMenuProps) {
+  const [deleting, setDeleting] = useState(false);
+  return (
+    <>
+      <Menu position="bottom-end" width={180}>
+        <Menu.Target>
+          <ActionIcon
+            variant="subtle"
+            color="gray"
+            size={36}
+            aria-label={text.actions.more(job.training_name || text.job.unnamed)}
+          >
+            <Icon name="more" />
+          </ActionIcon>
+        </Menu.Target>
+        <Menu.Dropdown>
+          {EDITABLE.has(job.status) && (
+            <Menu.Item
+              component={Link}
+              href={paths.editJob(job.id)}
+              leftSection={<Icon name="edit" size={16} />}
+            >
+              {text.actions.edit}
+            </Menu.Item>
+          )}
+          <Menu.Item
+            component={Link}
+            href={paths.cloneOf(job.id)}
+            leftSection={<Icon name="copy" size={16} />}
+          >
+            {text.actions.clone}
+          </Menu.Item>
+          {DELETABLE.has(job.status) && (
+            <Menu.Item
+              color="var(--bad)"
+              leftSection={<Icon name="trash" size={16} />}
+              onClick={() => setDeleting(true)}
+            >
+              {text.actions.delete}
+            </Menu.Item>
+          )}
+        </Menu.Dropdown>
+      </Menu>
+      <DeleteDialog
+        job={job}
+        opened={deleting}
+        onClose={() => setDeleting(false)}
+        onDelete={(files) => {
+          actions.remove.mutate({ job, files }, { onSuccess: () => onDeleted?.() });
+        }}
+      />
+    </>
+  );
+}

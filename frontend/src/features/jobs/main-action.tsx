@@ -1,0 +1,50 @@
+import { Button } from "@mantine/core";
+import type { JobSummary } from "@/api/types";
+import { Icon } from "@/components/ui/icons";
+import { QUEUEABLE } from "@/lib/job-states";
+import { text } from "@/messages";
+import type { JobActions } from "./use-job-actions";
+
+interface MainActionProps {
+  job: JobSummary;
+  actions: JobActions;
+  size?: "xs" | "sm";
+}
+
+/** The one thing a person most likely wants of a job in its state. */
+export function MainAction({ job, actions, size = "sm" }: MainActionProps) {
+  if (QUEUEABLE.has(job.status)) {
+    const busy = actions.queue.isPending && actions.queue.variables?.id === job.id;
+    return (
+      <Button
+        variant={job.status === "draft" ? "filled" : "default"}
+        size={size}
+        loading={busy}
+        leftSection={<Icon name={job.started_at === null ? "play" : "refresh"} size={15} />}
+        onClick={() => actions.queue.mutate(job)}
+      >
+        {labelOfQueueing(job)}
+      </Button>
+    );
+  }
+  const waiting = job.status === "queued";
+  return (
+    <Button
+      variant="default"
+      size={size}
+      loading={actions.stop.isPending && actions.stop.variables?.id === job.id}
+      disabled={job.status === "stopping"}
+      leftSection={<Icon name={waiting ? "close" : "stop"} size={15} />}
+      onClick={() => actions.stop.mutate(job)}
+    >
+      {waiting ? text.actions.unqueue : text.actions.stop}
+    </Button>
+  );
+}
+
+function labelOfQueueing(job: JobSummary): string {
+  if (job.started_at === null) {
+    return text.actions.queue;
+  }
+  return job.status === "completed" ? text.actions.queueAgain : text.actions.resume;
+}

@@ -1,0 +1,36 @@
+import { Link } from "wouter";
+import type { JobSummary } from "@/api/types";
+import { StatusPill } from "@/components/ui/status-pill";
+import { Thumbnail } from "@/components/ui/thumbnail";
+import { paths } from "@/lib/paths";
+import { JobFigures } from "./job-figures";
+import { JobMenu } from "./job-menu";
+import { MainAction } from "./main-action";
+import { PhaseLine } from "./phase-line";
+import classes from "./running-card.module.css";
+import type { JobActions } from "./use-job-actions";
+
+/** A job at work, large enough to be read from across the room. */
+export function RunningCard({ job, actions }: { job: JobSummary; actions: JobActions }) {
+  return (
+    <article className={classes.card}>
+      <Link href={paths.job(job.id)} className={classes.picture} tabIndex={-1} aria-hidden="true">
+        <Thumbnail src={job.thumbnail_url} alt="" />
+      </Link>
+      <div className={classes.body}>
+        <header className={classes.header}>
+          <h3 className={classes.name}>
+            <Link href={paths.job(job.id)}>{job.training_name}</Link>
+          </h3>
+          <StatusPill status={job.status} />
+          <div className={classes.actions}>
+            <MainAction job={job} actions={actions} />
+            <JobMenu job={job} actions={actions} />
+          </div>
+        </header>
+        <PhaseLine job={job} />
+        <JobFigures job={job} />
+      </div>
+    </article>
+  );
+}

@@ -1,0 +1,62 @@
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { api } from "@/api/client";
+import { keys } from "@/api/queries";
+import type { Job, JobSummary } from "@/api/types";
+import { toast, toastFailure } from "@/components/ui/toast";
+import { text } from "@/messages";
+
+type Named = Pick<JobSummary, "id" | "training_name" | "status">;
+
+/** What can be done to a job. The stream brings the result; the answer only brings it sooner. */
+export function useJobActions() {
+  const client = useQueryClient();
+
+  const keep = (job: Job) => {
+    client.setQueryData<Job>(keys.job(job.id), job);
+    void client.invalidateQueries({ queryKey: keys.jobs });
+  };
+
+  const queue = useMutation({
+    mutationFn: (job: Named) => api.queueJob(job.id),
+    onSuccess: (job) => {
+      keep(job);
+      toast(text.actions.queued(job.training_name));
+    },
+    onError: (error) => toastFailure(text.actions.queue, error),
+  });
+
+  const stop = useMutation({
+    mutationFn: (job: Named) => api.stopJob(job.id),
+    onSuccess: (job, before) => {
+      keep(job);
+      const sentence = before.status === "queued" ? text.actions.unqueued : text.actions.stopping;
+      toast(sentence(job.training_name));
+    },
+    onError: (error) => toastFailure(text.actions.stop, error),
+  });
+
+  const command = useMutation({
+    mutationFn: ({ id, command }: { id: number; command: "save" | "sample" }) =>
+      api.commandJob(id, command),
+    onSuccess: (_, { command }) =>
+      toast(command === "save" ? text.actions.saving : text.actions.sampling),
+    onError: (error, { command }) =>
+      toastFailure(command === "save" ? text.actions.saveNow : text.actions.sampleNow, error),
+  });
+
+  const remove = useMutation({
+    mutationFn: ({ job, files }: { job: Named; files: boolean }) => api.deleteJob(job.id, files),
+    onSuccess: (_, { job }) => {
+      client.setQueryData<JobSummary[]>(keys.jobs, (jobs) =>
+        jobs?.filter((other) => other.id !== job.id),
+      );
+      client.removeQueries({ queryKey: keys.job(job.id) });
+      toast(text.actions.deleted(job.training_name || text.job.unnamed));
+    },
+    onError: (error) => toastFailure(text.actions.delete, error),
+  });
+
+  return { queue, stop, command, remove };
+}
+
+export type JobActions = ReturnType<typeof useJobActions>;

@@ -1,0 +1,83 @@
+import { queryOptions, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useRef } from "react";
+import { api } from "@/api/client";
+import { useLogGrowth } from "@/api/live";
+
+/** Lines that the page keeps of a long log; the file itself is in the run's folder. */
+const MAX_LINES = 3000;
+
+interface Log {
+  lines: string[];
+  /** Where to read on. */
+  next: number | undefined;
+}
+
+function logQuery(jobId: number, run: number | undefined) {
+  return queryOptions({
+    queryKey: ["job", jobId, "log", run ?? null] as const,
+    queryFn: async ({ signal }): Promise<Log> => {
+      const part = await api.log(jobId, run, undefined, signal);
+      return { lines: part.items.map(({ line }) => line), next: offsetOf(part.next) };
+    },
+    // The stream says when there is more, and then only that is read.
+    staleTime: Number.POSITIVE_INFINITY,
+    gcTime: 0,
+  });
+}
+
+function offsetOf(next: string | null | undefined): number | undefined {
+  return next === null || next === undefined ? undefined : Number(next);
+}
+
+/**
+ * A run's log, growing. An event of the stream is only the sign that there is more: the lines are
+ * read from where the last reading ended, so that none is missed and none comes twice.
+ */
+export function useLog(jobId: number, run: number | undefined) {
+  const client = useQueryClient();
+  const options = logQuery(jobId, run);
+  const reading = useRef(false);
+  const moreCame = useRef(false);
+
+  const readOn = async () => {
+    const known = client.getQueryData(options.queryKey);
+    if (known === undefined || known.next === undefined) {
+      void client.invalidateQueries({ queryKey: options.queryKey });
+      return;
+    }
+    if (reading.current) {
+      moreCame.current = true;
+      return;
+    }
+    reading.current = true;
+    try {
+      do {
+        moreCame.current = false;
+        const from = client.getQueryData(options.queryKey);
+        if (from === undefined) {
+          break;
+        }
+        const part = await api.log(jobId, run, from.next);
+        client.setQueryData(options.queryKey, (now) =>
+          now === undefined || now.next !== from.next
+            ? now
+            : {
+                lines: [...now.lines, ...part.items.map(({ line }) => line)].slice(-MAX_LINES),
+                next: offsetOf(part.next) ?? now.next,
+              },
+        );
+      } while (moreCame.current);
+    } catch {
+      // The next event, or the stream's return, reads on from the same place.
+    } finally {
+      reading.current = false;
+    }
+  };
+
+  useLogGrowth((grown) => {
+    if (grown === jobId) {
+      void readOn();
+    }
+  });
+  return useQuery(options);
+}

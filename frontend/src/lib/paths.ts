@@ -1,0 +1,10 @@
+/** Where the pages are, for links from anywhere. */
+export const paths = {
+  queue: "/",
+  newJob: "/jobs/new",
+  exampleJob: "/jobs/new?from=example",
+  cloneOf: (id: number) => `/jobs/new?from=${id}`,
+  job: (id: number) => `/jobs/${id}`,
+  editJob: (id: number) => `/jobs/${id}/edit`,
+  system: "/system",
+};
