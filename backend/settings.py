@@ -11,7 +11,6 @@ import os
 import shlex
 import socket
 import sys
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -91,7 +90,7 @@ class Settings(BaseSettings):
             )
         return self
 
-    @cached_property
+    @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         if self.host.lower() == "localhost":

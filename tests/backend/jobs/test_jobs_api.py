@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+
+from backend.db.engine import Database
+from backend.db.models import CommandRequest, Job, JobMove, Run
+from backend.jobs.moves import move
+from backend.jobs.status import JobStatus
+from backend.settings import Settings
+from tests.backend.installation import job_config
+from trainer.config import JobConfig
+
+
+def create(client: TestClient, config: dict[str, Any], *, queue: bool = False) -> dict[str, Any]:
+    answer = client.post("/api/jobs", json={"config": config, "queue": queue})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def codes(answer: Any) -> list[str]:
+    return [error["code"] for error in answer.json()["errors"]]
+
+
+def put(database: Database, job_id: int, status: JobStatus, *, with_run: bool = True) -> None:
+    """Bring a queued job where a worker would bring it."""
+    with database.write() as session:
+        job = session.get_one(Job, job_id)
+        assert move(
+            session, job_id, from_status=job.status, to_status=JobStatus.STARTING, reason=""
+        )
+        if with_run:
+            session.add(
+                Run(job_id=job_id, number=1, token="t", worker_id="w", host="h", device="cpu")
+            )
+        if status != JobStatus.STARTING:
+            first = JobStatus.RUNNING
+            move(session, job_id, from_status=JobStatus.STARTING, to_status=first, reason="")
+        if status not in (JobStatus.STARTING, JobStatus.RUNNING):
+            move(session, job_id, from_status=JobStatus.RUNNING, to_status=status, reason="")
+
+
+def test_an_incomplete_draft_is_kept_as_it_was_written(client: TestClient) -> None:
+    config = {"job": {"training_name": "half"}, "training": {"steps": "not yet"}}
+    job = create(client, config)
+    assert job["status"] == "draft"
+    assert job["config"] == config
+    assert job["total_steps"] is None
+    assert job["architecture"] == "flux2-dev"
+    assert client.get(f"/api/jobs/{job['id']}").json() == job
+
+
+def test_a_queued_job_has_every_default_written_out(client: TestClient) -> None:
+    job = create(client, job_config(), queue=True)
+    assert job["status"] == "queued"
+    assert job["queue_position"] == 1
+    assert job["config"] == JobConfig.model_validate(job_config()).model_dump(mode="json")
+
+
+def test_a_job_refused_at_the_door_creates_nothing_and_says_all_that_is_wrong(
+    client: TestClient,
+) -> None:
+    config = job_config(training={"steps": 0, "learning_rate": -1}, extra={"a": 1})
+    answer = client.post("/api/jobs", json={"config": config, "queue": True})
+    assert answer.status_code == 422
+    fields = {error["field"] for error in answer.json()["errors"]}
+    assert {"training.steps", "training.learning_rate", "extra"} <= fields
+    assert client.get("/api/jobs").json() == {"items": [], "next": None}
+
+
+def test_a_missing_dataset_is_refused_by_name_in_validation_and_in_the_queue(
+    client: TestClient,
+) -> None:
+    config = job_config()
+    config["datasets"][0]["target_dataset"] = "shape"
+    verdict = client.post("/api/jobs/validate", json={"config": config}).json()
+    assert not verdict["valid"]
+    assert verdict["errors"][0]["field"] == "datasets.0.target_dataset"
+    assert "shapes" in verdict["errors"][0]["hint"]
+    draft = create(client, config)
+    answer = client.post(f"/api/jobs/{draft['id']}/queue")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["message"] == verdict["errors"][0]["message"]
+    assert client.get(f"/api/jobs/{draft['id']}").json()["status"] == "draft"
+
+
+def test_validation_of_a_good_job_is_valid_and_of_no_object_is_422(client: TestClient) -> None:
+    assert client.post("/api/jobs/validate", json={"config": job_config()}).json()["valid"]
+    assert client.post("/api/jobs/validate", json={"config": {}}).json()["valid"] is False
+    assert client.post("/api/jobs/validate", json={"config": 3}).status_code == 422
+    assert client.post("/api/jobs/validate", json=[1]).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "name", ["", "../up", "a/b", "-x", ".hidden", "a b", "x" * 65, "naïve", None, 7, "a\n"]
+)
+def test_a_training_name_that_is_no_slug_is_refused_with_its_field(
+    client: TestClient, name: Any
+) -> None:
+    answer = client.post("/api/jobs", json={"config": {"job": {"training_name": name}}})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "job.training_name"
+
+
+def test_a_name_is_taken_whatever_its_case(client: TestClient) -> None:
+    first = create(client, job_config("Style"))
+    answer = client.post("/api/jobs", json={"config": job_config("style")})
+    assert answer.status_code == 409
+    assert codes(answer) == ["job_name_taken"]
+    assert answer.json()["errors"][0]["params"]["job_id"] == first["id"]
+
+
+def test_the_list_is_newest_first_in_pages_and_by_status(client: TestClient) -> None:
+    ids = [create(client, job_config(f"job-{i}"), queue=i % 2 == 0)["id"] for i in range(5)]
+    page = client.get("/api/jobs", params={"limit": 2}).json()
+    assert [job["id"] for job in page["items"]] == [ids[4], ids[3]]
+    rest = client.get("/api/jobs", params={"limit": 9, "after": page["next"]}).json()
+    assert [job["id"] for job in rest["items"]] == [ids[2], ids[1], ids[0]]
+    assert rest["next"] is None
+    queued = client.get("/api/jobs", params={"status": "queued"}).json()["items"]
+    assert {job["id"]: job["queue_position"] for job in queued} == {ids[0]: 1, ids[2]: 2, ids[4]: 3}
+    both = client.get("/api/jobs", params={"status": ["queued", "draft"]}).json()["items"]
+    assert len(both) == 5
+
+
+def test_stopping_a_queued_job_makes_it_a_draft_again_if_it_never_ran(client: TestClient) -> None:
+    job = create(client, job_config(), queue=True)
+    assert client.post(f"/api/jobs/{job['id']}/stop").json()["status"] == "draft"
+
+
+def test_stopping_a_queued_job_that_ran_before_makes_it_stopped(
+    client: TestClient, database: Database
+) -> None:
+    job = create(client, job_config(), queue=True)
+    put(database, job["id"], JobStatus.COMPLETED)
+    assert client.post(f"/api/jobs/{job['id']}/queue").json()["status"] == "queued"
+    assert client.post(f"/api/jobs/{job['id']}/stop").json()["status"] == "stopped"
+
+
+def test_stopping_a_running_job_is_a_request_and_twice_is_harmless(
+    client: TestClient, database: Database
+) -> None:
+    job_id = create(client, job_config(), queue=True)["id"]
+    put(database, job_id, JobStatus.RUNNING)
+    first = client.post(f"/api/jobs/{job_id}/stop")
+    second = client.post(f"/api/jobs/{job_id}/stop")
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert second.json() == first.json()
+    assert first.json()["status"] == "stopping"
+    assert client.get("/api/jobs", params={"status": "stopping"}).json()["items"]
+    assert not client.get("/api/jobs", params={"status": "running"}).json()["items"]
+    with database.read() as session:
+        assert session.get_one(Job, job_id).status == JobStatus.RUNNING, "the worker's to change"
+
+
+def test_what_does_not_fit_the_state_is_409_with_the_state(
+    client: TestClient, database: Database
+) -> None:
+    job_id = create(client, job_config(), queue=True)["id"]
+    assert codes(client.post(f"/api/jobs/{job_id}/queue")) == ["wrong_state"]
+    assert codes(client.patch(f"/api/jobs/{job_id}", json={"config": job_config()})) == [
+        "wrong_state"
+    ]
+    assert client.post(f"/api/jobs/{job_id}/commands", json={"command": "save"}).status_code == 409
+    put(database, job_id, JobStatus.RUNNING)
+    for answer in (
+        client.post(f"/api/jobs/{job_id}/queue"),
+        client.patch(f"/api/jobs/{job_id}", json={"config": job_config()}),
+        client.delete(f"/api/jobs/{job_id}"),
+    ):
+        assert answer.status_code == 409
+        assert answer.json()["errors"][0]["params"]["status"] == "running"
+    with database.write() as session:
+        move(
+            session,
+            job_id,
+            from_status=JobStatus.RUNNING,
+            to_status=JobStatus.COMPLETED,
+            reason="",
+        )
+    assert codes(client.post(f"/api/jobs/{job_id}/stop")) == ["wrong_state"]
+
+
+def test_a_command_is_noted_for_the_worker_while_the_job_runs(
+    client: TestClient, database: Database
+) -> None:
+    job_id = create(client, job_config(), queue=True)["id"]
+    put(database, job_id, JobStatus.RUNNING)
+    answer = client.post(f"/api/jobs/{job_id}/commands", json={"command": "sample"})
+    assert (answer.status_code, answer.json()) == (202, {"accepted": True})
+    assert client.post(f"/api/jobs/{job_id}/commands", json={"command": "rm"}).status_code == 422
+    with database.read() as session:
+        assert [row.command for row in session.scalars(select(CommandRequest))] == ["sample"]
+
+
+def test_a_job_that_ran_can_be_edited_but_not_what_its_checkpoints_are_made_of(
+    client: TestClient, database: Database, settings: Settings
+) -> None:
+    job_id = create(client, job_config(), queue=True)["id"]
+    put(database, job_id, JobStatus.STOPPED)
+    (settings.output_dir / "style" / "checkpoints" / "step-000005").mkdir(parents=True)
+    changed = job_config(training={"steps": 20, "learning_rate": 5e-5})
+    answer = client.patch(f"/api/jobs/{job_id}", json={"config": changed})
+    assert answer.status_code == 200
+    assert answer.json()["total_steps"] == 20
+    assert answer.json()["resumable_from_steps"] == [5]
+    other = job_config("renamed", target={"linear_rank": 8}, quantization={"transformer": "none"})
+    answer = client.patch(f"/api/jobs/{job_id}", json={"config": other})
+    assert answer.status_code == 409
+    assert set(codes(answer)) == {"needs_clone"}
+    assert {error["field"] for error in answer.json()["errors"]} == {
+        "job.training_name",
+        "target.linear_rank",
+        "quantization.transformer",
+    }
+    assert client.get(f"/api/jobs/{job_id}").json()["config"] == changed
+
+
+def test_a_draft_can_be_renamed_but_not_to_a_name_that_is_taken(client: TestClient) -> None:
+    create(client, job_config("one"))
+    second = create(client, job_config("two"))
+    url = f"/api/jobs/{second['id']}"
+    assert client.patch(url, json={"config": job_config("one")}).status_code == 409
+    assert client.patch(url, json={"config": job_config("Two")}).json()["training_name"] == "Two"
+
+
+def test_deleting_keeps_the_files_unless_asked_and_then_moves_them_to_the_trash(
+    client: TestClient, settings: Settings
+) -> None:
+    for name, files in (("kept", False), ("thrown", True)):
+        job = create(client, job_config(name))
+        folder = settings.output_dir / name
+        folder.mkdir(parents=True)
+        (folder / "x.txt").write_text(name)
+        answer = client.delete(f"/api/jobs/{job['id']}", params={"files": files})
+        assert answer.status_code == 204
+        assert client.get(f"/api/jobs/{job['id']}").status_code == 404
+        assert folder.exists() is not files
+    (trashed,) = (settings.output_dir / ".trash").iterdir()
+    assert trashed.name.startswith("thrown-")
+    assert (trashed / "x.txt").read_text() == "thrown"
+
+
+def test_a_new_job_over_an_old_folder_is_warned_that_it_goes_on_there(
+    client: TestClient, settings: Settings
+) -> None:
+    (settings.output_dir / "style" / "checkpoints" / "step-000250").mkdir(parents=True)
+    verdict = client.post("/api/jobs/validate", json={"config": job_config()}).json()
+    assert verdict["valid"]
+    assert [
+        (w["code"], w["params"]) for w in verdict["warnings"] if w["code"] == "goes_on_from_folder"
+    ] == [("goes_on_from_folder", {"step": 250})]
+
+
+def test_every_move_leaves_a_row_with_its_reason(client: TestClient, database: Database) -> None:
+    job_id = create(client, job_config(), queue=True)["id"]
+    client.post(f"/api/jobs/{job_id}/stop")
+    with database.read() as session:
+        rows = session.scalars(select(JobMove).order_by(JobMove.id)).all()
+        moves = [(row.from_status, row.to_status, row.reason) for row in rows]
+    assert moves == [
+        (JobStatus.DRAFT, JobStatus.QUEUED, "created and queued"),
+        (JobStatus.QUEUED, JobStatus.DRAFT, "taken out of the queue"),
+    ]
+
+
+def test_the_yaml_of_a_job_is_a_job_file(client: TestClient, tmp_path: Path) -> None:
+    from trainer.job_file import read_job_file
+
+    job = create(client, job_config())
+    answer = client.get(f"/api/jobs/{job['id']}/yaml")
+    assert answer.headers["content-type"].startswith("text/yaml")
+    assert 'filename="style.yaml"' in answer.headers["content-disposition"]
+    file = tmp_path / "style.yaml"
+    file.write_text(answer.text)
+    assert read_job_file(file) == JobConfig.model_validate(job_config())
+
+
+def test_the_job_schema_gives_ten_panels_and_defaults_that_need_only_two_names(
+    client: TestClient,
+) -> None:
+    schema = client.get("/api/job-schema").json()
+    assert [panel["key"] for panel in schema["panels"]] == [
+        "job", "model", "quantization", "target", "training", "save", "regularization",
+        "advanced", "datasets", "sample",
+    ]  # fmt: skip
+    assert "JobPanel" in schema["schema"]["$defs"]
+    defaults = schema["defaults"]
+    assert defaults["job"]["training_name"] == ""
+    defaults["job"]["training_name"] = defaults["datasets"][0]["target_dataset"] = "x"
+    JobConfig.model_validate(defaults)
+    assert JobConfig.model_validate(schema["example"]).job.training_name == "tiny-style"
+
+
+def test_a_job_for_a_card_that_no_worker_has_is_refused(
+    client: TestClient, database: Database
+) -> None:
+    from backend.db.models import Worker
+
+    with database.write() as session:
+        session.add(
+            Worker(
+                id="w",
+                host="h",
+                machine="m",
+                process_id=1,
+                process_start_ticks=1,
+                devices=[
+                    {"id": "cpu", "name": "", "memory_total_bytes": 1, "memory_used_bytes": 1}
+                ],
+            )
+        )
+    config = job_config(job={"gpu": "GPU-12345678-aaaa"})
+    verdict = client.post("/api/jobs/validate", json={"config": config}).json()
+    assert [(e["code"], e["field"]) for e in verdict["errors"]] == [("gpu_missing", "job.gpu")]

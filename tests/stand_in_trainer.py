@@ -1,0 +1,234 @@
+"""A trainer without torch: speaks the contract (events, commands, files) and behaves as it is told.
+
+    python tests/stand_in_trainer.py run JOB.yaml --output PARENT --run-number N --token T ...
+
+The job's Trigger Word says how:
+
+    ok         steps, samples, saves, completes
+    wait       stops stepping half-way and waits for commands; obeys save, sample and stop
+    fail       ends with a named error (out of memory) at step 3
+    refuse     is refused at its own door, before it began
+    traceback  ends with exit code 1 and a traceback, without a last event
+    killed     is ended by SIGKILL in the middle of a line
+    hang       hears no command after step 2; ends by SIGTERM
+    ignore     hears no command after step 2, and no SIGTERM; so does a child of its own
+    garbage    mixes half lines, unknown events and a huge line into an ok run
+    sleepy     like ok, but keeps silent until the file `go` lies in its run folder
+
+It goes on from the newest checkpoint in the job's folder, as the real one does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+from PIL import Image
+
+from trainer import events, folder_lock
+from trainer.commands import CommandReader
+from trainer.config import JobConfig
+from trainer.durable_write import new_folder, write_bytes
+from trainer.errors import OutOfMemory, StopRequested
+from trainer.job_file import read_job_file
+from trainer.job_folder import JobFolder
+
+EMPTY_SAFETENSORS = (2).to_bytes(8, "little") + b"{}"
+
+
+class StandIn:
+    """One run."""
+
+    def __init__(self, job: JobConfig, folder: JobFolder, run_number: int, token: str) -> None:
+        self.job = job
+        self.folder = folder
+        self.number = run_number
+        self.token = token
+        self.run = folder.run(run_number)
+        self.behaviour = job.job.trigger_word
+        self.total = job.training.steps
+        self.log = events.EventLog(self.run.events)
+        self.commands = CommandReader(self.run.commands)
+        self.stop = False
+
+    def train(self) -> int:
+        saved = self.folder.checkpoint_steps()
+        first = saved[-1] if saved else 0
+        self.log.append(
+            events.RunStarted(
+                training_name=self.folder.training_name,
+                run_number=self.number,
+                token=self.token,
+                process_id=os.getpid(),
+                host=platform.node(),
+                device="cpu",
+                num_threads=1,
+                versions={},
+                total_steps=self.total,
+                resumed_from_step=first or None,
+            )
+        )
+        if self.behaviour == "sleepy":
+            self.until(lambda: (self.run.path / "go").exists())
+        self.log.append(events.PhaseStarted(phase="encode", message="pictures"))
+        self.log.append(events.Progress(phase="encode", done=1, total=1, message="pictures"))
+        if first == 0:
+            self.sample(0)
+        for step in range(first + 1, self.total + 1):
+            self.step(step)
+            self.misbehave(step)
+            if step % self.job.save.save_every == 0 and step != self.total:
+                self.save(step)
+            if step % self.job.sample_every == 0 and step != self.total:
+                self.sample(step)
+            if self.behaviour == "wait" and step == max(first + 1, self.total // 2):
+                self.until(lambda step=step: self.obey(step))
+            if self.obey(step):
+                return self.stopped(step)
+        return self.complete()
+
+    def until(self, condition) -> None:
+        while not condition():
+            time.sleep(0.01)
+
+    def obey(self, step: int) -> bool:
+        for command in self.commands.new_commands():
+            self.log.append(
+                events.CommandTaken(command=command.command, command_seq=command.seq, step=step)
+            )
+            if command.command == "save":
+                self.save(step)
+            elif command.command == "sample":
+                self.sample(step)
+            else:
+                self.stop = True
+        return self.stop
+
+    def step(self, step: int) -> None:
+        self.log.append(
+            events.Step(
+                step=step,
+                loss=1.0 / step,
+                objective=1.0 / step,
+                learning_rate=1e-4,
+                gradient_norm=0.5,
+                step_seconds=0.01,
+            )
+        )
+        print(f"step {step}", flush=True)
+
+    def sample(self, step: int) -> None:
+        self.log.append(events.PhaseStarted(phase="sample", step=step))
+        for index, prompt in enumerate(self.job.sample.prompts):
+            path = self.folder.sample(step, index)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (16, 16), (step % 256, index, self.number)).save(path)
+            self.log.append(
+                events.Sample(
+                    step=step,
+                    prompt_index=index,
+                    prompt=prompt.prompt,
+                    seed=42,
+                    width=16,
+                    height=16,
+                    guidance_scale=1.0,
+                    sample_steps=4,
+                    path=self.folder.relative(path),
+                )
+            )
+        self.log.append(events.PhaseStarted(phase="train", step=step))
+
+    def save(self, step: int) -> None:
+        self.log.append(events.PhaseStarted(phase="save", step=step))
+        target = self.folder.checkpoint(step)
+        if not target.exists():
+            with new_folder(target) as temporary:
+                (temporary / "lora.safetensors").write_bytes(EMPTY_SAFETENSORS)
+        self.log.append(
+            events.CheckpointSaved(
+                step=step,
+                path=self.folder.relative(target),
+                lora=self.folder.relative(target / "lora.safetensors"),
+                size_bytes=len(EMPTY_SAFETENSORS),
+            )
+        )
+        self.log.append(events.PhaseStarted(phase="train", step=step))
+
+    def stopped(self, step: int) -> int:
+        self.save(step)
+        self.finish("stopped", StopRequested.exit_code, step)
+        return StopRequested.exit_code
+
+    def complete(self) -> int:
+        self.save(self.total)
+        self.sample(self.total)
+        write_bytes(self.folder.result, EMPTY_SAFETENSORS)
+        self.finish("completed", 0, self.total, lora=self.folder.result.name)
+        return 0
+
+    def finish(self, outcome, exit_code: int, step: int, **more) -> None:
+        self.log.append(events.RunFinished(outcome=outcome, exit_code=exit_code, step=step, **more))
+
+    def misbehave(self, step: int) -> None:
+        if self.behaviour == "fail" and step == 3:
+            error = OutOfMemory("The device has no memory left.", "Lower the resolution.")
+            problems = [problem.as_dict() for problem in error.problems]
+            self.finish("failed", error.exit_code, step, phase="train", problems=problems)
+            sys.exit(error.exit_code)
+        if self.behaviour == "traceback" and step == 3:
+            for number in range(40):
+                print(f"line {number}")
+            raise ZeroDivisionError("by the stand-in")
+        if self.behaviour == "killed" and step == 3:
+            with self.run.events.open("ab") as file:
+                file.write(b'{"seq": 99, "type": "st')
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.behaviour == "hang" and step == 2:
+            self.forever()
+        if self.behaviour == "ignore" and step == 2:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+            (self.run.path / "child").write_text(str(child.pid))
+            self.forever()
+        if self.behaviour == "garbage" and step == 2:
+            with self.run.events.open("ab") as file:
+                file.write(b"not json at all\n" * 3)
+                file.write(b'{"type": "step", "step": "two"}\n[1, 2]\n')
+                file.write(b'{"type": "from_the_future", "seq": 7}\n' * 2)
+                file.write(b"x" * (3 << 20) + b"\n")
+
+    def forever(self) -> NoReturn:
+        while True:
+            time.sleep(60)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("command", choices=["run"])
+    parser.add_argument("job", type=Path)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--run-number", type=int, required=True)
+    parser.add_argument("--token", required=True)
+    for name in ("datasets", "models", "cache"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    options = parser.parse_args()
+    job = read_job_file(options.job)
+    folder = JobFolder(options.output, job.job.training_name)
+    if job.job.trigger_word == "refuse":
+        print("error: the stand-in was told to refuse", file=sys.stderr)
+        return 2
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(folder_lock.held(folder.lock))
+        return StandIn(job, folder, options.run_number, options.token).train()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
