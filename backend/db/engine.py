@@ -33,8 +33,9 @@ class Database:
     def read(self) -> Iterator[Session]:
         """A session that sees one moment of the database and leaves nothing behind."""
         with Session(self.engine, autoflush=False, expire_on_commit=False) as session:
+            # Closing rolls back. A rollback() here would expire what was read, and nobody could
+            # look at it any more.
             yield session
-            session.rollback()
 
     @contextmanager
     def write(self) -> Iterator[Session]:

@@ -38,6 +38,7 @@ def other_program() -> Iterator[int]:
 
 def settings_of(folder: Path, port: int) -> Settings:
     return Settings(
+        host="127.0.0.1",
         port=port,
         output_dir=folder / "output",
         cache_dir=folder / "cache",
@@ -52,6 +53,7 @@ def running(tmp_path: Path) -> Iterator[Settings]:
     environment = {
         "PATH": "/usr/bin:/bin",
         "HOME": str(tmp_path),
+        "DARKROOM_HOST": "127.0.0.1",
         "DARKROOM_PORT": "0",
         "DARKROOM_OUTPUT_DIR": str(settings.output_dir),
         "DARKROOM_DATABASE_URL": settings.database_url,
