@@ -235,6 +235,7 @@ def record_refusal(job: JobConfig, error: DarkroomError, *, parent: Path, run_nu
 @contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
     """Write the log into the run's file as well, unless it is where stderr goes already."""
+    logger.setLevel(logging.INFO)
     if _is_stderr(path):
         yield
         return

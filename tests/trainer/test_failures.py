@@ -1,0 +1,54 @@
+"""Failures from below, the real ones where they can be had, and the error each becomes."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import SafetensorError
+
+from trainer.errors import BadModel, DiskFull, OutOfMemory
+from trainer.failures import named_failure
+
+FULL = Path("/dev/full")  # a device that is always out of space
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full, which Linux has")
+
+
+@needs_full
+def test_a_full_disk_has_a_name_when_python_writes() -> None:
+    with pytest.raises(OSError) as raised:
+        FULL.write_bytes(b"x")
+    assert isinstance(named_failure(raised.value), DiskFull)
+
+
+def test_a_full_disk_has_a_name_when_safetensors_writes() -> None:
+    # Its errors carry no number, only the system's sentence.
+    error = SafetensorError("Error while serializing: I/O error: No space left on device (28)")
+    assert isinstance(named_failure(error), DiskFull)
+
+
+def test_a_missing_file_is_no_full_disk() -> None:
+    assert named_failure(FileNotFoundError(errno.ENOENT, "No such file")) is None
+
+
+def test_memory_that_the_host_cannot_give_has_a_name() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**55)
+    failure = named_failure(raised.value)
+    assert isinstance(failure, OutOfMemory)
+    assert failure.problems[0].params["device"] == "host"
+
+
+def test_memory_that_the_card_cannot_give_has_a_name() -> None:
+    failure = named_failure(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
+    assert isinstance(failure, OutOfMemory)
+    assert failure.problems[0].params["device"] == "gpu"
+
+
+def test_our_own_errors_keep_their_name_and_mistakes_have_none() -> None:
+    own = BadModel("x")
+    assert named_failure(own) is own
+    assert named_failure(KeyError("x")) is None
+    assert named_failure(RuntimeError("shape mismatch")) is None

@@ -1,0 +1,54 @@
+"""The lock on a job's folder, between processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trainer import folder_lock
+from trainer.errors import FolderInUse
+
+HOLD = """
+import sys
+from pathlib import Path
+from trainer import folder_lock
+with folder_lock.held(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_trainer_hears_who_holds_the_folder(tmp_path: Path) -> None:
+    lock = tmp_path / "job" / ".lock"
+    with folder_lock.held(lock), pytest.raises(FolderInUse, match=str(os.getpid())):
+        folder_lock.held(lock).__enter__()
+
+
+def test_the_lock_is_free_again_after_the_block(tmp_path: Path) -> None:
+    for _ in range(2):
+        with folder_lock.held(tmp_path / ".lock"):
+            pass
+
+
+def test_a_killed_holder_leaves_no_lock_behind(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / ".lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout is not None
+    assert holder.stdin is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(FolderInUse, match=str(holder.pid)):
+        folder_lock.held(tmp_path / ".lock").__enter__()
+    holder.kill()
+    holder.wait()
+    with folder_lock.held(tmp_path / ".lock"):
+        pass
+    holder.stdin.close()
+    holder.stdout.close()
