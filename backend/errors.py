@@ -14,19 +14,12 @@ Each sentence says the value and the cure. `trainer.errors.Problem` is the wire 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.exceptions import HTTPException
 
-from trainer.errors import DarkroomError, Problem
-
-log = logging.getLogger(__name__)
+from trainer.errors import Problem
 
 
 class BadSettings(Exception):
@@ -131,65 +124,23 @@ def error_responses(*codes: int) -> dict[int | str, dict[str, Any]]:
     return {code: {"model": ErrorAnswer, "description": _MEANINGS[code]} for code in every}
 
 
+def error_responses_beside(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """The same for a route whose own answer is no JSON, whose media type FastAPI would give them.
+
+    The reference holds since other routes bring the model into the document.
+    """
+    schema = {"$ref": f"#/components/schemas/{ErrorAnswer.__name__}"}
+    return {
+        code: {
+            "description": response["description"],
+            "content": {"application/json": {"schema": schema}},
+        }
+        for code, response in error_responses(*codes).items()
+    }
+
+
 def error_body(problems: Sequence[Problem]) -> dict[str, Any]:
     """The one error shape."""
     keys = ("code", "message", "hint", "field", "params")
     entries = [problem.as_dict() for problem in problems]
     return {"errors": [{key: entry[key] for key in keys} for entry in entries]}
-
-
-def install_handlers(app: FastAPI) -> None:
-    """Give every error of `app` the one shape."""
-
-    def refused(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, Refused)
-        return JSONResponse(error_body(error.problems), error.status)
-
-    def darkroom(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, DarkroomError)
-        return JSONResponse(error_body(error.problems), 422)
-
-    def invalid(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError)
-        return JSONResponse(error_body([_as_problem(d) for d in error.errors()]), 422)
-
-    def http(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HTTPException)
-        problem = _of_http(error, request)
-        return JSONResponse(error_body([problem]), error.status_code, dict(error.headers or {}))
-
-    def mistake(request: Request, _: Exception) -> JSONResponse:
-        problem = Problem(
-            "server_error",
-            f"The server failed at {request.method} {request.url.path}.",
-            "Try again; the traceback is in the server's log.",
-        )
-        return JSONResponse(error_body([problem]), 500)
-
-    app.add_exception_handler(Refused, refused)
-    app.add_exception_handler(DarkroomError, darkroom)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, mistake)
-
-
-def _as_problem(details: Mapping[str, Any]) -> Problem:
-    place, *names = details["loc"]
-    field = ".".join(str(name) for name in names) or str(place)
-    return Problem(
-        code=details["type"],
-        message=f"{field}: {details['msg'][0].lower()}{details['msg'][1:]}.",
-        hint=f"Correct it in the {place} of the request; /openapi.json says what is expected.",
-        field=field,
-        params={"place": str(place)},
-    )
-
-
-def _of_http(error: HTTPException, request: Request) -> Problem:
-    asked = f"{request.method} {request.url.path}"
-    if error.status_code == 404:
-        return Problem("not_found", f"There is nothing at {asked}.", "Check the address.")
-    if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "another method")
-        return Problem("method_not_allowed", f"{asked} is not allowed.", f"Use {allowed}.")
-    return Problem("http_error", f"{asked}: {error.detail}", "Check the request.")

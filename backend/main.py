@@ -12,7 +12,7 @@ from backend import __version__
 from backend.artifacts.routes import router as artifacts
 from backend.datasets.routes import router as datasets
 from backend.db.engine import Database
-from backend.errors import install_handlers
+from backend.error_handlers import install_handlers
 from backend.jobs.feed_watch import FeedWatch
 from backend.jobs.routes import router as jobs
 from backend.jobs.stream import router as events

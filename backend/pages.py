@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastapi import APIRouter
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from backend.dependencies import SettingsOf
-from backend.errors import NotFound
 from backend.files import existing_file
 
 router = APIRouter(include_in_schema=False)
@@ -35,15 +34,12 @@ code{background:#8883;padding:.1em .3em;border-radius:3px}</style>
 Build it with <code>make install</code>, then reload this page.</p></html>"""
 
 
-@router.api_route("/api/{path:path}", methods=["GET", "HEAD"])
-def no_such_route(path: str) -> Response:
-    """An address under /api that no route has is an error, not a page."""
-    raise NotFound("not_found", f"There is nothing at /api/{path}.", "See /openapi.json.")
-
-
 @router.api_route("/{path:path}", methods=["GET", "HEAD"])
-def page_or_asset(path: str, settings: SettingsOf) -> Response:
+def page_or_asset(path: str, request: Request, settings: SettingsOf) -> Response:
     """A file of the build; any other address is the application's own, so the page itself."""
+    if path == "api" or path.startswith("api/"):
+        # No route took it. Those there are answer GET, so a HEAD is what they do not allow.
+        raise HTTPException(405 if request.method == "HEAD" else 404, headers={"Allow": "GET"})
     if path.startswith("assets/"):
         return _asset(settings.pages_dir, path)
     if path and "." in path.rsplit("/", 1)[-1]:

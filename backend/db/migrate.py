@@ -16,6 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from filelock import FileLock
 from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
 
 from backend.db.engine import Database
 from backend.errors import BadSettings
@@ -31,8 +32,8 @@ def migrate(settings: Settings) -> None:
         try:
             with database.engine.connect() as connection:
                 _upgrade(connection, file)
-        except sqlite3.DatabaseError as error:
-            raise BadSettings(f"{file} cannot be opened as a database: {error}.") from error
+        except DatabaseError as error:
+            raise BadSettings(f"{file} cannot be opened as a database: {error.orig}.") from error
         finally:
             database.close()
 

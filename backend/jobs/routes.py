@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import PlainTextResponse, Response
 
 from backend.dependencies import DatabaseOf, SettingsOf
-from backend.errors import error_responses
+from backend.errors import error_responses, error_responses_beside
 from backend.jobs import queries, service
 from backend.jobs.examine import examine
 from backend.jobs.form import job_schema
@@ -139,7 +139,7 @@ def list_log(
 @router.get(
     "/jobs/{job_id}/yaml",
     response_class=PlainTextResponse,
-    responses=error_responses(404)
+    responses=error_responses_beside(404)
     | {200: {"content": {"text/yaml": {"schema": {"type": "string"}}}}},
 )
 def read_job_yaml(job_id: JobId, database: DatabaseOf) -> PlainTextResponse:

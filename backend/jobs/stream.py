@@ -18,7 +18,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from backend.db.engine import Database
 from backend.dependencies import DatabaseOf, SettingsOf
-from backend.errors import error_responses
+from backend.errors import error_responses_beside
 from backend.jobs.feed_watch import FeedWatch
 from backend.jobs.news import News, Topics, is_reachable, newest_id, parse_topics, read_news
 from backend.settings import Settings
@@ -48,7 +48,9 @@ _EVENTS = {
 }
 
 
-@router.get("/events", response_class=EventSourceResponse, responses=error_responses() | _EVENTS)
+@router.get(
+    "/events", response_class=EventSourceResponse, responses=error_responses_beside() | _EVENTS
+)
 async def stream_events(
     request: Request,
     topics: Annotated[Topics, Depends(_topics)],

@@ -92,7 +92,7 @@ def test_a_stream_that_was_cut_goes_on_without_a_gap_and_without_a_double(
             tell(told, told + 5)  # while nobody listens
             told += 5
         with listen(address, f"job:{job_id}", last_id) as answer:
-            for number, name, data in events_of(answer):
+            for _, name, data in events_of(answer):
                 if name == "steps":
                     heard.append(data["items"][0]["step"])
                 if heard[-1] == told - 1:

@@ -1,0 +1,266 @@
+"""Promises that hold for every route."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import APIRouter, FastAPI
+from fastapi.testclient import TestClient
+
+from backend.db.engine import Database
+from backend.db.models import Checkpoint, Metric, Run, Sample
+from backend.main import create_app
+from backend.openapi import openapi_text
+from backend.settings import Settings
+from tests.backend.installation import job_config
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def filled(client: TestClient, database: Database, settings: Settings) -> TestClient:
+    """An installation with one job that has some of everything."""
+    job = client.post("/api/jobs", json={"config": job_config(), "queue": True}).json()
+    folder = settings.output_dir / "style"
+    for name in ("samples/a.png", "checkpoints/step-000005/lora.safetensors"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_bytes(name.encode())
+    ids = {"job_id": job["id"], "run_id": 1}
+    with database.write() as session:
+        session.add(
+            Run(job_id=job["id"], number=1, token="t", worker_id="w", host="h", device="cpu")
+        )
+        session.flush()
+        session.add(
+            Sample(
+                **ids,
+                step=0,
+                prompt_index=0,
+                prompt="p",
+                seed=1,
+                width=16,
+                height=16,
+                guidance_scale=1,
+                sample_steps=4,
+                path="samples/a.png",
+            )
+        )
+        session.add(
+            Checkpoint(**ids, step=5, size_bytes=1, path="checkpoints/step-000005/lora.safetensors")
+        )
+        for step in range(1, 1001):
+            session.add(
+                Metric(
+                    **ids,
+                    step=step,
+                    loss=1,
+                    objective=1,
+                    learning_rate=1,
+                    gradient_norm=1,
+                    step_seconds=1,
+                )
+            )
+    log = folder / "runs" / "0001" / "trainer.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("".join(f"line {number}\n" for number in range(1200)) + "half a li")
+    return client
+
+
+def get_paths(client: TestClient) -> list[str]:
+    paths: dict[str, Any] = client.get("/openapi.json").json()["paths"]
+    values = {"job_id": "1", "sample_id": "1", "checkpoint_id": "1", "name": "shapes"}
+    values["file"] = "picture-0.png"
+    found = [path for path, methods in paths.items() if "get" in methods]
+    filled = [re.sub(r"{(\w+)}", lambda match: values[match[1]], path) for path in found]
+    return [path for path in filled if path != "/api/events"]
+
+
+def dump(settings: Settings) -> list[str]:
+    connection = sqlite3.connect(settings.database_file)
+    try:
+        return list(connection.iterdump())
+    finally:
+        connection.close()
+
+
+def files_below(folder: Path) -> dict[str, int]:
+    return {
+        str(path): path.stat().st_mtime_ns
+        for path in folder.rglob("*")
+        if not path.name.startswith("darkroom.db")
+    }
+
+
+def test_reading_changes_nothing(filled: TestClient, settings: Settings) -> None:
+    before = dump(settings), files_below(settings.database_file.parent)
+    paths = get_paths(filled)
+    assert len(paths) >= 13
+    for path in paths:
+        for method in ("GET", "HEAD"):
+            answer = filled.request(method, path)
+            assert answer.status_code in (200, 405), path
+    filled.get("/")
+    assert (dump(settings), files_below(settings.database_file.parent)) == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/api/jobs/9", None, 404),
+        ("GET", "/api/jobs/9/samples", None, 404),
+        ("GET", "/api/jobs/9/checkpoints", None, 404),
+        ("GET", "/api/jobs/9/metrics", None, 404),
+        ("GET", "/api/jobs/9/log", None, 404),
+        ("GET", "/api/jobs/9/yaml", None, 404),
+        ("GET", "/api/jobs/1/samples/9/image", None, 404),
+        ("GET", "/api/jobs/1/checkpoints/9/file", None, 404),
+        ("GET", "/api/jobs/1/log?run=7", None, 404),
+        ("GET", "/api/jobs/zero", None, 422),
+        ("GET", "/api/jobs/0", None, 422),
+        ("GET", "/api/jobs/99999999999999999999", None, 422),
+        ("GET", "/api/jobs?limit=0", None, 422),
+        ("GET", "/api/jobs?status=happy", None, 422),
+        ("GET", "/api/jobs?after=x", None, 422),
+        ("GET", "/api/nothing/here", None, 404),
+        ("GET", "/api", None, 404),
+        ("GET", "/missing.js", None, 404),
+        ("PUT", "/api/jobs", None, 405),
+        ("POST", "/api/nothing", {}, 405),
+        ("POST", "/api/jobs", None, 422),
+        ("POST", "/api/jobs", {"config": {}, "priority": 3}, 422),
+        ("POST", "/api/jobs/9/queue", None, 404),
+        ("POST", "/api/jobs/9/stop", None, 404),
+        ("POST", "/api/jobs/9/commands", {"command": "save"}, 404),
+        ("PATCH", "/api/jobs/9", {"config": job_config()}, 404),
+        ("DELETE", "/api/jobs/9", None, 404),
+        ("GET", "/api/datasets/shapes/pictures/none.png", None, 404),
+        ("GET", "/api/datasets/none/pictures/none.png", None, 404),
+    ],
+)
+def test_every_error_has_the_one_shape(
+    filled: TestClient, method: str, path: str, body: Any, status: int
+) -> None:
+    answer = filled.request(method, path, json=body)
+    assert answer.status_code == status, answer.text
+    for error in answer.json()["errors"]:
+        assert set(error) == {"code", "message", "hint", "field", "params"}
+        assert error["code"]
+        assert error["message"]
+
+
+def test_a_mistake_of_our_own_has_the_shape_too(settings: Settings) -> None:
+    app: FastAPI = create_app(settings)
+    broken = APIRouter()
+
+    @broken.get("/api/broken")
+    def fail() -> None:
+        raise ZeroDivisionError("secret detail")
+
+    app.router.routes.insert(0, broken.routes[0])
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
+        answer = client.get("/api/broken")
+    assert answer.status_code == 500
+    assert answer.json()["errors"][0]["code"] == "server_error"
+    assert "secret detail" not in answer.text
+
+
+def test_body_that_is_no_json_is_an_error_with_its_place(client: TestClient) -> None:
+    answer = client.post("/api/jobs", content=b"{", headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["code"] == "json_invalid"
+
+
+def test_every_route_documents_the_error_shape_and_what_it_answers(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    for path, methods in document["paths"].items():
+        for method, route in methods.items():
+            assert route["summary"], path
+            assert route["description"], path
+            for code in ("400", "401", "422", "500"):
+                schema = route["responses"][code]["content"]["application/json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/ErrorAnswer"}, (method, path)
+
+
+def test_the_openapi_file_depends_on_the_code_alone(tmp_path: Path) -> None:
+    environment = {"PATH": "", "DARKROOM_PORT": "1", "DARKROOM_OUTPUT_DIR": str(tmp_path)}
+    said = subprocess.run(
+        [sys.executable, "-m", "backend.openapi"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout == openapi_text()
+    assert json.loads(said.stdout)["info"]["title"] == "Darkroom"
+
+
+def test_a_curve_is_thinned_to_about_so_many_points_with_its_last_step(filled: TestClient) -> None:
+    points = filled.get("/api/jobs/1/metrics", params={"max_points": 100}).json()["items"]
+    assert 90 <= len(points) <= 101
+    assert points[-1]["step"] == 1000
+    rest = filled.get("/api/jobs/1/metrics", params={"after_step": 990}).json()["items"]
+    assert [point["step"] for point in rest] == list(range(991, 1001))
+
+
+def test_the_log_is_read_from_its_end_and_on_from_there(
+    filled: TestClient, settings: Settings
+) -> None:
+    part = filled.get("/api/jobs/1/log").json()
+    assert [item["line"] for item in part["items"]] == [f"line {n}" for n in range(700, 1200)]
+    assert part["run"] == 1
+    log = settings.output_dir / "style" / "runs" / "0001" / "trainer.log"
+    with log.open("a") as file:
+        file.write("ne, now whole\n10 %\r50 %\r100 %\n")
+    more = filled.get("/api/jobs/1/log", params={"offset": part["next"]}).json()
+    assert [item["line"] for item in more["items"]] == ["half a line, now whole", "100 %"]
+    assert int(more["next"]) == log.stat().st_size
+
+
+def test_pages_of_samples_follow_each_other(filled: TestClient, database: Database) -> None:
+    with database.write() as session:
+        for step, index in ((0, 1), (10, 0), (10, 1)):
+            session.add(
+                Sample(
+                    job_id=1,
+                    run_id=1,
+                    step=step,
+                    prompt_index=index,
+                    prompt="p",
+                    seed=1,
+                    width=16,
+                    height=16,
+                    guidance_scale=1,
+                    sample_steps=4,
+                    path="samples/a.png",
+                )
+            )
+    found: list[tuple[int, int]] = []
+    after: str | None = None
+    for _ in range(4):
+        params = {"limit": 1} | ({"after": after} if after else {})
+        page = filled.get("/api/jobs/1/samples", params=params).json()
+        found += [(item["step"], item["prompt_index"]) for item in page["items"]]
+        after = page["next"]
+    assert found == [(0, 0), (0, 1), (10, 0), (10, 1)]
+    assert after is None
+
+
+def test_a_checkpoint_is_downloaded_under_the_trainings_name(filled: TestClient) -> None:
+    entry = filled.get("/api/jobs/1/checkpoints").json()["items"][0]
+    answer = filled.get(entry["url"])
+    assert answer.content == b"checkpoints/step-000005/lora.safetensors"
+    assert 'filename="style-step-000005.safetensors"' in answer.headers["content-disposition"]
+
+
+def test_a_sample_belongs_to_its_job_only(filled: TestClient) -> None:
+    other = filled.post("/api/jobs", json={"config": job_config("other")}).json()["id"]
+    assert filled.get("/api/jobs/1/samples/1/image").status_code == 200
+    assert filled.get(f"/api/jobs/{other}/samples/1/image").status_code == 404
