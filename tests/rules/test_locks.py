@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -82,9 +83,27 @@ def test_torch_has_one_range_everywhere() -> None:
         assert torch in (ROOT / file).read_text(), f"{file} installs another torch than {torch}"
 
 
-def test_the_npm_lock_names_no_registry_but_the_public_one() -> None:
+def npm_packages() -> dict[str, Any]:
+    """Path in node_modules -> what the lock says of it; the project itself is left out."""
     packages = json.loads((ROOT / "frontend" / "package-lock.json").read_text())["packages"]
-    for name, package in packages.items():
+    return {path: package for path, package in packages.items() if path}
+
+
+def test_the_npm_lock_names_no_registry_but_the_public_one() -> None:
+    for path, package in npm_packages().items():
         resolved = package.get("resolved", "https://registry.npmjs.org/")
-        assert resolved.startswith("https://registry.npmjs.org/"), f"{name}: {resolved}"
-        assert not name or package.get("integrity"), f"{name} has no checksum"
+        assert resolved.startswith("https://registry.npmjs.org/"), f"{path}: {resolved}"
+
+
+def test_every_npm_package_that_linux_installs_has_a_checksum() -> None:
+    for path, package in npm_packages().items():
+        elsewhere = "linux" not in package.get("os", ["linux"]) or "musl" in package.get("libc", [])
+        assert elsewhere or package.get("integrity"), f"{path} has no checksum"
+
+
+def test_the_npm_lock_holds_the_packages_of_every_platform() -> None:
+    """`npm ci` refuses a lock that lacks one, even one that this machine would never install."""
+    names = {path.rsplit("node_modules/", 1)[1] for path in npm_packages()}
+    for path, package in npm_packages().items():
+        missing = package.get("optionalDependencies", {}).keys() - names
+        assert not missing, f"{path} may need {', '.join(sorted(missing))}, which is not locked"
