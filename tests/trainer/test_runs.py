@@ -166,6 +166,46 @@ def test_a_failing_sample_is_reported_and_the_training_goes_on(
     assert run.losses == uninterrupted.losses
 
 
+def test_a_picture_that_a_kill_prevented_is_drawn_at_the_next_start(
+    short_folders: Folders, tmp_path: Path
+) -> None:
+    job = job_with(
+        {
+            "training.steps": 2,
+            "sample.first_sample_at_step_0": True,
+            "sample.prompts": [{"prompt": "a red square"}, {"prompt": "[trigger], a red square"}],
+        }
+    )
+    first = run_here(job, short_folders, tmp_path)
+    before = first.samples()
+    for step in (0, 2):
+        first.folder.sample(step, 1).unlink()
+    again = run_here(job, short_folders, tmp_path)
+    assert again.samples() == before
+    assert [(s.step, s.prompt_index) for s in again.of_type(Sample)] == [(0, 1), (2, 1)]
+    assert again.of_type(Step) == []
+
+
+def test_base_pictures_of_a_prompt_that_has_changed_are_set_aside_and_drawn_anew(
+    short_folders: Folders, tmp_path: Path
+) -> None:
+    changes = {"training.steps": 1, "sample.first_sample_at_step_0": True}
+    prompts = [{"prompt": "a red square"}, {"prompt": "[trigger], a red square"}]
+    first = run_here(job_with({**changes, "sample.prompts": prompts}), short_folders, tmp_path)
+    before = first.samples()
+    again = run_here(
+        job_with({**changes, "training.steps": 2, "sample.prompts": prompts[::-1]}),
+        short_folders,
+        tmp_path,
+    )
+    after = again.samples()
+    names = [f"step-000000-prompt-{index:02d}.png" for index in (0, 1)]
+    aside = again.folder.superseded / "0002" / "samples"
+    assert [(aside / name).read_bytes() for name in names] == [before[name] for name in names]
+    assert read_recipe(again.folder.samples / names[0])["prompt"] == "zorvex, a red square"  # type: ignore[index]
+    assert after[names[0]] != before[names[0]]
+
+
 def test_starting_a_completed_job_again_does_nothing(
     short_folders: Folders, tmp_path: Path
 ) -> None:
