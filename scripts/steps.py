@@ -42,7 +42,7 @@ def run_step(
     environment: Mapping[str, str] | None = None,
     folder: Path = ROOT,
 ) -> None:
-    """Run a command quietly behind one line. Exits with its last lines and a cure if it fails."""
+    """Run a command quietly behind one line. Exits with what it said and a cure if it fails."""
     LOGS.mkdir(parents=True, exist_ok=True)
     log = LOGS / f"{label.split(' (')[0].replace(' ', '-').lower()}.log"
     start = time.monotonic()
@@ -62,7 +62,10 @@ def run_step(
         return
     print(f"failed after {time.monotonic() - start:.0f} s\n", flush=True)
     text = log.read_text(errors="replace")
-    for line in text.splitlines()[-15:]:
+    lines = text.splitlines()
+    # pip says the reason last; npm says it first, and then prints its manual.
+    shown = lines if len(lines) <= 20 else [*lines[:6], "…", *lines[-12:]]
+    for line in shown:
         print(f"    {line}")
     known = next((help for sign, help in CURES.items() if sign in text), cure)
     sys.exit(f"\n{known}\nThe whole output: {log.relative_to(ROOT)}")

@@ -36,7 +36,7 @@ def test_a_step_that_works_prints_one_line(
     assert line.endswith(" s")
 
 
-def test_a_step_that_fails_shows_its_last_lines_the_cure_and_the_log(
+def test_a_step_that_fails_shows_what_it_said_the_cure_and_the_log(
     steps: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = python("print('the spoon is missing'); raise SystemExit(1)")
@@ -44,6 +44,18 @@ def test_a_step_that_fails_shows_its_last_lines_the_cure_and_the_log(
         steps.run_step("make soup", command, cure="Buy a spoon.", folder=tmp_path)
     assert "the spoon is missing" in capsys.readouterr().out
     assert "logs/make-soup.log" in str(end.value)
+
+
+def test_of_a_long_output_the_beginning_and_the_end_are_shown(
+    steps: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = python("[print('line', n) for n in range(100)]; raise SystemExit(1)")
+    with pytest.raises(SystemExit):
+        steps.run_step("make soup", command, cure="Buy a spoon.", folder=tmp_path)
+    shown = capsys.readouterr().out
+    assert "line 0\n" in shown
+    assert "line 50\n" not in shown
+    assert "line 99\n" in shown
 
 
 def test_a_known_cause_has_its_own_cure(steps: ModuleType, tmp_path: Path) -> None:
