@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from trainer.batches import BatchSource
-from trainer.checkpoint import save_checkpoint
+from trainer.checkpoint import LORA_FILE, save_checkpoint
 from trainer.config import JobConfig
 from trainer.dataset_index import DatasetIndex
 from trainer.durable_write import replacing
@@ -120,11 +120,12 @@ def train(
 
         record.phase("train", f"{job.training.steps - trainee.step} steps")
         rounds.draw_missing(trainee)
-        while trainee.step < job.training.steps and not record.poll():
+        while trainee.step < job.training.steps and not record.stop:
             take_step(trainee, batches, record)
-            if is_save_due(job, trainee.step) or record.take_save():
+            record.poll()
+            if record.take_save() or is_save_due(job, trainee.step):
                 save(trainee, record, base_model)
-            if is_sample_due(job, trainee.step) or record.take_sample():
+            if record.take_sample() or is_sample_due(job, trainee.step):
                 rounds.draw_all(trainee)
         save(trainee, record, base_model)
     return finish(trainee, record)
@@ -265,7 +266,7 @@ def save(trainee: Trainee, record: RunRecord, base_model: str) -> None:
             CheckpointSaved(
                 step=step,
                 path=folder.relative(path),
-                lora=folder.relative(path / "lora.safetensors"),
+                lora=folder.relative(path / LORA_FILE),
                 size_bytes=size_bytes,
             )
         )
@@ -305,7 +306,7 @@ def finish(trainee: Trainee, record: RunRecord) -> Outcome:
         return Outcome(completed=False, step=step, lora=None)
     record.phase("finish", "result")
     with replacing(folder.result) as temporary:
-        shutil.copyfile(folder.checkpoint(step) / "lora.safetensors", temporary)
+        shutil.copyfile(folder.checkpoint(step) / LORA_FILE, temporary)
     return Outcome(completed=True, step=step, lora=folder.result.name)
 
 

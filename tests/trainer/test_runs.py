@@ -12,11 +12,14 @@ from safetensors.torch import load_file, save_file
 
 from tests.trainer.short_runs import ShortRun, job_with, run_here
 from trainer import sample_round
+from trainer.batches import BatchSource
 from trainer.checkpoint import OPTIMIZER_FILE, STATE_FILE
+from trainer.commands import append_command
 from trainer.errors import BadCheckpoint, NonFinite
 from trainer.events import (
     CheckpointRemoved,
     CheckpointSaved,
+    CommandTaken,
     RunFinished,
     RunStarted,
     Sample,
@@ -28,6 +31,8 @@ from trainer.events import (
 from trainer.folders import Folders
 from trainer.job_folder import JobFolder
 from trainer.sampling import read_recipe
+from trainer.trainee import Trainee
+from trainer.training_step import StepResult
 from trainer.variants import BUNDLED_TINY_FOLDER
 
 # Everything that could leave a trace from step to step, at once.
@@ -164,6 +169,27 @@ def test_a_failing_sample_is_reported_and_the_training_goes_on(
     assert len(failed) == 8
     assert "no picture today" in failed[0].message
     assert run.losses == uninterrupted.losses
+
+
+def test_save_and_sample_commands_are_obeyed_after_the_step_once(
+    short_folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = JobFolder(tmp_path, "short").run(1).commands
+    given = {2: "save", 3: "sample"}
+    take_step = Trainee.take_step
+
+    def take_and_tell(self: Trainee, batches: BatchSource) -> StepResult:
+        result = take_step(self, batches)
+        if self.step in given:
+            append_command(commands, given[self.step])  # type: ignore[arg-type]
+        return result
+
+    monkeypatch.setattr(Trainee, "take_step", take_and_tell)
+    job = job_with({"training.steps": 5, "sample.prompts": [{"prompt": "a red square"}]})
+    run = run_here(job, short_folders, tmp_path)
+    assert [(c.command, c.step) for c in run.of_type(CommandTaken)] == [("save", 2), ("sample", 3)]
+    assert run.folder.checkpoint_steps() == [2, 5]
+    assert [s.step for s in run.of_type(Sample)] == [3, 5]
 
 
 def test_a_picture_that_a_kill_prevented_is_drawn_at_the_next_start(
