@@ -24,10 +24,11 @@ from trainer.encoding import encode_missing
 from trainer.errors import Problem
 from trainer.events import CheckpointRemoved, CheckpointSaved, RunStarted, Step, Superseded
 from trainer.failures import named_failure
+from trainer.fingerprints import part_fingerprint
 from trainer.folders import Folders
 from trainer.lora_file import read_metadata
 from trainer.model_folder import model_folder
-from trainer.model_loading import choose_device, load_drawing_parts, transformer_fingerprint
+from trainer.model_loading import choose_device, load_drawing_parts
 from trainer.resume import (
     Beginning,
     choose_beginning,
@@ -87,7 +88,7 @@ def train(
 ) -> Outcome:
     """The run itself. Raises the errors of errors.py."""
     model, device = model_folder(job, folders), choose_device(job.job.gpu)
-    base_model = transformer_fingerprint(model / "transformer")
+    base_model = part_fingerprint(model / "transformer")
     beginning = begin(job, record, warnings, resume, base_model, device=device, token=token)
     if is_complete(job, record, beginning):
         return Outcome(completed=True, step=beginning.step, lora=record.job_folder.result.name)

@@ -9,7 +9,6 @@ for dev in float8, where loading first and quantizing afterwards needs 64 GB and
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,9 +29,6 @@ from trainer.quantization import float8_linear
 
 BLOCK_LISTS = ("transformer_blocks", "single_transformer_blocks")
 WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
-# How much of each file's start and end goes into a model's fingerprint: enough to tell fine-tunes
-# of one architecture apart, and read in no time even from a network disk.
-FINGERPRINT_BYTES = 1 << 20
 
 
 def choose_device(gpu: str) -> str:
@@ -166,21 +162,3 @@ def load_drawing_parts(folder: Path, *, dtype: torch.dtype) -> DrawingParts:
         scheduler=scheduler,
         is_distilled=bool(index.get("is_distilled", False)),
     )
-
-
-def transformer_fingerprint(folder: Path) -> str:
-    """Tells base models apart without reading them whole: sha256 over the configuration and each
-    weight file's name, size, first and last MiB.
-    """
-    digest = hashlib.sha256()
-    config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    kept = {key: value for key, value in config.items() if not key.startswith("_")}
-    digest.update(json.dumps(kept, sort_keys=True).encode())
-    for path in weight_files(folder):
-        size = path.stat().st_size
-        digest.update(f"{path.name}:{size}".encode())
-        with path.open("rb") as file:
-            digest.update(file.read(FINGERPRINT_BYTES))
-            file.seek(max(0, size - FINGERPRINT_BYTES))
-            digest.update(file.read(FINGERPRINT_BYTES))
-    return digest.hexdigest()

@@ -12,8 +12,8 @@ from typing import Any
 
 from tests.trainer.recorded_runs import RECORDED_JOBS, RECORDS
 from tests.trainer.short_runs import run_here
+from trainer.fingerprints import part_fingerprint
 from trainer.folders import PROJECT_FOLDER, Folders
-from trainer.model_loading import transformer_fingerprint
 from trainer.variants import BUNDLED_TINY_FOLDER
 
 
@@ -24,7 +24,7 @@ def record(folders: Folders, parent: Path) -> dict[str, Any]:
         run = run_here(job, folders, parent / str(number))
         assert run.exit_code == 0, run.events[-1]
         runs[name] = [[step, *values] for step, values in run.losses.items()]
-    return {"model": transformer_fingerprint(BUNDLED_TINY_FOLDER / "transformer"), "runs": runs}
+    return {"model": part_fingerprint(BUNDLED_TINY_FOLDER / "transformer"), "runs": runs}
 
 
 def main() -> None:
