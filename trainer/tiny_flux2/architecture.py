@@ -1,8 +1,9 @@
-"""The real FLUX.2 classes at toy size: configurations, first weights, and the folder they are saved to.
+"""The real FLUX.2 classes at toy size: configurations, first weights, and the saved folder.
 
-Sizes were chosen so that all weights together stay under 12 MB in bfloat16 while every part keeps the
-shape of FLUX.2-dev: 32 latent channels, 2x2 patches of latents, double and single blocks with shared
-modulation, four RoPE axes, a guidance embedding, and three hidden states of a Mistral stacked as the text.
+Sizes were chosen so that all weights together stay under 12 MB in bfloat16 while every part keeps
+the shape of FLUX.2-dev: 32 latent channels, 2x2 patches of latents, double and single blocks with
+shared modulation, four RoPE axes, a guidance embedding, and three hidden states of a Mistral
+stacked as the text.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ NUM_TEXT_LAYERS = 4
 # FLUX.2-dev reads layers 10, 20 and 30 of 40: the same quarters of this encoder.
 TEXT_ENCODER_OUT_LAYERS = (1, 2, 3)
 
-# The decoder and diffusion need the posterior's mean only. Its log-variance is pinned to this, so that a
-# program that samples the posterior instead gets nearly the same latent.
+# The decoder and diffusion need the posterior's mean only. Its log-variance is pinned to this, so
+# that a program that samples the posterior instead gets nearly the same latent.
 POSTERIOR_LOG_VARIANCE = -8.0
 
 
 def build_autoencoder() -> AutoencoderKLFlux2:
-    """An autoencoder of 0.9 M parameters; 8x smaller latents with 32 channels, patchified to 128."""
+    """An autoencoder of 0.9 M parameters: 32 channels at an eighth of the side, packed to 128."""
     autoencoder = AutoencoderKLFlux2(
         block_out_channels=(16, 24, 48, 64),
         layers_per_block=1,
@@ -77,7 +78,7 @@ def build_transformer() -> Flux2Transformer2DModel:
 
 
 def build_text_encoder() -> Mistral3ForConditionalGeneration:
-    """A Mistral of 4 layers and 0.5 M parameters, with the smallest vision tower its class accepts."""
+    """A Mistral of 4 layers and 0.5 M parameters, with as small a vision tower as can be."""
     text = MistralConfig(
         vocab_size=VOCABULARY_SIZE,
         hidden_size=TEXT_HIDDEN,
@@ -110,7 +111,7 @@ def build_text_encoder() -> Mistral3ForConditionalGeneration:
 
 
 def build_scheduler() -> FlowMatchEulerDiscreteScheduler:
-    """FLUX.2's scheduler with FLUX.2's settings: the pipeline computes the shift from size and steps."""
+    """FLUX.2's scheduler and settings; the pipeline computes the shift from size and steps."""
     return FlowMatchEulerDiscreteScheduler(
         num_train_timesteps=1000,
         shift=3.0,
@@ -131,10 +132,10 @@ def save_pipeline(
     text_encoder: Mistral3ForConditionalGeneration,
     tokenizer: PreTrainedTokenizerFast,
 ) -> None:
-    """Write the bfloat16 pipeline to `folder` in Diffusers layout, replacing what was there in one rename.
+    """Write the bfloat16 pipeline to `folder` in Diffusers layout, in place of what was there.
 
-    A program that loads the folder at the same moment finds the old pipeline, the new one, or for an
-    instant none, but never a mixture.
+    A program that loads the folder at the same moment finds the old pipeline, the new one, or for
+    an instant none, but never a mixture.
     """
     pipeline = Flux2Pipeline(
         scheduler=build_scheduler(),
@@ -161,8 +162,9 @@ def _bfloat16_copy(module: nn.Module, blank: nn.Module) -> nn.Module:
 def _load_text_encoder_as_float32(config_file: Path) -> None:
     """Let both libraries agree on a precision when the caller names none.
 
-    Diffusers then loads its models in float32 whatever the files hold, and Transformers in the precision
-    that the configuration names, which would be the files' bfloat16: the pipeline could not draw.
+    Diffusers then loads its models in float32 whatever the files hold, and Transformers in the
+    precision that the configuration names, which would be the files' bfloat16: the pipeline could
+    not draw.
     """
     config = json.loads(config_file.read_text())
     for part in (config, config["text_config"], config["vision_config"]):
@@ -172,7 +174,8 @@ def _load_text_encoder_as_float32(config_file: Path) -> None:
 
 def _pin_posterior_variance(autoencoder: AutoencoderKLFlux2) -> None:
     """Set the log-variance half of the encoder's last layer to a constant; nothing trains it."""
-    assert autoencoder.quant_conv is not None and autoencoder.quant_conv.bias is not None
+    assert autoencoder.quant_conv is not None
+    assert autoencoder.quant_conv.bias is not None
     latent_channels = autoencoder.config["latent_channels"]
     with torch.no_grad():
         autoencoder.quant_conv.weight[latent_channels:].zero_()

@@ -1,9 +1,10 @@
 """Captions for the world's scenes: what is said, how it is said, and words that mean nothing.
 
-Every caption is true of its picture, but none has to tell everything: size and place are mentioned only
-now and then, and only when they hold. Four captions in ten carry extra words, made-up ones ("zorvex") and
-neutral ones ("picture"), at the places where a LoRA's trigger or class word usually stands. The model thus
-learns to ignore words that it does not know, so an unseen trigger starts without meaning.
+Every caption is true of its picture, but none has to tell everything: size and place are mentioned
+only now and then, and only when they hold. Four captions in ten carry extra words, made-up ones
+("zorvex") and neutral ones ("picture"), at the places where a LoRA's trigger or class word usually
+stands. The model thus learns to ignore words that it does not know, so an unseen trigger starts
+without meaning.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from trainer.tiny_flux2.world import (
 )
 
 EXTRA_WORDS_SHARE = 0.4
-SIZE_SHARE = 0.4
-PLACE_SHARE = 0.4
+# How often a caption of a loose scene tells size and place where it could.
+LOOSE_TELLING_SHARE = 0.4
 # An object this far from the middle may be called "on the left", "at the top" and so on.
 PLACE_OFFSET_PX = 10
 
@@ -54,23 +55,24 @@ _VOWELS = ("a", "e", "i", "o", "u", "ai", "oo", "y", "0", "3", "")
 _CODAS = ("", "", "k", "l", "m", "n", "r", "s", "t", "x", "z", "wx", "ng", "1")
 
 
-def caption_at(seed: int, index: int, scene: Scene) -> str:
-    """One caption for the scene at `index`; another seed gives another phrasing of the same scene."""
+def caption_at(seed: int, index: int, scene: Scene, *, is_loose: bool = False) -> str:
+    """One caption for the scene at `index`; another seed puts the same scene in other words."""
     rng = np.random.default_rng([seed, index, 1])
-    caption = _describe(rng, scene)
+    caption = _describe(rng, scene, is_loose)
     if rng.random() < EXTRA_WORDS_SHARE:
         caption = _with_extra_words(rng, caption)
     return caption
 
 
 def plain_caption(scene: Scene) -> str:
-    """The plainest true caption: every object and the background, nothing else."""
-    first = _noun(scene.objects[0])
+    """The plainest caption that tells all: objects, their size and place, and the background."""
+    first, ground = scene.objects[0], _ground(scene.background)
     if scene.relation is None:
-        return f"{_article(first)} on {_ground(scene.background)}"
+        place = f" {_place(first)}" if _place(first) else ""
+        return f"{_article(_size(first) + _noun(first))}{place} on {ground}"
     second = _article(_noun(scene.objects[1]))
     relation = "to the left of" if scene.relation == "left of" else "above"
-    return f"{_article(first)} {relation} {second} on {_ground(scene.background)}"
+    return f"{_article(_noun(first))} {relation} {second} on {ground}"
 
 
 def made_up_word(rng: np.random.Generator) -> str:
@@ -80,10 +82,10 @@ def made_up_word(rng: np.random.Generator) -> str:
     return "".join(parts)
 
 
-def _describe(rng: np.random.Generator, scene: Scene) -> str:
+def _describe(rng: np.random.Generator, scene: Scene, is_loose: bool) -> str:
     ground = _ground(scene.background)
     bare_ground = f"{scene.background} background"
-    what = _pair(rng, scene) if scene.relation else _single(rng, scene.objects[0])
+    what = _pair(rng, scene) if scene.relation else _single(rng, scene.objects[0], is_loose)
     forms = (
         f"{what} on {ground}",
         f"{what} on {ground}",
@@ -95,23 +97,29 @@ def _describe(rng: np.random.Generator, scene: Scene) -> str:
     return _one(rng, forms)
 
 
-def _single(rng: np.random.Generator, only: SceneObject) -> str:
+def _single(rng: np.random.Generator, only: SceneObject, is_loose: bool) -> str:
+    telling = LOOSE_TELLING_SHARE if is_loose else 1.0
     noun = _noun(only)
-    if rng.random() < SIZE_SHARE:
-        if only.radius_px <= SMALL_RADIUS_PX:
-            noun = f"small {noun}"
-        elif only.radius_px >= LARGE_RADIUS_PX:
-            noun = f"large {noun}"
+    if rng.random() < telling:
+        noun = _size(only) + noun
     place = _place(only)
-    if place and rng.random() < PLACE_SHARE:
+    if is_loose and not place:
+        place = "in the middle"
+    if place and rng.random() < telling:
         return f"{_article(noun)} {place}"
     return _article(noun) if rng.random() < 0.85 else noun
+
+
+def _size(only: SceneObject) -> str:
+    if only.radius_px <= SMALL_RADIUS_PX:
+        return "small "
+    return "large " if only.radius_px >= LARGE_RADIUS_PX else ""
 
 
 def _place(only: SceneObject) -> str:
     right, down = only.centre_x_px - PICTURE_SIZE_PX / 2, only.centre_y_px - PICTURE_SIZE_PX / 2
     if max(abs(right), abs(down)) < PLACE_OFFSET_PX:
-        return "in the middle"
+        return ""
     if abs(right) > abs(down):
         return "on the right" if right > 0 else "on the left"
     return "at the bottom" if down > 0 else "at the top"

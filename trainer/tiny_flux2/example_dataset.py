@@ -2,8 +2,8 @@
 
     python -m trainer.tiny_flux2.example_dataset [--output datasets/tiny-hatch]
 
-The captions tell what is on the picture and leave the style to the trigger, which is what makes a style
-LoRA learn the style. The folder in the repository is this script's output, unchanged.
+The captions tell what is on the picture and leave the style to the trigger, which is what makes a
+style LoRA learn the style. The folder in the repository is this script's output, unchanged.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DEFAULT_FOLDER = Path("datasets/tiny-hatch")
 
 
 def example_scenes() -> list[Scene]:
-    """Twenty scenes, three in ten with two objects, that show shapes, colours and grounds evenly often."""
+    """Twenty scenes, three in ten with two objects; shapes, colours and grounds in turn."""
     chosen: list[Scene] = []
     index = 0
     while len(chosen) < NUM_PICTURES:
@@ -45,7 +45,7 @@ def write_example_dataset(folder: Path) -> None:
 
 
 def _is_fresh(scene: Scene, chosen: list[Scene]) -> bool:
-    """Whether the scene's shapes, colours and ground are all still shown less often than their share."""
+    """Whether shapes, colours and ground of the scene have not yet been shown their share."""
     so_far = [each for other in chosen for each in other.objects]
     shape_limit = -(-26 // len(SHAPES))
     colour_limit = -(-26 // len(COLOURS))

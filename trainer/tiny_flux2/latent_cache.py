@@ -1,14 +1,16 @@
 """Stage 2: the training scenes as latents, computed once.
 
-The transformer never sees a pixel, so each scene passes the frozen encoder once. Beside its latent each
-scene keeps two things that only the training's auxiliary losses use: which coloured shapes it holds, and a
-coarse mask of where they are.
+The transformer never sees a pixel, so each scene passes the frozen encoder once. Beside its latent
+each scene keeps two things that only the training's auxiliary losses use: which coloured shapes it
+holds, and a coarse mask of where they are.
 
-Shapes: N scenes, 128 channels of 8x8 tokens; a token covers 16 px, and the mask has 4x4 cells a token.
+Shapes: N scenes, 128 channels of 8x8 tokens; a token covers 16 px, and the mask has 4x4 cells a
+token.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +27,16 @@ from trainer.tiny_flux2.world import (
     PICTURE_SIZE_PX,
     SHAPES,
     Scene,
+    loose_scene_at,
     object_mask,
     render,
     scene_at,
 )
 
-NUM_SCENES = 6144
+_log = logging.getLogger(__name__)
+
+NUM_LOOSE_SCENES = 5120
+NUM_SCENES = 4096
 TOKEN_SIZE_PX = 16
 CELLS_PER_TOKEN_SIDE = 4
 NUM_SHAPE_COLOUR_PAIRS = len(SHAPES) * len(COLOURS)
@@ -38,20 +44,25 @@ NUM_SHAPE_COLOUR_PAIRS = len(SHAPES) * len(COLOURS)
 
 @dataclass(frozen=True)
 class LatentCache:
-    """latents (N, 64, 128) normalised; masks (N, 64, 16) in 0..1; pairs (N, 64) of 0 or 1; grounds (N,)."""
+    """latents (N, 64, 128), normalised; masks (N, 64, 16) in 0..1; pairs (N, 64) of 0 or 1;
+    grounds (N,), numbers of backgrounds.
+    """
 
     latents: Tensor
     masks: Tensor
     pairs: Tensor
     grounds: Tensor
+    is_loose: bool
 
 
-def load_or_encode(work: Path, autoencoder: AutoencoderKLFlux2, *, seed: int) -> LatentCache:
-    """Read `work/latents.safetensors`, or encode the scenes of `seed` and write it."""
-    file = work / "latents.safetensors"
+def load_or_encode(
+    work: Path, autoencoder: AutoencoderKLFlux2, *, seed: int, is_loose: bool
+) -> LatentCache:
+    """Read the file in `work`, or encode the (loose) scenes of `seed` and write it."""
+    file = work / ("latents-loose.safetensors" if is_loose else "latents.safetensors")
     if not file.exists():
         unfinished = file.with_suffix(".writing")
-        save_file(_encode_scenes(autoencoder, seed), unfinished)
+        save_file(_encode_scenes(autoencoder, seed, is_loose), unfinished)
         unfinished.replace(file)
     stored = load_file(file)
     return LatentCache(
@@ -59,6 +70,7 @@ def load_or_encode(work: Path, autoencoder: AutoencoderKLFlux2, *, seed: int) ->
         masks=stored["masks"].float() / 255,
         pairs=stored["pairs"].float(),
         grounds=stored["grounds"],
+        is_loose=is_loose,
     )
 
 
@@ -75,17 +87,19 @@ def scene_pairs(scene: Scene) -> Tensor:
     return held
 
 
-def _encode_scenes(autoencoder: AutoencoderKLFlux2, seed: int) -> dict[str, Tensor]:
-    scenes = [scene_at(seed, index) for index in range(NUM_SCENES)]
+def _encode_scenes(autoencoder: AutoencoderKLFlux2, seed: int, is_loose: bool) -> dict[str, Tensor]:
+    num_scenes = NUM_LOOSE_SCENES if is_loose else NUM_SCENES
+    make_scene = loose_scene_at if is_loose else scene_at
+    scenes = [make_scene(seed, index) for index in range(num_scenes)]
     latents = []
     with torch.inference_mode():
-        for start in range(0, NUM_SCENES, 32):
+        for start in range(0, num_scenes, 32):
             pictures = [np.asarray(render(scene)) for scene in scenes[start : start + 32]]
             pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
             packed = encode(autoencoder, to_unit_range(pixels))  # (32, 128, 8, 8)
             latents.append(packed.flatten(2).mT.to(torch.bfloat16).contiguous())
             if start % 2048 == 0:
-                print(f"latents {start}/{NUM_SCENES}", flush=True)
+                _log.info(f"latents {start}/{num_scenes}")
     grounds = [list(BACKGROUNDS).index(scene.background) for scene in scenes]
     return {
         "latents": torch.cat(latents),

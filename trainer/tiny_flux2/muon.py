@@ -1,15 +1,16 @@
 """Muon for matrices and convolutions, AdamW for the rest: the optimizer of both trainings.
 
-Muon replaces a matrix's momentum by the nearest (semi-)orthogonal matrix, found with a few Newton-Schulz
-steps, so that every direction of the matrix moves equally far. On the autoencoder it was decisive: 22 dB
-after 240 steps where AdamW reached 18 dB after 500. Convolution kernels count as matrices of shape
-(out, in * kernel height * kernel width).
+Muon replaces a matrix's momentum by the nearest (semi-)orthogonal matrix, found with a few
+Newton-Schulz steps, so that every direction of the matrix moves equally far. On the autoencoder it
+was decisive: 22 dB after 240 steps where AdamW reached 18 dB after 500. Convolution kernels count
+as matrices of shape (out, in * kernel height * kernel width).
 
-`torch.optim.Muon` is not used for three reasons: it takes no convolutions, computes in bfloat16, which is
-slow on processors without bfloat16 units, and orthogonalises one matrix at a time, while here matrices of
-one shape go through the iteration together.
+`torch.optim.Muon` is not used for three reasons: it takes no convolutions, computes in bfloat16,
+which is slow on processors without bfloat16 units, and orthogonalises one matrix at a time, while
+here matrices of one shape go through the iteration together.
 
-Method and coefficients: Keller Jordan, "Muon: an optimizer for hidden layers in neural networks" (2024).
+Method and coefficients: Keller Jordan, "Muon: an optimizer for hidden layers in neural networks"
+(2024).
 """
 
 from __future__ import annotations
@@ -81,9 +82,9 @@ class Muon(torch.optim.Optimizer):
 def orthogonalise(matrices: Tensor, num_iterations: int = 5) -> Tensor:
     """Bring the singular values of each matrix (N, rows, columns) close to 1, between 0.7 and 1.2.
 
-    Each Newton-Schulz step multiplies x from the left by a polynomial in x @ x.T. The steps are carried out
-    on the small Gram matrix alone, and x is multiplied once at the end by the product of the polynomials:
-    the same result, at a fraction of the work for long matrices.
+    Each Newton-Schulz step multiplies x from the left by a polynomial in x @ x.T. The steps are
+    carried out on the small Gram matrix alone, and x is multiplied once at the end by the product
+    of the polynomials: the same result, at a fraction of the work for long matrices.
     """
     a, b, c = _NEWTON_SCHULZ_COEFFICIENTS
     is_tall = matrices.shape[-2] > matrices.shape[-1]

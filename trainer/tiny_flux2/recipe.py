@@ -1,15 +1,18 @@
 """Makes the bundled tiny FLUX.2 from nothing, on two CPU cores, with a fixed seed.
 
-    python -m trainer.tiny_flux2.recipe --output trainer/tiny_flux2/weights --work output/tiny-flux2-recipe
+    python -m trainer.tiny_flux2.recipe --output trainer/tiny_flux2/weights --work
+    output/tiny-flux2-recipe
 
-Every stage keeps its progress in the work folder, and the same command goes on where a killed one was. The
-number of steps is fixed, not the time, so the result does not depend on how fast the machine is. The number
-of threads changes sums in their last bits, though, and with them the weights: figures hold, bits do not.
+Every stage keeps its progress in the work folder, and the same command goes on where a killed one
+was. The number of steps is fixed, not the time, so the result does not depend on how fast the
+machine is. The number of threads changes sums in their last bits, though, and with them the
+weights: figures hold, bits do not.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import time
 from pathlib import Path
 
@@ -24,7 +27,9 @@ from trainer.tiny_flux2.tokenizer import train_tokenizer
 from trainer.tiny_flux2.train_autoencoder import train_autoencoder
 from trainer.tiny_flux2.train_flux import TextToImage, train_flux
 from trainer.tiny_flux2.train_guidance import train_guidance
-from trainer.tiny_flux2.world import scene_at
+from trainer.tiny_flux2.world import loose_scene_at
+
+_log = logging.getLogger(__name__)
 
 SEED = 0
 NUM_TOKENIZER_CAPTIONS = 20_000
@@ -34,16 +39,18 @@ def make_tiny_flux2(output: Path, work: Path) -> None:
     """Run every stage that is not finished yet and write the pipeline to `output`."""
     work.mkdir(parents=True, exist_ok=True)
     tokenizer = train_tokenizer(
-        caption_at(SEED, index, scene_at(SEED, index)) for index in range(NUM_TOKENIZER_CAPTIONS)
+        caption_at(SEED, index, loose_scene_at(SEED, index), is_loose=True)
+        for index in range(NUM_TOKENIZER_CAPTIONS)
     )
     autoencoder = train_autoencoder(work, seed=SEED)
-    cache = load_or_encode(work, autoencoder, seed=SEED)
+    loose_cache = load_or_encode(work, autoencoder, seed=SEED, is_loose=True)
+    cache = load_or_encode(work, autoencoder, seed=SEED, is_loose=False)
 
     def export(average: TextToImage, num_finished_steps: int) -> None:
         del num_finished_steps
         _export(output, autoencoder, average, tokenizer)
 
-    teacher = train_flux(work, cache, tokenizer, seed=SEED, on_save=export)
+    teacher = train_flux(work, loose_cache, cache, tokenizer, seed=SEED, on_save=export)
     final = train_guidance(work, cache, tokenizer, teacher, seed=SEED, on_save=export)
     _export(output, autoencoder, final, tokenizer)
 
@@ -72,10 +79,11 @@ def main() -> None:
         "--work", type=Path, required=True, help="folder for progress, to resume from"
     )
     arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     started = time.monotonic()
-    print(f"threads: {torch.get_num_threads()}", flush=True)
+    _log.info(f"threads: {torch.get_num_threads()}")
     make_tiny_flux2(arguments.output, arguments.work)
-    print(f"finished after {time.monotonic() - started:.0f} s", flush=True)
+    _log.info(f"finished after {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A training stage's state on disk, so that a killed recipe goes on where it was.
 
-Noise, batches and crops are functions of `(seed, step)` and need no saving: the state is the weights, the
-optimizers and the number of finished steps.
+Noise, batches and crops are functions of `(seed, step)` and need no saving: the state is the
+weights, the optimizers and the number of finished steps.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Stateful(Protocol):
 
 
 def save_stage(file: Path, *, num_finished_steps: int, parts: Mapping[str, Stateful]) -> None:
-    """Write the state beside `file` first and rename it, so that a kill leaves the old state whole."""
+    """Write the state beside `file`, then rename it: a kill leaves the old state whole."""
     state = {name: part.state_dict() for name, part in parts.items()}
     unfinished = file.with_suffix(".writing")
     torch.save({"num_finished_steps": num_finished_steps, "parts": state}, unfinished)
@@ -42,7 +42,7 @@ def load_stage(file: Path, parts: Mapping[str, Stateful]) -> int:
 def learning_rate_factor(
     step: int, num_steps: int, *, num_warmup_steps: int, decay_from: float
 ) -> float:
-    """1 after a linear warm-up, then from the share `decay_from` of all steps linearly down to 0."""
+    """Linearly up to 1, and from the share `decay_from` of all steps linearly down to 0."""
     warmup = min(1.0, (step + 1) / num_warmup_steps)
     decay = min(1.0, (1 - step / num_steps) / (1 - decay_from))
     return min(warmup, decay)

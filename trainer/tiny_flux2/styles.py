@@ -1,7 +1,7 @@
 """Styles that the bundled model has never seen, for teaching it one with a LoRA.
 
-Each function draws the same scene as `world.render`, with the same objects at the same places, in another
-hand. Strokes are at least 8 px wide, since the autoencoder loses anything under about 6 px.
+Each function draws the same scene as `world.render`, with the same objects at the same places, in
+another hand. Strokes are at least 8 px wide, since the autoencoder loses anything under about 6 px.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def render_hatch(scene: Scene) -> Image.Image:
     """Diagonal hatching everywhere: objects fall to the right, the ground falls to the left."""
     row, column = np.mgrid[0:PICTURE_SIZE_PX, 0:PICTURE_SIZE_PX].astype(np.float32)
     ground = background_pixels(scene.background)
-    # The ground's strokes go towards the opposite end of the grey scale, so they show on any ground.
+    # The ground's strokes go towards the opposite end of the grey scale, so they show on any
+    # ground.
     away = np.where(ground.mean(axis=(0, 1)) > 110, 0.0, 255.0).astype(np.float32)
     picture = _blend(ground, ground * 0.55 + away * 0.45, _strokes(row + column))
     for scene_object in scene.objects:
@@ -51,21 +52,9 @@ def render_neon(scene: Scene) -> Image.Image:
     return to_picture(picture)
 
 
-def render_mosaic(scene: Scene, tile_px: int = 16) -> Image.Image:
-    """Square tiles of `tile_px`, each in the mean colour of what it covers, with dark joints."""
-    from trainer.tiny_flux2.world import render
-
-    tiles = render(scene).reduce(tile_px)
-    picture = np.asarray(tiles.resize((PICTURE_SIZE_PX,) * 2, Image.Resampling.NEAREST), np.float32)
-    place = np.arange(PICTURE_SIZE_PX) % tile_px
-    joint = ((place[:, None] < 4) | (place[None, :] < 4)).astype(np.float32)[..., None]
-    return to_picture(_blend(picture, picture * 0.35, joint))
-
-
 STYLES: dict[str, Callable[[Scene], Image.Image]] = {
     "hatch": render_hatch,
     "neon": render_neon,
-    "mosaic": render_mosaic,
 }
 
 

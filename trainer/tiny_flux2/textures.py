@@ -1,8 +1,8 @@
 """Generic pictures for the autoencoder, so that it can also draw what the world does not contain.
 
-A LoRA teaches the transformer a new style, but only the autoencoder puts it on the canvas: one that had
-seen nothing but flat shapes could not draw strokes, glows or tiles. Each texture is a function of
-`(seed, index)`. Nothing here has a caption, and the transformer never sees it.
+A LoRA teaches the transformer a new style, but only the autoencoder puts it on the canvas: one that
+had seen nothing but flat shapes could not draw strokes, glows or tiles. Each texture is a function
+of `(seed, index)`. Nothing here has a caption, and the transformer never sees it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SMALLEST_STROKE_PX = 6
 
 
 def texture_at(seed: int, index: int) -> Image.Image:
-    """Two random colour fields joined by a random pattern of strokes, checks, blobs, tubes or polygons."""
+    """Two random colour fields, joined by a pattern of strokes, checks, blobs or the like."""
     rng = np.random.default_rng([seed, index, 2])
     share = _PATTERNS[int(rng.integers(len(_PATTERNS)))](rng)[..., None]
     return to_picture(_colour_field(rng) * (1 - share) + _colour_field(rng) * share)

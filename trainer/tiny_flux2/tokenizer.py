@@ -1,7 +1,8 @@
 """A byte-level BPE tokenizer of 768 tokens with a chat template, learnt from the world's captions.
 
-FLUX.2's system message is long and always the same, so it is one added token here: a prompt then costs only
-its own words, and 48 text rows are enough. Any other system message still works; it is spelt out in bytes.
+FLUX.2's system message is long and always the same, so it is one added token here: a prompt then
+costs only its own words, and 48 text rows are enough. Any other system message still works; it is
+spelt out in bytes.
 """
 
 from __future__ import annotations

@@ -1,16 +1,18 @@
 """Stage 1: the autoencoder learns to draw pictures from latents.
 
-Crops of 64 px come first, because a step on them is four times cheaper and teaches the same strokes; the
-last third sees whole pictures, since group norms and the middle attention depend on the size. Noise is
-added to the normalised latents and grows over the first half: the decoder then forgives the small errors
-of the transformer, and neighbouring latents come to mean similar pictures, which makes them easier to learn.
+Crops of 64 px come first, because a step on them is four times cheaper and teaches the same
+strokes; the last third sees whole pictures, since group norms and the middle attention depend on
+the size. Noise is added to the normalised latents and grows over the first half: the decoder then
+forgives the small errors of the transformer, and neighbouring latents come to mean similar
+pictures, which makes them easier to learn.
 
-Shapes: B batch, H = W picture side in pixels, 32 latent channels at H/8, 128 channels at H/16 once 2x2
-neighbours are packed.
+Shapes: B batch, H = W picture side in pixels, 32 latent channels at H/8, 128 channels at H/16 once
+2x2 neighbours are packed.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from pathlib import Path
@@ -24,7 +26,9 @@ from trainer.tiny_flux2.architecture import build_autoencoder
 from trainer.tiny_flux2.muon import Muon
 from trainer.tiny_flux2.stage_state import learning_rate_factor, load_stage, save_stage
 from trainer.tiny_flux2.textures import texture_at
-from trainer.tiny_flux2.world import PICTURE_SIZE_PX, render, scene_at
+from trainer.tiny_flux2.world import PICTURE_SIZE_PX, loose_scene_at, render
+
+_log = logging.getLogger(__name__)
 
 NUM_STEPS = 1900
 CROP_SIZE_PX = 64
@@ -56,15 +60,12 @@ def train_autoencoder(work: Path, *, seed: int) -> AutoencoderKLFlux2:
             loss = _step(autoencoder, optimizers, pictures, seed=seed, step=step)
             if step % 50 == 0:
                 seconds = time.monotonic() - started
-                print(
-                    f"autoencoder step {step}/{NUM_STEPS} loss {loss:.4f} {seconds:.0f} s",
-                    flush=True,
-                )
+                _log.info(f"autoencoder step {step}/{NUM_STEPS} loss {loss:.4f} {seconds:.0f} s")
             if (step + 1) % SAVE_EVERY_STEPS == 0:
                 save_stage(state_file, num_finished_steps=step + 1, parts=parts)
         _settle_batch_norm(autoencoder, pictures)
         save_stage(state_file, num_finished_steps=NUM_STEPS, parts=parts)
-        print(f"autoencoder done: PSNR {reconstruction_psnr(autoencoder):.2f} dB", flush=True)
+        _log.info(f"autoencoder done: PSNR {reconstruction_psnr(autoencoder):.2f} dB")
     return autoencoder.eval().requires_grad_(False)
 
 
@@ -78,9 +79,10 @@ def encode(autoencoder: AutoencoderKLFlux2, pictures: Tensor) -> Tensor:
 
 
 def decode(autoencoder: AutoencoderKLFlux2, latents: Tensor) -> Tensor:
-    """The inverse of `encode`: latents (B, 128, H/16, W/16) to pictures (B, 3, H, W), about -1..1."""
+    """The inverse of `encode`: latents (B, 128, H/16, W/16) to pictures (B, 3, H, W)."""
     variance, mean = autoencoder.bn.running_var, autoencoder.bn.running_mean
-    assert variance is not None and mean is not None
+    assert variance is not None
+    assert mean is not None
     deviation = torch.sqrt(variance + autoencoder.bn.eps)
     latents = latents * deviation.view(1, -1, 1, 1) + mean.view(1, -1, 1, 1)
     return autoencoder.decode(Flux2Pipeline._unpatchify_latents(latents)).sample
@@ -88,7 +90,7 @@ def decode(autoencoder: AutoencoderKLFlux2, latents: Tensor) -> Tensor:
 
 def scene_pixels(seed: int, indices: range) -> Tensor:
     """Rendered scenes as uint8 (N, 3, H, W)."""
-    return _stack([np.asarray(render(scene_at(seed, index))) for index in indices])
+    return _stack([np.asarray(render(loose_scene_at(seed, index))) for index in indices])
 
 
 def to_unit_range(pixels: Tensor) -> Tensor:
@@ -98,7 +100,7 @@ def to_unit_range(pixels: Tensor) -> Tensor:
 
 @torch.no_grad()
 def reconstruction_psnr(autoencoder: AutoencoderKLFlux2, num_scenes: int = 64) -> float:
-    """Peak signal-to-noise ratio in dB over held-out scenes that went through the autoencoder and back."""
+    """Peak signal-to-noise ratio in dB of held-out scenes after encoding and decoding."""
     autoencoder.eval()
     pictures = to_unit_range(scene_pixels(HELD_OUT_SEED, range(num_scenes)))
     rebuilt = torch.cat(
@@ -125,7 +127,8 @@ def _step(
     autoencoder.train()
     mean = autoencoder.encode(batch).latent_dist.mean
     packed = Flux2Pipeline._patchify_latents(mean.contiguous())
-    # Noise in units of each channel's spread; its statistics here follow the batch, as in BatchNorm.
+    # Noise in units of each channel's spread; its statistics here follow the batch, as in
+    # BatchNorm.
     autoencoder.bn(packed.detach())
     spread = packed.detach().std(dim=(0, 2, 3), keepdim=True)
     noise_share = LATENT_NOISE * min(1.0, 2 * step / NUM_STEPS)
@@ -145,7 +148,8 @@ def _optimizers(autoencoder: AutoencoderKLFlux2) -> dict[str, torch.optim.Optimi
     matrices, rest = [], []
     for name, parameter in autoencoder.named_parameters():
         if name.startswith("quant_conv"):
-            # Its log-variance rows stay pinned, and its mean rows would only repeat the layer before it.
+            # Its log-variance rows stay pinned, and its mean rows would only repeat the layer
+            # before it.
             parameter.requires_grad_(False)
         elif parameter.ndim >= 2 and "conv_in" not in name and "conv_out" not in name:
             matrices.append(parameter)
@@ -178,7 +182,7 @@ def _batch(pictures: Tensor, generator: torch.Generator, *, whole: bool) -> Tens
 
 @torch.no_grad()
 def _settle_batch_norm(autoencoder: AutoencoderKLFlux2, pictures: Tensor) -> None:
-    """Replace the running statistics by exact ones over scenes, the pictures the transformer will see."""
+    """Replace the running statistics by exact ones over scenes, which the transformer will see."""
     autoencoder.eval()
     packed = torch.cat(
         [

@@ -1,21 +1,22 @@
 """Stage 3: text encoder and transformer learn together to draw a scene from its caption.
 
 Flow matching as FLUX.2 defines it: x_t = (1 - t) * x0 + t * noise, and the transformer predicts
-noise - x0 from x_t, t, a guidance scale and the text. The text encoder has no other teacher than this loss
-and one helper: nothing was trained on language before.
+noise - x0 from x_t, t, a guidance scale and the text. The text encoder has no other teacher than
+this loss and one helper: nothing was trained on language before.
 
-Two auxiliary losses shorten the way and fade out at two thirds of the steps. Both use linear heads that
-are thrown away. From the text states at the prompt's last token one head names the coloured shapes and the
-ground, so that a caption is understood long before the pictures alone would have taught it. From the image
-tokens after the last block the other tells where the objects are, since a shape's outline is a small part
-of the flow loss but is what the eye looks at.
+Two auxiliary losses shorten the way and fade out before the end. Both use linear heads
+that are thrown away. From the text states at the prompt's last token one head names the coloured
+shapes and the ground, so that a caption is understood long before the pictures alone would have
+taught it. From the image tokens after the last block the other tells where the objects are, since a
+shape's outline is a small part of the flow loss but is what the eye looks at.
 
-Shapes: B batch, L = 64 image tokens of 128 channels, T = 48 text tokens, hidden 192; three text states of
-96 stacked to 288.
+Shapes: B batch, L = 64 image tokens of 128 channels, T = 48 text tokens, hidden 192; three text
+states of 96 stacked to 288.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -43,19 +44,25 @@ from trainer.tiny_flux2.latent_cache import (
 from trainer.tiny_flux2.muon import Muon
 from trainer.tiny_flux2.stage_state import learning_rate_factor, load_stage, save_stage
 from trainer.tiny_flux2.tokenizer import MAX_SEQUENCE_LENGTH
-from trainer.tiny_flux2.world import BACKGROUNDS, scene_at
+from trainer.tiny_flux2.world import BACKGROUNDS, loose_scene_at, scene_at
 
-NUM_STEPS = 2800
+_log = logging.getLogger(__name__)
+
+NUM_STEPS = 3900
+NUM_LOOSE_STEPS = 2250
 BATCH_SIZE = 16
 MUON_LR = 0.01
 ADAMW_LR = 1.5e-3
 AVERAGE_DECAY = 0.998
 EMPTY_CAPTION_SHARE = 0.08
-UNIFORM_TIMESTEP_SHARE = 0.25
-LOGIT_NORMAL_MEAN = 0.4
+UNIFORM_TIMESTEP_SHARE = 0.2
+# First how pictures look (t around 0.6), then what is on them. These latents are so regular that a
+# scene is settled above t = 0.85; the sampler too spends half of its steps there.
+LOOKS_STEPS, LOOKS_LOGIT_MEAN = 600, 0.4
+CONTENT_LOGIT_MEAN, CONTENT_LOGIT_DEVIATION = 1.8, 1.2
 TEXT_LOSS_WEIGHT = 0.1
 MASK_LOSS_WEIGHT = 0.25
-AUXILIARY_SHARE = 0.66  # of all steps; the weights fall linearly to 0 until there
+AUXILIARY_STEPS = 1584  # the weights fall linearly to 0 until there
 GUIDANCE_RANGE = (1.0, 4.0)
 SAVE_EVERY_STEPS = 150
 NUM_IMAGE_TOKENS = 64
@@ -85,7 +92,7 @@ class TextToImage(nn.Module):
         return torch.cat([states[layer] for layer in TEXT_ENCODER_OUT_LAYERS], dim=-1)
 
     def velocity(self, noisy: Tensor, text: Tensor, timestep: Tensor, guidance: Tensor) -> Tensor:
-        """Predicted noise - x0 (B, L, 128) for noisy latents (B, L, 128) at timesteps (B,) in 0..1."""
+        """Predicted noise - x0 for noisy latents, both (B, L, 128), at timesteps (B,) in 0..1."""
         return self.transformer(
             hidden_states=noisy,
             encoder_hidden_states=text,
@@ -125,7 +132,9 @@ class AuxiliaryHeads(nn.Module):
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's data: x0 and noise (B, L, 128), prompts (B, T), t and guidance (B,), auxiliary targets."""
+    """One step's data: x0 and noise (B, L, 128), prompts (B, T), t and guidance (B,), and the
+    auxiliary losses' targets as in `LatentCache`.
+    """
 
     clean: Tensor
     noise: Tensor
@@ -141,13 +150,14 @@ class Batch:
 
 def train_flux(
     work: Path,
+    loose_cache: LatentCache,
     cache: LatentCache,
     tokenizer: PreTrainedTokenizerFast,
     *,
     seed: int,
     on_save: Callable[[TextToImage, int], None] | None = None,
 ) -> TextToImage:
-    """Train or resume; returns the moving average of the weights. `work/flux.pt` holds the progress.
+    """Train or resume; returns the weights' moving average. `work/flux.pt` holds the progress.
 
     `on_save` receives the average and the number of finished steps after every save.
     """
@@ -162,15 +172,16 @@ def train_flux(
 
     started, losses = time.monotonic(), torch.zeros(3)
     for step in range(first_step, NUM_STEPS):
-        batch = draw_batch(cache, tokenizer, seed=seed, step=step)
+        from_cache = loose_cache if step < NUM_LOOSE_STEPS else cache
+        batch = draw_batch(from_cache, tokenizer, seed=seed, step=step)
         losses += _step(model, heads, optimizers, batch, step)
         follow(average, model, min(AVERAGE_DECAY, (step + 1) / (step + 10)))
         if (step + 1) % 50 == 0:
             flow, text, mask = (losses / 50).tolist()
             seconds = time.monotonic() - started
-            print(
-                f"flux step {step + 1}/{NUM_STEPS} flow {flow:.4f} text {text:.3f} mask {mask:.4f} {seconds:.0f} s",
-                flush=True,
+            _log.info(
+                f"flux step {step + 1}/{NUM_STEPS} flow {flow:.4f} text {text:.3f} "
+                f"mask {mask:.4f} {seconds:.0f} s"
             )
             losses.zero_()
         if (step + 1) % SAVE_EVERY_STEPS == 0 or step + 1 == NUM_STEPS:
@@ -209,8 +220,11 @@ def draw_batch(
     indices = torch.randint(len(cache.latents), (BATCH_SIZE,), generator=generator)
     has_caption = torch.rand(BATCH_SIZE, generator=generator) >= EMPTY_CAPTION_SHARE
     # A scene is told in new words each time it is drawn.
+    make_scene = loose_scene_at if cache.is_loose else scene_at
     captions = [
-        caption_at(seed + step, index, scene_at(seed, index)) if told else ""
+        caption_at(seed + step, index, make_scene(seed, index), is_loose=cache.is_loose)
+        if told
+        else ""
         for index, told in zip(indices.tolist(), has_caption.tolist(), strict=True)
     ]
     token_ids, attention_mask = tokenize(tokenizer, captions)
@@ -224,7 +238,7 @@ def draw_batch(
         noise=torch.randn(clean.shape, generator=generator),
         token_ids=token_ids,
         attention_mask=attention_mask,
-        timestep=_timesteps(generator),
+        timestep=_timesteps(step, generator),
         guidance=guidance,
         has_caption=has_caption,
         masks=cache.masks[indices],
@@ -233,12 +247,16 @@ def draw_batch(
     )
 
 
-def _timesteps(generator: torch.Generator) -> Tensor:
-    """Mostly logit-normal and a little late, where outlines are decided; the rest uniform, for the ends."""
-    normal = torch.sigmoid(torch.randn(BATCH_SIZE, generator=generator) + LOGIT_NORMAL_MEAN)
+def _timesteps(step: int, generator: torch.Generator) -> Tensor:
+    """Mostly logit-normal, around where this part of the training looks; the rest uniform. (B,)"""
+    normal = torch.randn(BATCH_SIZE, generator=generator)
+    if step < LOOKS_STEPS:
+        chosen = torch.sigmoid(LOOKS_LOGIT_MEAN + normal)
+    else:
+        chosen = torch.sigmoid(CONTENT_LOGIT_MEAN + CONTENT_LOGIT_DEVIATION * normal)
     uniform = torch.rand(BATCH_SIZE, generator=generator)
     is_uniform = torch.rand(BATCH_SIZE, generator=generator) < UNIFORM_TIMESTEP_SHARE
-    return torch.where(is_uniform, uniform, normal)
+    return torch.where(is_uniform, uniform, chosen)
 
 
 def _step(
@@ -248,7 +266,7 @@ def _step(
     batch: Batch,
     step: int,
 ) -> Tensor:
-    auxiliary = max(0.0, 1 - step / (NUM_STEPS * AUXILIARY_SHARE))
+    auxiliary = max(0.0, 1 - step / AUXILIARY_STEPS)
 
     text = model.read(batch.token_ids, batch.attention_mask)
     with _last_block_output(model.transformer) as image_states:
@@ -260,7 +278,7 @@ def _step(
     last_state = text[torch.arange(len(text)), last]
     text_loss = heads.text_loss(last_state[told], batch.pairs[told], batch.grounds[told])
     loss = flow_loss + auxiliary * (MASK_LOSS_WEIGHT * mask_loss + TEXT_LOSS_WEIGHT * text_loss)
-    factor = learning_rate_factor(step, NUM_STEPS, num_warmup_steps=60, decay_from=0.45)
+    factor = learning_rate_factor(step, NUM_STEPS, num_warmup_steps=60, decay_from=0.82)
     update(optimizers, loss, muon_lr=MUON_LR * factor, adamw_lr=ADAMW_LR * factor)
     return torch.stack([flow_loss, text_loss, mask_loss]).detach()
 

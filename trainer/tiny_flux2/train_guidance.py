@@ -1,14 +1,15 @@
 """Stage 4: the guidance embedding gets its meaning.
 
-FLUX.2-dev is guidance-distilled: one forward pass with a guidance scale stands for the two passes of
-classifier-free guidance. Stage 3 showed the transformer all scales but rewarded none, so it ignores them.
-Here half of each batch goes on as before at scale 1, the scale that LoRAs are trained at. The other half
-has a scale g between 1 and 4, and its target is what the frozen teacher, the average of stage 3, answers
-with real guidance: v_empty + g * (v_caption - v_empty).
+FLUX.2-dev is guidance-distilled: one forward pass with a guidance scale stands for the two passes
+of classifier-free guidance. Stage 3 showed the transformer all scales but rewarded none, so it
+ignores them. Here half of each batch goes on as before at scale 1, the scale that LoRAs are trained
+at. The other half has a scale g between 1 and 4, and its target is what the frozen teacher, the
+average of stage 3, answers with real guidance: v_empty + g * (v_caption - v_empty).
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,11 +34,13 @@ from trainer.tiny_flux2.train_flux import (
     update,
 )
 
-NUM_STEPS = 450
+_log = logging.getLogger(__name__)
+
+NUM_STEPS = 200
 MUON_LR = 0.004
 ADAMW_LR = 5e-4
 AVERAGE_DECAY = 0.99
-SAVE_EVERY_STEPS = 100
+SAVE_EVERY_STEPS = 50
 NUM_AT_SCALE_1 = BATCH_SIZE // 2
 # Batches must not repeat those of stage 3, which counted its steps from 0.
 FIRST_BATCH = 500_000
@@ -76,10 +79,7 @@ def train_guidance(
         total += loss.item()
         if (step + 1) % 50 == 0:
             seconds = time.monotonic() - started
-            print(
-                f"guidance step {step + 1}/{NUM_STEPS} loss {total / 50:.4f} {seconds:.0f} s",
-                flush=True,
-            )
+            _log.info(f"guidance step {step + 1}/{NUM_STEPS} loss {total / 50:.4f} {seconds:.0f} s")
             total = 0.0
         if (step + 1) % SAVE_EVERY_STEPS == 0 or step + 1 == NUM_STEPS:
             save_stage(work / "guidance.pt", num_finished_steps=step + 1, parts=parts)

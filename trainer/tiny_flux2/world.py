@@ -1,11 +1,12 @@
-"""The small procedural world that the bundled tiny FLUX.2 was taught: coloured shapes on plain grounds.
+"""The procedural world of the bundled tiny FLUX.2: coloured shapes on plain grounds.
 
-A scene is a pure function of `(seed, index)`: the same pair gives the same picture on every machine, so
-the training set, the held-out set and the example dataset need no files. There are 8 shapes x 8 colours x
-6 backgrounds; three scenes in ten hold two objects, side by side or one above the other.
+A scene is a pure function of `(seed, index)`: the same pair gives the same picture on every
+machine, so the training set, the held-out set and the example dataset need no files. There are 8
+shapes x 8 colours x 6 backgrounds; three scenes in ten hold two objects, side by side or one above
+the other.
 
-Smallest details are chosen for the autoencoder, which loses whatever is under about 6 px: the thinnest part
-of any shape (the ring's band, the cross's arm) is 10 px at the smallest radius.
+Smallest details are chosen for the autoencoder, which loses whatever is under about 6 px: the
+thinnest part of any shape (the ring's band, the cross's arm) is 10 px at the smallest radius.
 
 Coordinates are pixels of a `PICTURE_SIZE_PX` square picture, x to the right and y down.
 """
@@ -45,14 +46,22 @@ BACKGROUNDS: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
 }
 
 # Each radius is half the width of the square that a shape fills.
-SINGLE_RADIUS_PX = (26, 46)
-PAIR_RADIUS_PX = (22, 27)
+RADIUS_PX = {"small": 27, "": 35, "large": 46}
+PAIR_RADIUS_PX = 25
+# How far from the middle an object is that is said to be on the left, at the top and so on.
+OFFSET_PX = 18
+# Radii and places vary by this much to either side, so that no two scenes are quite the same.
+RADIUS_SPREAD_PX, PLACE_SPREAD_PX = 2, 3
 SMALL_RADIUS_PX = 31  # "a small star" is at most this
 LARGE_RADIUS_PX = 41  # "a large star" is at least this
 EDGE_MARGIN_PX = 6
+LOOSE_SINGLE_RADIUS_PX = (26, 46)
+LOOSE_PAIR_RADIUS_PX = (22, 27)
 
 # Masks are drawn this many times larger and averaged down, which gives soft, unstepped edges.
 SUPERSAMPLING = 4
+
+_SIDES = np.array([[-1, 0], [1, 0], [0, -1], [0, 1]])
 
 Relation = Literal["left of", "above"]
 
@@ -70,7 +79,7 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """One or two objects on a background; with two, `relation` says how the first lies to the second."""
+    """One or two objects on a background; `relation` says how the first lies to the second."""
 
     objects: tuple[SceneObject, ...]
     background: str
@@ -78,12 +87,26 @@ class Scene:
 
 
 def scene_at(seed: int, index: int) -> Scene:
-    """The scene with this index in the endless list that `seed` names."""
+    """The scene with this index in the endless list that `seed` names.
+
+    Sizes and places come in a few kinds, which a caption can name: it tells nearly all there is.
+    """
+    rng = np.random.default_rng([seed, index, 3])
+    background = _pick(rng, tuple(BACKGROUNDS))
+    if rng.random() < TWO_OBJECTS_SHARE:
+        spread = PLACE_SPREAD_PX
+        radius = (PAIR_RADIUS_PX - RADIUS_SPREAD_PX, PAIR_RADIUS_PX + RADIUS_SPREAD_PX)
+        return _two_objects(rng, background, across_px=spread, radius_px=radius)
+    return _one_object(rng, background)
+
+
+def loose_scene_at(seed: int, index: int) -> Scene:
+    """A scene with any size and place that fits: what the first stages of the recipe learn from."""
     rng = np.random.default_rng([seed, index])
     background = _pick(rng, tuple(BACKGROUNDS))
     if rng.random() < TWO_OBJECTS_SHARE:
-        return _two_objects(rng, background)
-    return _one_object(rng, background)
+        return _two_objects(rng, background, across_px=16, radius_px=LOOSE_PAIR_RADIUS_PX)
+    return _one_loose_object(rng, background)
 
 
 def render(scene: Scene) -> Image.Image:
@@ -106,7 +129,7 @@ def background_pixels(background: str) -> np.ndarray:
 def object_mask(scene_object: SceneObject, *, radius_factor: float = 1.0) -> np.ndarray:
     """How much of each pixel the object covers: float32 (H, W) in 0..1.
 
-    `radius_factor` draws the same shape larger or smaller around its centre, for outlines and glows.
+    `radius_factor` draws the shape larger or smaller around its centre, for outlines and glows.
     """
     side = PICTURE_SIZE_PX * SUPERSAMPLING
     canvas = Image.new("L", (side, side), 0)
@@ -129,7 +152,21 @@ def _pick(rng: np.random.Generator, names: tuple[str, ...]) -> str:
 
 
 def _one_object(rng: np.random.Generator, background: str) -> Scene:
-    radius = float(rng.uniform(*SINGLE_RADIUS_PX))
+    size = _pick(rng, ("small", "", "", "large"))
+    centre = np.array([PICTURE_SIZE_PX / 2, PICTURE_SIZE_PX / 2])
+    # A large object has no room beside the middle.
+    if size != "large" and rng.random() < 0.5:
+        centre += _SIDES[int(rng.integers(len(_SIDES)))] * OFFSET_PX
+    centre += rng.uniform(-PLACE_SPREAD_PX, PLACE_SPREAD_PX, size=2)
+    radius = RADIUS_PX[size] + float(rng.uniform(-RADIUS_SPREAD_PX, RADIUS_SPREAD_PX))
+    only = SceneObject(
+        _pick(rng, SHAPES), _pick(rng, tuple(COLOURS)), float(centre[0]), float(centre[1]), radius
+    )
+    return Scene((only,), background, None)
+
+
+def _one_loose_object(rng: np.random.Generator, background: str) -> Scene:
+    radius = float(rng.uniform(*LOOSE_SINGLE_RADIUS_PX))
     reach = PICTURE_SIZE_PX / 2 - radius - EDGE_MARGIN_PX
     centre_x, centre_y = PICTURE_SIZE_PX / 2 + rng.uniform(-reach, reach, size=2)
     only = SceneObject(
@@ -138,16 +175,22 @@ def _one_object(rng: np.random.Generator, background: str) -> Scene:
     return Scene((only,), background, None)
 
 
-def _two_objects(rng: np.random.Generator, background: str) -> Scene:
+def _two_objects(
+    rng: np.random.Generator,
+    background: str,
+    *,
+    across_px: float,
+    radius_px: tuple[float, float],
+) -> Scene:
     relation: Relation = "left of" if rng.random() < 0.5 else "above"
     # Two different colours, so that "which colour belongs to which shape" always has an answer.
     colours = rng.permutation(len(COLOURS))[:2]
     objects = []
     for quarter, colour in zip((0.27, 0.73), colours, strict=True):
         along = PICTURE_SIZE_PX * quarter + float(rng.uniform(-2, 2))
-        across = PICTURE_SIZE_PX / 2 + float(rng.uniform(-16, 16))
+        across = PICTURE_SIZE_PX / 2 + float(rng.uniform(-across_px, across_px))
         centre = (along, across) if relation == "left of" else (across, along)
-        radius = float(rng.uniform(*PAIR_RADIUS_PX))
+        radius = float(rng.uniform(*radius_px))
         objects.append(
             SceneObject(_pick(rng, SHAPES), tuple(COLOURS)[int(colour)], *centre, radius)
         )
@@ -155,7 +198,7 @@ def _two_objects(rng: np.random.Generator, background: str) -> Scene:
 
 
 def _outlines(shape: str) -> list[tuple[np.ndarray, int]]:
-    """Polygons at radius 1 around (0, 0), each with the mask value it paints: 255 adds, 0 cuts out."""
+    """Polygons at radius 1 around (0, 0); each paints its mask value: 255 adds, 0 cuts out."""
     match shape:
         case "circle":
             return [(_regular(64, 0.0), 255)]
