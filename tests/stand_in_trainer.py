@@ -203,6 +203,11 @@ class StandIn:
                 file.write(b"not json at all\n" * 3)
                 file.write(b'{"type": "step", "step": "two"}\n[1, 2]\n')
                 file.write(b'{"type": "from_the_future", "seq": 7}\n' * 2)
+                file.write(b'{"type": "progress", "phase": "train", "done": 1e999, "total": 1}\n')
+                file.write(b'{"type": "sample_failed", "step": 99999999999999999999999, ')
+                file.write(b'"prompt_index": 0, "prompt": "\\ud800", "message": ""}\n')
+                file.write(b'{"type": "step", "step": 2, "loss": NaN, "objective": 1, ')
+                file.write(b'"learning_rate": 1, "gradient_norm": 1, "step_seconds": 1}\n')
                 file.write(b"x" * (3 << 20) + b"\n")
 
     def forever(self) -> NoReturn:

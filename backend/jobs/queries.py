@@ -97,8 +97,7 @@ def _shown_status_column() -> ColumnElement[Any]:
 
 
 def _summary(job: models.Job, position: int | None, thumbnail: int | None) -> JobSummary:
-    config = parsed(job.config)
-    runs_now = job.status in ACTIVE
+    config = parsed(job.config) if job.status in ACTIVE else None
     return JobSummary(
         id=job.id,
         training_name=job.training_name,
@@ -110,7 +109,7 @@ def _summary(job: models.Job, position: int | None, thumbnail: int | None) -> Jo
         progress=PhaseProgress(**job.progress) if job.progress else None,
         loss=job.loss,
         step_seconds=job.step_seconds,
-        eta_seconds=eta_seconds(job, config) if runs_now and config else None,
+        eta_seconds=None if config is None else eta_seconds(job, config),
         queue_position=position,
         created_at=job.created_at,
         updated_at=job.updated_at,

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from backend.db.columns import now
 from backend.db.engine import Database
 from backend.db.models import CommandRequest, Job, Run
+from backend.db.values import is_storable
 from backend.errors import Conflict, Unusable
 from backend.jobs import queries, schemas
 from backend.jobs.examine import Examined, examine_config
@@ -131,6 +132,12 @@ def give_command(database: Database, job_id: int, command: Literal["save", "samp
 
 
 def _training_name(config: dict[str, Any]) -> str:
+    if not is_storable(config):
+        raise Unusable(
+            "bad_config",
+            "The config holds a number that is not finite, or text that is no UTF-8.",
+            "Correct it; JSON cannot say either.",
+        )
     panel = config.get("job")
     name = panel.get("training_name") if isinstance(panel, dict) else None
     try:

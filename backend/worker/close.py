@@ -44,12 +44,12 @@ def close_run(database: Database, watched: Watched, ended: Ended, *, used_force:
         _close(session, job, run, outcome, ended.exit_code)
 
 
-def close_unstarted(database: Database, watched: Watched, error: OSError) -> None:
+def close_unstarted(database: Database, watched: Watched, error: Exception) -> None:
     """Close a run whose trainer could not be started."""
     problem = Problem(
         "launch_failed",
         f"The trainer could not be started: {error}.",
-        "Check the disk and the rights on the output folder, then queue the job again.",
+        "Check the disk, the rights on the output folder and the job, then queue it again.",
         params={"phase": None, "step": 0, "exit_code": None, "log_tail": []},
     )
     outcome = Outcome(JobStatus.FAILED, "the trainer could not be started", problem.as_dict())

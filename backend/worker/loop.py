@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
 
 from backend.db.engine import Database
@@ -21,6 +22,8 @@ from backend.worker.watch import RunWatch, Watched
 from trainer.job_folder import JobFolder
 
 log = logging.getLogger(__name__)
+
+TROUBLE_SECONDS = 5.0  # until a run that could not be looked at is looked at again
 
 
 class Worker:
@@ -40,6 +43,7 @@ class Worker:
         self._clock = clock
         self._presence = Presence(database, clock)
         self._watches: list[RunWatch] = []
+        self._look_again: dict[int, float] = {}
 
     def run(self, ending: threading.Event) -> None:
         """Take turns until `ending` is set; the trainers go on."""
@@ -80,10 +84,15 @@ class Worker:
         self._watches.append(watch)
 
     def _is_over(self, watch: RunWatch) -> bool:
+        if self._clock() < self._look_again.get(watch.watched.run_id, 0.0):
+            return False
         try:
             return watch.look()
-        except OSError as error:  # its folder went away or its disk is full: look again
-            log.warning("job %d cannot be watched just now: %s", watch.watched.job_id, error)
+        except Exception:
+            # A full disk, a folder that went away, a mistake of ours: one run's trouble must not
+            # stop the others, and its trainer goes on meanwhile.
+            log.exception("job %d cannot be watched just now", watch.watched.job_id)
+            self._look_again[watch.watched.run_id] = self._clock() + TROUBLE_SECONDS
             return False
 
     def _start_next(self, device: str) -> None:
@@ -103,7 +112,7 @@ class Worker:
         watched = _watched(self._settings, claim)
         try:
             process = launch(self._database, self._launcher, self._settings, claim)
-        except OSError as error:
+        except (OSError, ValidationError) as error:  # or a config of an older version
             log.error("job %d cannot be started: %s", claim.job_id, error)
             close_unstarted(self._database, watched, error)
             return

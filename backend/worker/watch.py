@@ -15,6 +15,7 @@ from sqlalchemy import select
 from backend.db.columns import now
 from backend.db.engine import Database
 from backend.db.models import CommandRequest, Job, Run
+from backend.db.values import is_storable
 from backend.jobs.feed import announce, announce_job
 from backend.jobs.log import lines_from
 from backend.jobs.moves import move
@@ -180,6 +181,8 @@ def _parse(lines: list[str], token: str) -> tuple[list[AnyEvent], list[Problem]]
             faults.append(_unknown(line))
         elif isinstance(event, RunStarted) and event.token not in ("", token):
             return [], [_foreign(event)]
+        elif not is_storable(event.model_dump()):
+            faults.append(_unreadable(BadLine(line, "holding what is no finite number or text")))
         else:
             found.append(event)
     return found, faults

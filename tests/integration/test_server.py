@@ -238,6 +238,7 @@ def test_a_stream_tells_a_job_that_changed_often_once_and_as_it_is_now(
     with server(tmp_path) as (_, address):
         with listen(address, "queue") as answer:
             first, _, _ = next(events_of(answer))
+            assert first is not None
         with database.write() as session:
             for _ in range(50):
                 announce_job(session, job_id)

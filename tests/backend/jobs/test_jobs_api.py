@@ -106,6 +106,15 @@ def test_a_training_name_that_is_no_slug_is_refused_with_its_field(
     assert answer.json()["errors"][0]["field"] == "job.training_name"
 
 
+@pytest.mark.parametrize("value", ["1e999", "NaN", '"\\ud800"', "9" * 30])
+def test_a_config_that_no_answer_could_hold_is_refused(client: TestClient, value: str) -> None:
+    body = '{"config": {"job": {"training_name": "x"}, "training": {"steps": %s}}}' % value  # noqa: UP031
+    headers = {"Content-Type": "application/json"}
+    answer = client.post("/api/jobs", content=body, headers=headers)
+    assert answer.status_code == 422
+    assert codes(answer) == ["bad_config"]
+
+
 def test_a_name_is_taken_whatever_its_case(client: TestClient) -> None:
     first = create(client, job_config("Style"))
     answer = client.post("/api/jobs", json={"config": job_config("style")})
