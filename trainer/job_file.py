@@ -90,8 +90,8 @@ _CURES = {
 
 def _as_problem(details: ErrorDetails) -> Problem:
     field = ".".join(str(part) for part in details["loc"]) or None
-    kind = details["type"]
     value = details["input"]
+    kind = "missing" if value == "" else details["type"]
     if kind == "missing":
         message = "This setting is needed."
     elif kind == "extra_forbidden":

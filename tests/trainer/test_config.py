@@ -153,3 +153,12 @@ def test_panels_are_final_once_checked() -> None:
         job.job.seed = 7  # pyright: ignore[reportAttributeAccessIssue]
     assert isinstance(job.job, JobPanel)
     assert isinstance(job.datasets[0], Dataset)
+
+
+@pytest.mark.parametrize("name", ["job", "datasets"])
+def test_a_blank_text_that_is_needed_says_so(name: str) -> None:
+    blank = {"job": {"training_name": ""}, "datasets": [{"target_dataset": ""}]}
+    with pytest.raises(JobRefused) as refused:
+        parse_job(MINIMAL | {name: blank[name]})
+    assert [p.code for p in refused.value.problems] == ["missing"]
+    assert "needed" in refused.value.message
