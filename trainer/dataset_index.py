@@ -1,4 +1,4 @@
-"""What lies in a dataset's folder: pairs of picture and caption, sizes, buckets, and what is wrong.
+"""What lies in a dataset's folder: pairs of picture and caption, sizes, and what is wrong.
 
 The door, the dataset page and the trainer ask here, so all three see the same answer. A dataset is
 the pictures directly in one folder, in the order of their names; sub-folders are not searched (a
@@ -12,16 +12,14 @@ with the Default Caption, and a warning names it.
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from trainer.captions import read_caption
-from trainer.config import SIDE_MULTIPLE_PX
 from trainer.errors import Problem, Severity
+from trainer.parallel import WAITING_THREADS, WORKING_THREADS, in_threads
 from trainer.pictures import (
     OTHER_PICTURE_SUFFIXES,
     PICTURE_SUFFIXES,
@@ -32,7 +30,6 @@ from trainer.pictures import (
 
 MIN_PICTURE_SIDE_PX = 64  # the smallest side that Resolutions can ask for
 _NAMES_IN_A_MESSAGE = 5
-_READER_THREADS = 16  # header reads wait for the disk, not for the processor
 
 
 @dataclass(frozen=True)
@@ -61,19 +58,6 @@ class DatasetIndex:
     folder: Path
     items: list[DatasetItem] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Bucket:
-    """The size a picture trains at; `resolution` is None for one that keeps its own size."""
-
-    width_px: int
-    height_px: int
-    resolution: int | None
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.width_px, self.height_px
 
 
 def scan_dataset(
@@ -107,8 +91,11 @@ def scan_dataset(
         problems.insert(0, _empty_folder(folder, field_path))
         return DatasetIndex(folder, problems=problems)
 
-    with ThreadPoolExecutor(_READER_THREADS) as pool:
-        reads = list(pool.map(lambda p: _read_pair(p, caption_extension), listing.pictures))
+    reads = list(
+        in_threads(
+            lambda path: _read_pair(path, caption_extension), listing.pictures, WAITING_THREADS
+        )
+    )
     items = [
         DatasetItem(
             path=read.path,
@@ -124,52 +111,23 @@ def scan_dataset(
     return DatasetIndex(folder, items, problems)
 
 
-def damaged_pictures(paths: Sequence[Path], *, field_path: str | None = None) -> list[Problem]:
-    """Decode each picture wholly; the problem names those that fail. Empty when all are sound."""
-    # Decoding holds a whole picture in memory, and is work for the processor.
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        faults = list(pool.map(_decoding_fault, paths))
-    found = [f"{path.name} ({fault})" for path, fault in zip(paths, faults, strict=True) if fault]
-    return [_damaged(found, field_path)] if found else []
+def damaged_pictures(
+    paths: Sequence[Path],
+    *,
+    field_path: str | None = None,
+    tick: Callable[[int], None] = lambda done: None,
+) -> list[Problem]:
+    """Decode each picture wholly; one problem names those that fail. Empty when all are sound.
 
-
-def assign_resolution(width: int, height: int, resolutions: Sequence[int]) -> Bucket:
-    """The one size at which a picture of `width` x `height` px trains.
-
-    It is scaled down to the area of the largest resolution's square that it fills, keeping its
-    shape as nearly as sides in multiples of 16 px allow; a picture smaller than every square keeps
-    its size, cut to such multiples. Nothing is scaled up.
+    tick: called with the number done after each; what it raises ends the work.
     """
-    fillable = [side for side in resolutions if side * side <= width * height]
-    resolution = max(fillable, default=None)
-    if resolution is None:
-        return Bucket(_floored(width), _floored(height), None)
-
-    scale = resolution / math.sqrt(width * height)
-    candidates = [
-        (bucket_width, bucket_height)
-        for bucket_width in _multiples_around(width * scale)
-        for bucket_height in _multiples_around(height * scale)
-        if bucket_width <= width
-        and bucket_height <= height
-        and bucket_width * bucket_height <= resolution * resolution
-    ]
-    shape = width / height
-    best = min(
-        candidates or [(_floored(width * scale), _floored(height * scale))],
-        # The least cut away; of equals the largest.
-        key=lambda size: (abs(math.log(size[0] / size[1] / shape)), -size[0] * size[1]),
-    )
-    return Bucket(*best, resolution)
-
-
-def _floored(side_px: float) -> int:
-    return max(SIDE_MULTIPLE_PX, int(side_px) // SIDE_MULTIPLE_PX * SIDE_MULTIPLE_PX)
-
-
-def _multiples_around(side_px: float) -> list[int]:
-    below = _floored(side_px + 1e-6)  # 768.0 may come out of the square root as 767.9999999
-    return [below, below + SIDE_MULTIPLE_PX]
+    found: list[str] = []
+    with closing(in_threads(_decoding_fault, paths, WORKING_THREADS)) as faults:
+        for done, (path, fault) in enumerate(zip(paths, faults, strict=True), start=1):
+            if fault:
+                found.append(f"{path.name} ({fault})")
+            tick(done)
+    return [_damaged(found, field_path)] if found else []
 
 
 @dataclass(frozen=True)

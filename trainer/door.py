@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trainer.buckets import assign_resolution
 from trainer.captions import contains_trigger, has_trigger_placeholder
 from trainer.config import TRIGGER_PLACEHOLDER, Dataset, JobConfig
-from trainer.dataset_index import DatasetIndex, assign_resolution, problem_of_files, scan_dataset
+from trainer.dataset_index import DatasetIndex, problem_of_files, scan_dataset
 from trainer.errors import BadDataset, BadModel, DarkroomError, JobRefused, Problem, Severity
 from trainer.folders import Folders, join_inside
 from trainer.job_file import parse_job

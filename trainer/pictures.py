@@ -8,11 +8,12 @@ shows it, since what a person saw when they chose the picture is what they mean 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+
+from trainer.buckets import Fit, fit_to_bucket
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 # Pictures to people, but not read here: said by name, so that nobody thinks they were trained on.
@@ -35,36 +36,6 @@ _SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
 
 class UnreadablePicture(Exception):
     """A file that is no picture, or a damaged one; the text says what is wrong in a few words."""
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How a picture comes to its bucket: scaled to (scaled_*), then this box cut out of it.
-
-    left_px and top_px count from the scaled picture's upper left corner.
-    """
-
-    scaled_width_px: int
-    scaled_height_px: int
-    left_px: int
-    top_px: int
-
-
-def fit_to_bucket(width_px: int, height_px: int, bucket_size: tuple[int, int]) -> Fit:
-    """The smallest scaling of a picture that covers its bucket, and the box in its middle.
-
-    bucket_size: (width, height) in px, no side longer than the picture's.
-    """
-    bucket_width_px, bucket_height_px = bucket_size
-    scale = max(bucket_width_px / width_px, bucket_height_px / height_px)
-    scaled_width_px = max(bucket_width_px, round(width_px * scale))
-    scaled_height_px = max(bucket_height_px, round(height_px * scale))
-    return Fit(
-        scaled_width_px=scaled_width_px,
-        scaled_height_px=scaled_height_px,
-        left_px=(scaled_width_px - bucket_width_px) // 2,
-        top_px=(scaled_height_px - bucket_height_px) // 2,
-    )
 
 
 def upright_size(path: Path) -> tuple[int, int]:

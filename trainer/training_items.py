@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainer.buckets import Bucket, assign_resolution
 from trainer.captions import class_caption, replace_trigger_placeholder
 from trainer.config import JobConfig
-from trainer.dataset_index import Bucket, DatasetIndex, assign_resolution
+from trainer.dataset_index import DatasetIndex
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,160 @@
+"""The program that encodes: `python -m trainer.encoding_child`, started by `encoding.py`.
+
+A process of its own because only a process that ends gives its memory back for certain: an encoder
+dropped inside the trainer leaves allocator blocks, CUDA contexts and library caches behind, just
+where the transformer has to fit next. The autoencoder is gone before the text encoder loads.
+
+It reads its plan as one line of standard input, and ends when that input ends: a run that is killed
+takes its child along. Answers go to standard output; whatever libraries print goes to the log.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
+
+from trainer.encoding_plan import EncodingPlan, done_line, failure_line, progress_line
+from trainer.errors import EXIT_COMPLETED, EXIT_CRASHED, BadDataset
+from trainer.pictures import UnreadablePicture, read_for_bucket
+
+if TYPE_CHECKING:
+    pass
+
+_READ_BYTES = 1 << 16
+
+
+def main() -> int:
+    """Encode what the plan on standard input asks for; the exit code is the error class's."""
+    answer = _claim_standard_output()
+    # Ctrl-C reaches the whole terminal; the run decides, and ends this process itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    plan = EncodingPlan.from_line(_read_plan())
+    threading.Thread(target=_end_with_the_run, daemon=True).start()
+    try:
+        encode(plan, lambda done, message: answer(progress_line(done, message)))
+    except Exception as error:
+        from trainer.failures import named_failure
+
+        named = named_failure(error)
+        if named is None:
+            logging.getLogger(__name__).exception("encoding failed")
+            return EXIT_CRASHED
+        answer(failure_line(named))
+        return named.exit_code
+    answer(done_line())
+    return EXIT_COMPLETED
+
+
+def encode(plan: EncodingPlan, progress: Callable[[int, str], None]) -> None:
+    """Pictures first, then prompts; each result is on disk before the next begins.
+
+    progress: takes the number of tasks done and what is worked on. Raises BadDataset, BadModel,
+    and what `failures.named_failure` knows.
+    """
+    if plan.pictures:
+        _encode_pictures(plan, progress)
+        gc.collect()
+    if plan.prompts:
+        _encode_prompts(plan, progress)
+
+
+def _encode_pictures(plan: EncodingPlan, progress: Callable[[int, str], None]) -> None:
+    from trainer.latents import encode_pictures, load_autoencoder, picture_to_pixels
+
+    progress(0, "loading the autoencoder")
+    autoencoder = load_autoencoder(
+        plan.model_folder, dtype=_torch_dtype(plan.data_type), device=plan.device
+    )
+    for done, task in enumerate(plan.pictures, start=1):
+        try:
+            picture, fit = read_for_bucket(task.path, task.size)
+        except UnreadablePicture as error:
+            raise BadDataset(
+                f"{task.path} cannot be read: {error}.",
+                "Replace or remove it.",
+                code="pictures_damaged",
+                field="datasets",
+                params={"files": [task.path.name]},
+            ) from error
+        latents = encode_pictures(autoencoder, picture_to_pixels(picture)[None])[0]
+        about = {
+            "picture": task.path.name,
+            "size_px": list(task.size),
+            "scaled_to_px": [fit.scaled_width_px, fit.scaled_height_px],
+            "crop_left_top_px": [fit.left_px, fit.top_px],
+        }
+        task.slot.write(latents, about)
+        progress(done, task.path.name)
+
+
+def _encode_prompts(plan: EncodingPlan, progress: Callable[[int, str], None]) -> None:
+    from trainer.prompt_encoding import load_prompt_encoder
+    from trainer.variants import VARIANTS, Architecture
+
+    already = len(plan.pictures)
+    progress(already, "loading the text encoder")
+    encoder = load_prompt_encoder(
+        plan.model_folder,
+        variant=VARIANTS[Architecture(plan.architecture)],
+        dtype=_torch_dtype(plan.data_type),
+        device=plan.device,
+        quantization=plan.quantization,
+    )
+    for done, task in enumerate(plan.prompts, start=1):
+        task.slot.write(encoder.encode(task.text), {"text": task.text})
+        progress(already + done, "prompts")
+
+
+def _torch_dtype(data_type: str):
+    import torch
+
+    return {"bf16": torch.bfloat16, "fp32": torch.float32}[data_type]
+
+
+def _claim_standard_output() -> Callable[[str], None]:
+    """A function that answers the run; what anybody else prints goes to standard error."""
+    channel = os.dup(1)
+    os.dup2(2, 1)
+
+    def answer(line: str) -> None:
+        data = line.encode("utf-8")
+        while data:
+            data = data[os.write(channel, data) :]
+
+    return answer
+
+
+# Standard input is read without Python's file object: a thread that waits in that one holds a lock
+# which the interpreter wants when it ends.
+
+
+def _read_plan() -> str:
+    data = b""
+    while not data.endswith(b"\n"):
+        chunk = os.read(0, _READ_BYTES)
+        if not chunk:
+            _gone()
+        data += chunk
+    return data.decode("utf-8")
+
+
+def _end_with_the_run() -> None:
+    while os.read(0, _READ_BYTES):
+        pass
+    _gone()
+
+
+def _gone() -> NoReturn:
+    # Nothing is lost: every result so far is whole on disk, and nobody waits for the next.
+    os._exit(EXIT_CRASHED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""Prompts to embeddings, by the pipeline's own function; only the layers that it reads are loaded.
+
+Legend: T = text rows (512; tiny 48), D = 3 x the encoder's hidden size.
+
+A prompt goes through the chat template (dev with its system message, klein with thinking off), is
+padded and cut to T tokens, and three hidden states are stacked on the feature axis. All of that is
+`encode_prompt` of the variant's pipeline in Diffusers, which is called here with the variant's
+layers and length: whatever inference does to a prompt, training does too.
+
+What is not read is not loaded: layers past the last hidden state (30 of 40 in dev, 27 of 36 in
+klein: a quarter of the memory), the output head and the vision tower. The cut model ends in a norm
+that belongs to the last layer of the whole one, so that norm becomes an identity; then the three
+states are equal bit for bit to the whole model's, which a test holds.
+
+One prompt at a time: in a batch, matrix products may round differently, and a cached embedding must
+not depend on which others were missing with it.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from safetensors import SafetensorError
+from torch import nn
+
+from trainer.errors import BadModel
+from trainer.quantization import quantize_linears
+from trainer.variants import Variant
+
+_ENCODER_CLASSES = {
+    "Flux2Pipeline": transformers.Mistral3ForConditionalGeneration,
+    "Flux2KleinPipeline": transformers.Qwen3ForCausalLM,
+}
+
+
+@dataclass(frozen=True)
+class PromptEncoder:
+    """A text encoder with its tokenizer, in the shell of its pipeline."""
+
+    pipeline: Any
+    variant: Variant
+    dtype: torch.dtype
+    device: str
+
+    @torch.no_grad()
+    def encode(self, text: str) -> torch.Tensor:
+        """[T, D]: what the pipeline feeds the transformer for this prompt."""
+        embeddings, _ids = self.pipeline.encode_prompt(
+            prompt=[text],
+            device=torch.device(self.device),
+            max_sequence_length=self.variant.max_sequence_length,
+            text_encoder_out_layers=self.variant.text_encoder_out_layers,
+        )
+        return embeddings[0].to(self.dtype)
+
+
+def load_prompt_encoder(
+    model_folder: Path,
+    *,
+    variant: Variant,
+    dtype: torch.dtype,
+    device: str,
+    quantization: str,
+) -> PromptEncoder:
+    """Tokenizer and text encoder of the pipeline in `model_folder`. Raises BadModel.
+
+    quantization: "none" or "float8", for the linear layers of the encoder's blocks.
+    """
+    try:
+        # A plain tokenizer also where the pipeline names PixtralProcessor: that one wants
+        # torchvision for pictures, which no prompt here has, and its text goes the same way.
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            model_folder / "tokenizer", local_files_only=True
+        )
+        encoder = _load_encoder(model_folder / "text_encoder", variant=variant, dtype=dtype)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise BadModel(
+            f"The text encoder in {model_folder} cannot be loaded: {error}",
+            "The download is incomplete or damaged: download the folder again.",
+            field="model.name_or_path",
+        ) from error
+
+    _leave_out_what_is_not_read(encoder)
+    if quantization == "float8":
+        _quantize_on(device, _language_model(encoder))
+    encoder = encoder.to(device).requires_grad_(False).eval()
+    pipeline_class = getattr(diffusers, variant.pipeline_class)
+    pipeline = pipeline_class(
+        scheduler=None, vae=None, text_encoder=encoder, tokenizer=tokenizer, transformer=None
+    )
+    return PromptEncoder(pipeline, variant, dtype, device)
+
+
+def _load_encoder(folder: Path, *, variant: Variant, dtype: torch.dtype) -> Any:
+    """The encoder with the layers up to the last hidden state that is read."""
+    config: Any = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    text_config = config.get_text_config()
+    num_layers = max(variant.text_encoder_out_layers)
+    if text_config.num_hidden_layers < num_layers:
+        raise BadModel(
+            f"The text encoder in {folder} has {text_config.num_hidden_layers} layers; "
+            f"{variant.label} reads the states after layer {num_layers}.",
+            "Choose the Model Architecture that the folder holds, or another folder.",
+            field="model.name_or_path",
+        )
+    text_config.num_hidden_layers = num_layers
+    if getattr(text_config, "layer_types", None):
+        text_config.layer_types = text_config.layer_types[:num_layers]
+    # The library reports the layers left out as unexpected, in a table of thousands of lines.
+    with _quiet("transformers"):
+        encoder, report = _ENCODER_CLASSES[variant.pipeline_class].from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    # What a file lacks is filled with random numbers: never train on those.
+    lacking = sorted(key for key in report["missing_keys"] if not key.startswith("lm_head"))
+    if lacking:
+        raise BadModel(
+            f"The text encoder in {folder} lacks {len(lacking)} tensors, the first is "
+            f"{lacking[0]!r}.",
+            "The download is incomplete or damaged: download the folder again.",
+            field="model.name_or_path",
+            params={"missing": lacking},
+        )
+    return encoder
+
+
+def _leave_out_what_is_not_read(encoder: Any) -> None:
+    _language_model(encoder).norm = nn.Identity()
+    encoder.lm_head = nn.Identity()
+    if hasattr(encoder.model, "vision_tower"):
+        encoder.model.vision_tower = None
+        encoder.model.multi_modal_projector = None
+
+
+def _language_model(encoder: Any) -> nn.Module:
+    """The stack of text layers: `layers` and `norm` are its children."""
+    inner = encoder.model
+    return inner.language_model if hasattr(inner, "language_model") else inner
+
+
+def _quantize_on(device: str, language_model: nn.Module) -> None:
+    """Move and quantize layer by layer, so that the device never holds the unquantized whole."""
+    layers = language_model.get_submodule("layers")
+    for name, layer in layers.named_children():
+        layer.to(device)
+        quantize_linears(layers, inside=(name,))
+
+
+class _quiet:
+    """Errors only from a library's loggers within the block."""
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+        self._level = self._logger.level
+
+    def __enter__(self) -> None:
+        self._logger.setLevel(logging.ERROR)
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.setLevel(self._level)
