@@ -144,7 +144,7 @@ def load_drawing_parts(folder: Path, *, dtype: torch.dtype) -> DrawingParts:
     """Autoencoder (on the CPU) and scheduler of the pipeline in `folder`. Raises BadModel."""
     try:
         autoencoder = AutoencoderKLFlux2.from_pretrained(
-            folder / "vae", torch_dtype=dtype, local_files_only=True, use_safetensors=True
+            folder / "vae", dtype=dtype, local_files_only=True, use_safetensors=True
         )
         scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(
             folder / "scheduler", local_files_only=True

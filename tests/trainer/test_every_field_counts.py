@@ -91,7 +91,8 @@ CASES: dict[str, Case] = {
     "advanced.do_differential_guidance": Case(True),
     "advanced.scale": Case(2.0, {"advanced.do_differential_guidance": True}),
     "datasets.0.target_dataset": Case("more-squares"),
-    "datasets.0.default_caption": Case("[trigger], a square"),
+    # One picture of six has no caption: batches of all pictures of a size see it within two steps.
+    "datasets.0.default_caption": Case("[trigger], a square", {"training.batch_size": 6}),
     "datasets.0.caption_extension": Case("caption"),
     "datasets.0.caption_dropout_rate": Case(1.0),
     "datasets.0.resolutions": Case([48 + 16 * 2]),

@@ -52,7 +52,7 @@ def test_samples_with_and_without_guidance_are_the_pipelines(
     trained: ShortRun, klein_folders: Folders
 ) -> None:
     pipe = Flux2KleinPipeline.from_pretrained(
-        klein_folders.models / "toy-klein", torch_dtype=torch.float32
+        klein_folders.models / "toy-klein", dtype=torch.float32
     )
     pipe.set_progress_bar_config(disable=True)
     # The trained model is quantized, the pipeline is not: compare to within that error.
@@ -73,7 +73,7 @@ def test_samples_with_and_without_guidance_are_the_pipelines(
 @pytest.mark.slow
 def test_the_file_loads_into_the_klein_pipeline(trained: ShortRun, klein_folders: Folders) -> None:
     pipe = Flux2KleinPipeline.from_pretrained(
-        klein_folders.models / "toy-klein", torch_dtype=torch.float32
+        klein_folders.models / "toy-klein", dtype=torch.float32
     )
     pipe.load_lora_weights(str(trained.folder.result))
     assert pipe.get_active_adapters()

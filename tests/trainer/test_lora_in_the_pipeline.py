@@ -47,7 +47,7 @@ def trained(short_folders: Folders, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def pipeline() -> Flux2Pipeline:
     """The bundled model as anybody loads it."""
-    pipe = Flux2Pipeline.from_pretrained(BUNDLED_TINY_FOLDER, torch_dtype=torch.float32)
+    pipe = Flux2Pipeline.from_pretrained(BUNDLED_TINY_FOLDER, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
