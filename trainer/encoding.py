@@ -14,6 +14,7 @@ Legend: C = 128 latent channels, h and w = the bucket's sides / 16, T = text row
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from importlib.metadata import version
@@ -36,6 +37,7 @@ from trainer.training_items import TrainingItem, training_items
 
 # A change to how pictures are scaled or prompts are prepared gives every tensor a new key.
 RECIPE_VERSION = 1
+_REPORT_EVERY_SECONDS = 0.2
 
 
 def encode_missing(
@@ -58,11 +60,7 @@ def encode_missing(
     ChildFailed.
     """
 
-    def tick(done: int, total: int, message: str) -> None:
-        if stop_requested():
-            raise StopRequested("The run was asked to stop while it encoded.")
-        report(Progress(phase="encode", done=done, total=total, message=message))
-
+    tick = _Ticker(report, stop_requested)
     caches = CacheFolders(folders.cache)
     try:
         items = training_items(job, indexes)
@@ -228,3 +226,25 @@ def _prove_written(plan: EncodingPlan) -> None:
                 "Check the disk that holds the cache folder.",
                 code="cache_not_written",
             )
+
+
+class _Ticker:
+    """Passes progress on as events, five a second and each change of what is done, and asks at
+    every unit whether to stop: a dataset of thousands should not make thousands of events.
+    """
+
+    def __init__(self, report: Callable[[Event], None], stop_requested: Callable[[], bool]) -> None:
+        self._report = report
+        self._stop_requested = stop_requested
+        self._last_message: str | None = None
+        self._last_report = 0.0
+
+    def __call__(self, done: int, total: int, message: str) -> None:
+        """`done` of `total` units of what `message` says. Raises StopRequested."""
+        if self._stop_requested():
+            raise StopRequested("The run was asked to stop while it encoded.")
+        now = time.monotonic()
+        is_new = message != self._last_message or done == total
+        if is_new or now - self._last_report >= _REPORT_EVERY_SECONDS:
+            self._last_message, self._last_report = message, now
+            self._report(Progress(phase="encode", done=done, total=total, message=message))

@@ -91,7 +91,7 @@ def _encode_pictures(plan: EncodingPlan, progress: Callable[[int, str], None]) -
             "crop_left_top_px": [fit.left_px, fit.top_px],
         }
         task.slot.write(latents, about)
-        progress(done, task.path.name)
+        progress(done, "encoding pictures")
 
 
 def _encode_prompts(plan: EncodingPlan, progress: Callable[[int, str], None]) -> None:
@@ -109,7 +109,7 @@ def _encode_prompts(plan: EncodingPlan, progress: Callable[[int, str], None]) ->
     )
     for done, task in enumerate(plan.prompts, start=1):
         task.slot.write(encoder.encode(task.text), {"text": task.text})
-        progress(already + done, "prompts")
+        progress(already + done, "encoding prompts")
 
 
 def _torch_dtype(data_type: str):
