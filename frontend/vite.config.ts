@@ -4,9 +4,11 @@ import { defineConfig } from "vitest/config";
 
 const backendUrl = process.env.DARKROOM_URL ?? "http://127.0.0.1:8600";
 
+const folder = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
 export default defineConfig({
   plugins: [react()],
-  resolve: { alias: { "@": fileURLToPath(new URL("./src", import.meta.url)) } },
+  resolve: { alias: { "@": folder("./src"), "@tests": folder("./tests") } },
   server: { proxy: { "/api": { target: backendUrl, changeOrigin: true } } },
   build: {
     outDir: "dist",
@@ -20,5 +22,8 @@ export default defineConfig({
     include: ["src/**/*.test.{ts,tsx}", "tests/**/*.test.{ts,tsx}"],
     css: false,
     restoreMocks: true,
+    fileParallelism: false,
+    // A busy machine with two cores is slow to draw a whole form.
+    testTimeout: 60_000,
   },
 });

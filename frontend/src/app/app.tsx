@@ -41,10 +41,11 @@ function announceStatus(job: JobSummary): void {
   announce(text.queue.statusChanged(job.training_name, text.status[job.status]));
 }
 
-export function App() {
+/** `env="test"` leaves transitions out, for tests in a document that never paints. */
+export function App({ env = "default" }: { env?: "default" | "test" }) {
   const [client] = useState(newQueryClient);
   return (
-    <MantineProvider theme={theme} defaultColorScheme="auto">
+    <MantineProvider theme={theme} defaultColorScheme="auto" env={env}>
       <QueryClientProvider client={client}>
         <TokenGate>
           {(lock) => (

@@ -1,4 +1,9 @@
-import { createTheme, type MantineColorsTuple } from "@mantine/core";
+import {
+  createTheme,
+  defaultVariantColorsResolver,
+  type MantineColorsTuple,
+  type VariantColorsResolver,
+} from "@mantine/core";
 
 /** The safelight: the one lamp that may burn in a darkroom. */
 const safelight: MantineColorsTuple = [
@@ -28,12 +33,36 @@ const dark: MantineColorsTuple = [
   "#0f0e0f",
 ];
 
+/** What is filled with the accent, and plain buttons, take their colours from tokens.css. */
+const variantColorResolver: VariantColorsResolver = (input) => {
+  const resolved = defaultVariantColorsResolver(input);
+  const isAccent = input.color === undefined || input.color === "safelight";
+  if (input.variant === "filled" && isAccent) {
+    return {
+      ...resolved,
+      background: "var(--accent-fill)",
+      hover: "var(--accent-fill-hover)",
+      color: "var(--on-accent)",
+      border: "1px solid transparent",
+    };
+  }
+  if (input.variant === "default") {
+    return {
+      ...resolved,
+      background: "var(--raised)",
+      hover: "var(--sunken)",
+      color: "var(--ink)",
+      border: "1px solid var(--edge)",
+    };
+  }
+  return resolved;
+};
+
 export const theme = createTheme({
   colors: { safelight, dark },
   primaryColor: "safelight",
   primaryShade: { light: 7, dark: 4 },
-  autoContrast: true,
-  luminanceThreshold: 0.36,
+  variantColorResolver,
   fontFamily:
     'ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif',
   fontFamilyMonospace:

@@ -171,7 +171,7 @@ export const en = {
     lead: "Every setting is checked by the server while you type.",
     panels: "Panels",
     jumpTo: "Go to panel",
-    noEffect: (when: string) => `No effect when: ${when.charAt(0).toLowerCase()}${when.slice(1)}`,
+    noEffect: (when: string) => `No effect when: ${when}`,
     reset: (value: string) => `Reset to ${value}`,
     resetLabel: (label: string, value: string) => `Reset ${label} to ${value}`,
     blank: "blank",
@@ -345,6 +345,7 @@ export const en = {
   system: {
     title: "System",
     devices: "Devices",
+    cpu: (name: string) => `CPU, ${name}`,
     noDevices: "No device was found.",
     memory: (used: string, total: string) => `${used} of ${total} in use`,
     memoryOf: (name: string) => `Memory of ${name} in use`,

@@ -57,13 +57,15 @@ function JobView({ job }: { job: Job }) {
         <>
           <SamplesPanel jobId={job.id} expecting={expecting} />
           <div className={classes.split}>
-            <CurvePanel jobId={job.id} name={job.training_name} expecting={expecting} />
+            <div className={classes.stack}>
+              <CurvePanel jobId={job.id} name={job.training_name} expecting={expecting} />
+              <LogPanel jobId={job.id} runs={job.runs.map((run) => run.number)} />
+            </div>
             <div className={classes.stack}>
               <CheckpointsPanel jobId={job.id} expecting={expecting} />
               <RunsPanel runs={job.runs} />
             </div>
           </div>
-          <LogPanel jobId={job.id} runs={job.runs.map((run) => run.number)} />
         </>
       )}
     </div>

@@ -19,17 +19,21 @@ export default function SystemPage() {
   return (
     <>
       <PageHeader title={text.system.title} />
-      <div className={classes.stack}>
-        <QueryView query={system} loading={360}>
-          {(state) => (
-            <div className={classes.columns}>
+      <QueryView query={system} loading={360}>
+        {(state) => (
+          <div className={classes.columns}>
+            <div className={classes.stack}>
               <DevicesPanel system={state} />
-              <FoldersPanel system={state} />
               <WorkerPanel system={state} />
+            </div>
+            <div className={classes.stack}>
+              <FoldersPanel system={state} />
               <AccessPanel system={state} />
             </div>
-          )}
-        </QueryView>
+          </div>
+        )}
+      </QueryView>
+      <div className={classes.below}>
         <AppearancePanel />
       </div>
     </>

@@ -6,7 +6,6 @@ import { Icon } from "@/components/ui/icons";
 import { Notice } from "@/components/ui/notice";
 import { QueryView } from "@/components/ui/query-view";
 import { Thumbnail } from "@/components/ui/thumbnail";
-import { formatBytes } from "@/lib/format";
 import { text } from "@/messages";
 import classes from "./dataset-picker.module.css";
 
@@ -29,7 +28,7 @@ export function DatasetPicker(props: DatasetPickerProps) {
       <div className={classes.picker}>
         <TextInput
           id={props.id}
-          aria-describedby={props.describedBy}
+          attributes={{ input: { "aria-describedby": props.describedBy } }}
           error={props.invalid}
           value={props.value}
           placeholder={text.datasets.other}
@@ -98,8 +97,7 @@ function Cards({ id, value, onChange, labelledBy, describedBy, datasets }: Cards
             </span>
             <span className={classes.name}>{dataset.name}</span>
             <span className={classes.facts}>
-              {text.datasets.counts(dataset.num_pictures, dataset.num_captioned)} ·{" "}
-              {formatBytes(dataset.size_bytes)}
+              {text.datasets.counts(dataset.num_pictures, dataset.num_captioned)}
             </span>
             {dataset.problems.length > 0 && (
               <span className={classes.problems}>

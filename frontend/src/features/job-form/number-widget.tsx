@@ -40,7 +40,7 @@ export function NumberWidget({ setting, id, describedBy, value, invalid, onChang
   return (
     <TextInput
       id={id}
-      aria-describedby={describedBy}
+      attributes={{ input: { "aria-describedby": describedBy } }}
       error={invalid}
       inputMode={setting.kind === "integer" ? "numeric" : "decimal"}
       placeholder={setting.placeholder ?? undefined}

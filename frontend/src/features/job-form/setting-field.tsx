@@ -16,6 +16,9 @@ interface SettingFieldProps {
   value: unknown;
 }
 
+/** More letters than fit into the narrow box of a number. */
+const LONG_PLACEHOLDER = 26;
+
 /** The id that links and tests reach a field by. */
 export function fieldId(name: string): string {
   return `field-${name}`;
@@ -38,7 +41,12 @@ export function SettingField({ setting, path, value }: SettingFieldProps) {
   const change = (next: unknown) => form.change(path, next);
 
   return (
-    <div className={classes.field} data-kind={setting.kind} data-widget={setting.widget}>
+    <div
+      className={classes.field}
+      data-kind={setting.kind}
+      data-widget={setting.widget}
+      data-long-placeholder={(setting.placeholder?.length ?? 0) > LONG_PLACEHOLDER}
+    >
       <div className={classes.about}>
         <div className={classes.labelLine}>
           <label id={labelId} htmlFor={fieldId(name)} className={classes.label}>

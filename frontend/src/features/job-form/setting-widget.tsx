@@ -8,10 +8,12 @@ import {
   Textarea,
   TextInput,
 } from "@mantine/core";
+import { useEffect, useRef } from "react";
 import { text } from "@/messages";
 import { useForm } from "./form-context";
 import { NumberWidget } from "./number-widget";
 import type { Setting } from "./setting-model";
+import classes from "./setting-widget.module.css";
 
 export interface WidgetProps {
   setting: Setting;
@@ -71,7 +73,7 @@ function TextWidget({ setting, id, describedBy, value, invalid, onChange }: Widg
   return (
     <TextInput
       id={id}
-      aria-describedby={describedBy}
+      attributes={{ input: { "aria-describedby": describedBy } }}
       error={invalid}
       required={setting.required}
       withAsterisk={false}
@@ -88,13 +90,11 @@ function LinesWidget({ setting, id, describedBy, value, invalid, onChange }: Wid
   return (
     <Textarea
       id={id}
-      aria-describedby={describedBy}
+      attributes={{ input: { "aria-describedby": describedBy } }}
       error={invalid}
       required={setting.required}
-      autosize
-      minRows={setting.widget === "text_lines" ? 2 : 1}
-      maxRows={10}
-      w="100%"
+      rows={setting.widget === "text_lines" ? 2 : 1}
+      classNames={{ input: classes.lines }}
       placeholder={setting.placeholder ?? undefined}
       value={asText(value)}
       onChange={(event) => onChange(fromText(setting, event.currentTarget.value))}
@@ -150,7 +150,7 @@ function ChoiceWidget(props: WidgetProps) {
   return (
     <NativeSelect
       id={id}
-      aria-describedby={describedBy}
+      attributes={{ input: { "aria-describedby": describedBy } }}
       error={invalid}
       value={asText(value)}
       onChange={(event) => onChange(choiceOf(setting, event.currentTarget.value))}
@@ -189,7 +189,7 @@ function DeviceWidget({ id, describedBy, value, invalid, onChange }: WidgetProps
   return (
     <NativeSelect
       id={id}
-      aria-describedby={describedBy}
+      attributes={{ input: { "aria-describedby": describedBy } }}
       error={invalid}
       value={present}
       onChange={(event) => onChange(event.currentTarget.value)}
@@ -235,6 +235,9 @@ function SliderWidget({ setting, id, value, minimum, maximum, onChange }: Slider
 /** Numbers or words, each a chip; what is no number stays as typed, and the server names it. */
 function ListWidget({ setting, id, describedBy, value, invalid, onChange }: WidgetProps) {
   const entries = Array.isArray(value) ? value.map(String) : [];
+  const field = useRef<HTMLInputElement>(null);
+  // TagsInput drops this attribute when it is given as a property.
+  useEffect(() => field.current?.setAttribute("aria-describedby", describedBy), [describedBy]);
   const parse = (entry: string): string | number => {
     const number = Number(entry);
     return setting.kind === "numbers" && entry.trim() !== "" && Number.isFinite(number)
@@ -244,7 +247,7 @@ function ListWidget({ setting, id, describedBy, value, invalid, onChange }: Widg
   return (
     <TagsInput
       id={id}
-      aria-describedby={describedBy}
+      ref={field}
       error={invalid}
       value={entries}
       onChange={(chosen) => onChange(chosen.map(parse))}
@@ -261,10 +264,10 @@ function JsonWidget({ id, describedBy, value, invalid, onChange }: WidgetProps) 
   return (
     <JsonInput
       id={id}
-      aria-describedby={describedBy}
+      attributes={{ input: { "aria-describedby": describedBy } }}
       error={invalid}
-      autosize
-      minRows={2}
+      rows={2}
+      classNames={{ input: classes.lines }}
       formatOnBlur
       validationError={text.form.jsonBad}
       defaultValue={value === undefined ? "" : JSON.stringify(value, null, 2)}

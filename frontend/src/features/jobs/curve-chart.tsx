@@ -88,7 +88,10 @@ function options(element: HTMLElement, visible: string[], logScale: boolean): uP
     height: HEIGHT_PX,
     padding: [12, 12, 0, 0],
     cursor: { points: { size: 7 }, drag: { x: true, y: false } },
-    legend: { live: true, markers: { width: 0 } },
+    legend: {
+      live: true,
+      markers: { width: 0, fill: (_, index) => colour(series[index - 1]?.colour ?? "") },
+    },
     scales: {
       x: { time: false },
       loss: { distr: logScale ? 3 : 1 },

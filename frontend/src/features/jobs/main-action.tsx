@@ -46,5 +46,8 @@ function labelOfQueueing(job: JobSummary): string {
   if (job.started_at === null) {
     return text.actions.queue;
   }
-  return job.status === "completed" ? text.actions.queueAgain : text.actions.resume;
+  // A stopped run has saved its step; a failed one may have nothing to go on from.
+  return job.status === "stopped" || job.status === "interrupted"
+    ? text.actions.resume
+    : text.actions.queueAgain;
 }

@@ -8,26 +8,26 @@ import classes from "./phase-line.module.css";
 /** What it is doing, in words; how far the whole is, as a bar. */
 export function PhaseLine({ job }: { job: JobSummary }) {
   const total = job.total_steps ?? 0;
+  const active = ACTIVE.has(job.status);
   return (
     <div className={classes.phase}>
       <ProgressBar
         label={text.job.progressOf(job.training_name)}
         done={job.step}
         total={total}
-        active={ACTIVE.has(job.status)}
+        active={active}
       />
-      <p className={classes.line}>
-        <span className={classes.words}>{phaseInWords(job)}</span>
-        <span className="num">{formatPercent(job.step, total)}</span>
-      </p>
+      {active && (
+        <p className={classes.line}>
+          <span className={classes.words}>{phaseInWords(job)}</span>
+          <span className="num">{formatPercent(job.step, total)}</span>
+        </p>
+      )}
     </div>
   );
 }
 
 function phaseInWords(job: JobSummary): string {
-  if (!ACTIVE.has(job.status)) {
-    return text.status[job.status];
-  }
   if (job.phase === null) {
     return text.status[job.status];
   }

@@ -65,77 +65,73 @@ export function Lightbox({ table, place, onMove, onClose }: LightboxProps) {
   }
   const shown = baseShown && base !== undefined ? base : sample;
   return (
-    <Modal
-      opened
-      onClose={onClose}
-      fullScreen
-      withCloseButton={false}
-      padding={0}
-      aria-label={text.samples.lightbox}
-      classNames={{ content: classes.content, body: classes.body }}
-    >
-      <div className={classes.stage}>
-        <img
-          key={shown.id}
-          className={classes.picture}
-          src={shown.url}
-          width={shown.width}
-          height={shown.height}
-          alt={text.samples.alt(shown.prompt, stepTitle(shown.step))}
-          style={{ imageRendering: shown.width <= 256 ? "pixelated" : undefined }}
-        />
-        <Arrow
-          side="left"
-          label={text.samples.previousStep}
-          onClick={moves.left && (() => go("left"))}
-        />
-        <Arrow
-          side="right"
-          label={text.samples.nextStep}
-          onClick={moves.right && (() => go("right"))}
-        />
-      </div>
-      <aside className={classes.aside}>
-        <div className={classes.top}>
-          <h2 className={classes.step} aria-live="polite">
-            {stepTitle(shown.step)}
-          </h2>
-          <ActionIcon
-            variant="subtle"
-            color="gray"
-            size={40}
-            aria-label={text.samples.close}
-            onClick={onClose}
-            data-autofocus
-          >
-            <Icon name="close" />
-          </ActionIcon>
-        </div>
-        <p className={classes.prompt}>{shown.prompt || text.samples.emptyPrompt}</p>
-        <Recipe sample={shown} />
-        <div className={classes.buttons}>
-          {base !== undefined && place.step !== 0 && (
-            <Button
-              variant={baseShown ? "filled" : "default"}
-              aria-pressed={baseShown}
-              onClick={() => setBaseShown((before) => !before)}
-            >
-              {text.samples.showBase}
-            </Button>
-          )}
-          <Button
-            component="a"
-            href={shown.url}
-            download
-            variant="default"
-            leftSection={<Icon name="download" size={16} />}
-          >
-            {text.samples.download}
-          </Button>
-        </div>
-        <p className={classes.keys}>{text.samples.keys}</p>
-      </aside>
-    </Modal>
+    <Modal.Root opened onClose={onClose} fullScreen padding={0}>
+      <Modal.Content className={classes.content} aria-label={text.samples.lightbox}>
+        <Modal.Body className={classes.body}>
+          <div className={classes.stage}>
+            <img
+              key={shown.id}
+              className={classes.picture}
+              src={shown.url}
+              width={shown.width}
+              height={shown.height}
+              alt={text.samples.alt(shown.prompt, stepTitle(shown.step))}
+              style={{ imageRendering: shown.width <= 256 ? "pixelated" : undefined }}
+            />
+            <Arrow
+              side="left"
+              label={text.samples.previousStep}
+              onClick={moves.left && (() => go("left"))}
+            />
+            <Arrow
+              side="right"
+              label={text.samples.nextStep}
+              onClick={moves.right && (() => go("right"))}
+            />
+          </div>
+          <aside className={classes.aside}>
+            <div className={classes.top}>
+              <h2 className={classes.step} aria-live="polite">
+                {stepTitle(shown.step)}
+              </h2>
+              <ActionIcon
+                variant="subtle"
+                color="gray"
+                size={40}
+                aria-label={text.samples.close}
+                onClick={onClose}
+                data-autofocus
+              >
+                <Icon name="close" />
+              </ActionIcon>
+            </div>
+            <p className={classes.prompt}>{shown.prompt || text.samples.emptyPrompt}</p>
+            <Recipe sample={shown} />
+            <div className={classes.buttons}>
+              {base !== undefined && place.step !== 0 && (
+                <Button
+                  variant={baseShown ? "filled" : "default"}
+                  aria-pressed={baseShown}
+                  onClick={() => setBaseShown((before) => !before)}
+                >
+                  {text.samples.showBase}
+                </Button>
+              )}
+              <Button
+                component="a"
+                href={shown.url}
+                download
+                variant="default"
+                leftSection={<Icon name="download" size={16} />}
+              >
+                {text.samples.download}
+              </Button>
+            </div>
+            <p className={classes.keys}>{text.samples.keys}</p>
+          </aside>
+        </Modal.Body>
+      </Modal.Content>
+    </Modal.Root>
   );
 }
 

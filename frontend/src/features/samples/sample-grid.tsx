@@ -61,7 +61,7 @@ interface RowProps {
 
 function Row({ row, steps, onOpen }: RowProps) {
   return (
-    <tr className={classes.row}>
+    <tr className={classes.row} style={{ "--columns": steps.length }}>
       <th scope="row" className={classes.prompt}>
         <span className={classes.promptText}>{row.prompt || text.samples.emptyPrompt}</span>
       </th>

@@ -1,5 +1,6 @@
 import type { SystemInfo } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
+import { deviceName } from "@/lib/device-name";
 import { formatBytes, formatGib } from "@/lib/format";
 import { text } from "@/messages";
 import classes from "./device-line.module.css";
@@ -11,9 +12,9 @@ export function DeviceLine({ system }: { system: SystemInfo }) {
       {system.devices.map((device) => (
         <li key={device.id} className={classes.item}>
           <Icon name="device" size={16} />
-          <span>{device.name}</span>
+          <span>{deviceName(device)}</span>
           {device.memory_total_bytes !== null && device.memory_used_bytes !== null && (
-            <span className={classes.soft}>
+            <span>
               {text.system.memory(
                 formatGib(device.memory_used_bytes),
                 formatGib(device.memory_total_bytes),

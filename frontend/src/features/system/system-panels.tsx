@@ -2,6 +2,7 @@ import { Progress } from "@mantine/core";
 import type { ReactNode } from "react";
 import type { Device, SystemInfo } from "@/api/types";
 import { Panel } from "@/components/ui/panel";
+import { deviceName } from "@/lib/device-name";
 import { formatAgo, formatBytes, formatGib } from "@/lib/format";
 import { text } from "@/messages";
 import classes from "./system-panels.module.css";
@@ -28,7 +29,7 @@ function DeviceEntry({ device }: { device: Device }) {
   const known = used !== null && total !== null && total > 0;
   return (
     <li className={classes.device}>
-      <p className={classes.name}>{device.name}</p>
+      <p className={classes.name}>{deviceName(device)}</p>
       <p className={classes.soft}>
         {known ? text.system.memory(formatGib(used), formatGib(total)) : text.system.memoryUnknown}
       </p>

@@ -1,0 +1,255 @@
+import { act, render, screen, waitFor, within } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
+import { jobSummary, metric, sample, syntheticSchema, system, wholeJob } from "@tests/examples";
+import { pageOf, problem, Refusal, SmallServer } from "@tests/small-server";
+import { beforeEach, describe, expect, test, vi } from "vitest";
+import { App } from "./app";
+
+// The drawn curve needs a canvas, which the browser tests have; its words are checked here.
+vi.mock("@/features/jobs/curve-chart", () => ({
+  default: ({ label }: { label: string }) => <div role="img" aria-label={label} />,
+}));
+
+let server: SmallServer;
+
+beforeEach(() => {
+  server = new SmallServer()
+    .on("GET /api/jobs", () => pageOf())
+    .on("GET /api/system", () => system)
+    .on("GET /api/job-schema", () => ({ ...syntheticSchema, example: syntheticSchema.defaults }))
+    .on("POST /api/jobs/validate", () => ({ valid: true, errors: [], warnings: [] }));
+});
+
+function open(path: string) {
+  window.history.replaceState(null, "", path);
+  render(<App env="test" />);
+  return userEvent.setup();
+}
+
+async function streamed(event: string, data: object, id: number) {
+  await waitFor(() => expect(server.streams.length).toBeGreaterThan(0));
+  await act(async () => server.stream.send(event, data, id));
+}
+
+describe("the queue", () => {
+  test("explains itself in three steps when nothing was ever trained, and offers the example", async () => {
+    open("/");
+    expect(
+      await screen.findByRole("heading", { name: "Teach FLUX.2 your own style" }),
+    ).toBeVisible();
+    expect(screen.getAllByRole("listitem").length).toBeGreaterThanOrEqual(3);
+    expect(await screen.findByRole("link", { name: "Open the example job" })).toHaveAttribute(
+      "href",
+      "/jobs/new?from=example",
+    );
+  });
+
+  test("shows each job where it belongs and moves it when the stream says so", async () => {
+    server.on("GET /api/jobs", () =>
+      pageOf(
+        jobSummary(),
+        jobSummary({ id: 2, training_name: "later", status: "queued", queue_position: 1 }),
+      ),
+    );
+    open("/");
+    const running = await screen.findByRole("region", { name: "Running" });
+    expect(within(running).getByRole("link", { name: "ink-portraits" })).toBeVisible();
+    expect(within(running).getByText("120 / 300")).toBeVisible();
+    expect(
+      within(running).getByRole("progressbar", { name: "Progress of ink-portraits" }),
+    ).toHaveAttribute("aria-valuenow", "40");
+    expect(
+      within(screen.getByRole("region", { name: "Waiting" })).getByText("later"),
+    ).toBeVisible();
+
+    const done = jobSummary({
+      status: "completed",
+      step: 300,
+      updated_at: "2026-01-31T20:30:00Z",
+      finished_at: "2026-01-31T20:30:00Z",
+    });
+    await streamed("job", done, 5);
+    const finished = screen.getByRole("region", { name: "Finished" });
+    expect(await within(finished).findByText("ink-portraits")).toBeVisible();
+    expect(screen.getByText("ink-portraits: Completed")).toHaveAttribute("aria-live", "polite");
+  });
+
+  test("deletes only after a confirmation and keeps the files unless asked", async () => {
+    const job = jobSummary({ status: "stopped", finished_at: "2026-01-31T20:30:00Z" });
+    server.on("GET /api/jobs", () => pageOf(job)).on("DELETE /api/jobs/1", () => undefined);
+    const user = open("/");
+    await user.click(await screen.findByRole("button", { name: "More actions for ink-portraits" }));
+    await user.click(await screen.findByRole("menuitem", { name: "Delete" }));
+    expect(server.asked("DELETE /api/jobs/1")).toHaveLength(0);
+    await user.click(await screen.findByRole("button", { name: "Delete job" }));
+    await waitFor(() => expect(server.asked("DELETE /api/jobs/1")).toHaveLength(1));
+    expect(server.asked("DELETE /api/jobs/1")[0]?.query.get("files")).not.toBe("true");
+    await waitFor(() => expect(screen.queryByText("ink-portraits")).toBeNull());
+  });
+
+  test("says why a waiting job does not start when the worker is away", async () => {
+    server.on("GET /api/system", () => ({
+      ...system,
+      worker: { alive: false, last_seen_at: null },
+    }));
+    open("/");
+    expect(await screen.findByText("The worker is away")).toBeVisible();
+    await streamed("system", system, 8);
+    await waitFor(() => expect(screen.queryByText("The worker is away")).toBeNull());
+  });
+
+  test("shows a failed panel with a way to try again, and heals", async () => {
+    server.on("GET /api/jobs", () => new Refusal(500, [problem("crash", "The database is gone.")]));
+    const user = open("/");
+    expect(await screen.findByText(/The database is gone\./)).toBeVisible();
+    server.on("GET /api/jobs", () => pageOf(jobSummary()));
+    await user.click(screen.getByRole("button", { name: "Try again" }));
+    expect(await screen.findByRole("region", { name: "Running" })).toBeVisible();
+  });
+});
+
+describe("a job's page", () => {
+  beforeEach(() => {
+    server
+      .on("GET /api/jobs/1", () => wholeJob())
+      .on("GET /api/jobs/1/metrics", () => pageOf(metric(1), metric(2)))
+      .on("GET /api/jobs/1/samples", () => pageOf(sample(1, 0, 0, "a fox")))
+      .on("GET /api/jobs/1/checkpoints", () => pageOf())
+      .on("GET /api/jobs/1/log", ({ query }) =>
+        query.get("offset") === null
+          ? { items: [{ line: "first" }], next: "6", run: 1 }
+          : { items: [{ line: "second" }], next: "13", run: 1 },
+      );
+  });
+
+  test("takes pictures, steps, checkpoints and log lines from the stream", async () => {
+    open("/jobs/1");
+    expect(await screen.findByRole("button", { name: "Open prompt 1, base" })).toBeVisible();
+    await screen.findByText("first");
+    await screen.findByRole("img", { name: /Loss 0.5 at step 2/ });
+
+    await streamed("sample", { job_id: 1, ...sample(2, 50, 0, "a fox") }, 11);
+    expect(await screen.findByRole("button", { name: "Open prompt 1, step 50" })).toBeVisible();
+    await streamed("steps", { job_id: 1, items: [metric(4)] }, 12);
+    expect(await screen.findByRole("img", { name: /Loss 0.25 at step 4/ })).toBeVisible();
+    await streamed(
+      "checkpoint",
+      {
+        job_id: 1,
+        id: 3,
+        step: 50,
+        is_final: false,
+        size_bytes: 2_400_000,
+        created_at: "2026-01-31T20:20:00Z",
+        loss: 0.3,
+        url: "/api/jobs/1/checkpoints/3/file",
+      },
+      13,
+    );
+    expect(
+      await screen.findByRole("link", { name: "Download the LoRA of step 50" }),
+    ).toHaveAttribute("href", "/api/jobs/1/checkpoints/3/file");
+    await streamed("log", { job_id: 1, lines: ["second"] }, 14);
+    expect(await screen.findByText(/first\s+second/)).toBeVisible();
+  });
+
+  test("walks through the pictures with the arrow keys and closes with Escape", async () => {
+    server.on("GET /api/jobs/1/samples", () =>
+      pageOf(
+        sample(1, 0, 0, "a fox"),
+        sample(2, 50, 0, "a fox"),
+        sample(3, 0, 1, "a hat"),
+        sample(4, 50, 1, "a hat"),
+      ),
+    );
+    const user = open("/jobs/1");
+    await user.click(await screen.findByRole("button", { name: "Open prompt 1, step 50" }));
+    const box = await screen.findByRole("dialog", { name: "Sample" });
+    expect(within(box).getByRole("img", { name: "Step 50: a fox" })).toBeVisible();
+    await user.keyboard("{ArrowDown}");
+    expect(within(box).getByRole("img", { name: "Step 50: a hat" })).toBeVisible();
+    await user.keyboard("{ArrowLeft}");
+    expect(within(box).getByRole("img", { name: "Base: a hat" })).toBeVisible();
+    await user.keyboard("{ArrowLeft}{ArrowRight}{b>}");
+    expect(within(box).getByRole("img", { name: "Base: a hat" })).toBeVisible();
+    await user.keyboard("{/b}");
+    expect(within(box).getByRole("img", { name: "Step 50: a hat" })).toBeVisible();
+    await user.keyboard("{Escape}");
+    await waitFor(() => expect(screen.queryByRole("dialog", { name: "Sample" })).toBeNull());
+  });
+
+  test("says of a failure where it was, why, and what to do", async () => {
+    const cause = {
+      ...problem("out_of_memory", "The device has no memory left."),
+      hint: "Use 512 px.",
+    };
+    server.on("GET /api/jobs/1", () =>
+      wholeJob({
+        status: "failed",
+        error: cause,
+        resumable_from_steps: [50, 100],
+        runs: [
+          {
+            id: 1,
+            number: 1,
+            status: "failed",
+            started_at: "2026-01-31T20:15:02Z",
+            finished_at: "2026-01-31T20:17:02Z",
+            exit_code: 9,
+            first_step: 0,
+            last_step: 120,
+            device: "cpu",
+            host: "studio",
+            problems: [cause],
+          },
+        ],
+      }),
+    );
+    open("/jobs/1");
+    const card = await screen.findByRole("region", { name: "The training failed" });
+    for (const words of ["The device has no memory left.", "Use 512 px.", "Training", "9"]) {
+      expect(within(card).getByText(words)).toBeVisible();
+    }
+    expect(within(card).getByText("Queueing it again goes on from step 100.")).toBeVisible();
+    expect(await within(card).findByText("first")).toBeVisible();
+  });
+
+  test("of a deleted job is no blank page", async () => {
+    server.on("GET /api/jobs/1", () => new Refusal(404, [problem("not_found", "No job 1.")]));
+    open("/jobs/1");
+    expect(await screen.findByRole("heading", { name: "Nothing here" })).toBeVisible();
+  });
+});
+
+describe("the server", () => {
+  test("asks for its token and opens when it is right", async () => {
+    let unlocked = false;
+    server
+      .on("GET /api/jobs", () =>
+        unlocked ? pageOf() : new Refusal(401, [problem("no_token", "A token is needed.")]),
+      )
+      .on("POST /api/session", ({ body }) => {
+        unlocked = (body as { token: string }).token === "right";
+        return unlocked ? undefined : new Refusal(401, [problem("bad_token", "Wrong.")]);
+      });
+    const user = open("/");
+    await user.type(await screen.findByLabelText(/Access token/), "wrong");
+    await user.click(screen.getByRole("button", { name: "Unlock" }));
+    expect(await screen.findByText("This is not the token.")).toBeVisible();
+    await user.clear(screen.getByLabelText(/Access token/));
+    await user.type(screen.getByLabelText(/Access token/), "right");
+    await user.click(screen.getByRole("button", { name: "Unlock" }));
+    expect(await screen.findByRole("heading", { name: "Queue" })).toBeVisible();
+  });
+
+  test("away is said, and its return is too", async () => {
+    const user = open("/");
+    await screen.findByRole("heading", { name: "Teach FLUX.2 your own style" });
+    server.away = true;
+    await act(async () => server.stream.cut());
+    expect(await screen.findByRole("alert")).toHaveTextContent("The server is not answering");
+    server.away = false;
+    await user.click(screen.getByRole("button", { name: "Try now" }));
+    await waitFor(() => expect(screen.queryByRole("alert")).toBeNull());
+  });
+});

@@ -1,0 +1,213 @@
+import { MantineProvider } from "@mantine/core";
+import { act, render, screen, waitFor, within } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
+import { syntheticSchema } from "@tests/examples";
+import { problem, type Request, SmallServer } from "@tests/small-server";
+import { beforeEach, describe, expect, test, vi } from "vitest";
+import { ApiError } from "@/api/errors";
+import type { JobConfigValue } from "@/api/types";
+import { JobForm, type JobFormProps } from "./job-form";
+
+let server: SmallServer;
+const allGood = () => ({ valid: true, errors: [], warnings: [] });
+
+beforeEach(() => {
+  server = new SmallServer().on("POST /api/jobs/validate", allGood);
+});
+
+function open(changes: Partial<JobFormProps> = {}) {
+  const props: JobFormProps = {
+    schema: syntheticSchema,
+    storageKey: "new",
+    saved: syntheticSchema.defaults as JobConfigValue,
+    devices: [],
+    renderDatasetPicker: () => null,
+    saveLabel: "Save draft",
+    queueLabel: "Queue job",
+    onSave: vi.fn(async () => {}),
+    onQueue: vi.fn(async () => {}),
+    ...changes,
+  };
+  const page = render(
+    <MantineProvider env="test">
+      <JobForm {...props} />
+    </MantineProvider>,
+  );
+  return { ...props, ...page, user: userEvent.setup() };
+}
+
+function configOf(request: Request | undefined): Record<string, Record<string, unknown>> {
+  const body = request?.body as { config: Record<string, Record<string, unknown>> } | undefined;
+  return body?.config ?? {};
+}
+
+describe("a form drawn from a schema it has never seen", () => {
+  test("shows every panel and every setting with label, help, unit and when it has no effect", () => {
+    open();
+    const kitchen = screen.getByRole("region", { name: "Kitchen" });
+    for (const label of [
+      "Cook",
+      "Heat",
+      "Guests",
+      "Stove",
+      "Flavour",
+      "Timer",
+      "Sizes",
+      "Secret",
+    ]) {
+      expect(within(kitchen).getByLabelText(label)).toBeVisible();
+    }
+    expect(within(kitchen).getByText("How hot it gets.")).toBeVisible();
+    expect(within(kitchen).getByText("degrees")).toBeVisible();
+    expect(within(kitchen).getByText("No effect when: The stove is off.")).toBeVisible();
+    expect(within(kitchen).getByPlaceholderText("blank = never")).toBeVisible();
+    expect(within(kitchen).getByRole("option", { name: "Sweet as honey" })).toBeInTheDocument();
+    expect(screen.getByRole("region", { name: "Courses" })).toBeVisible();
+  });
+
+  test("reads numbers as people write them and keeps blanks as null", async () => {
+    const { user, onSave } = open();
+    expect(screen.getByLabelText("Heat")).toHaveValue("1e-4");
+    await user.clear(screen.getByLabelText("Heat"));
+    await user.type(screen.getByLabelText("Heat"), "2e-3");
+    await user.type(screen.getByLabelText("Timer"), "30");
+    await user.clear(screen.getByLabelText("Timer"));
+    await user.click(screen.getByLabelText("Stove"));
+    await user.type(screen.getByLabelText("Sizes"), "128{Enter}");
+    await user.click(screen.getByRole("button", { name: "Save draft" }));
+    expect(onSave).toHaveBeenCalledWith(
+      expect.objectContaining({
+        kitchen: expect.objectContaining({
+          heat: 0.002,
+          timer: null,
+          stove: true,
+          sizes: [16, 128],
+          secret: { salt: 1 },
+        }),
+      }),
+    );
+  });
+
+  test("leaves what is no number as it was typed, for the server to name", async () => {
+    const { user, onSave } = open();
+    await user.clear(screen.getByLabelText("Guests"));
+    await user.type(screen.getByLabelText("Guests"), "many");
+    await user.click(screen.getByRole("button", { name: "Save draft" }));
+    expect(onSave).toHaveBeenCalledWith(
+      expect.objectContaining({ kitchen: expect.objectContaining({ guests: "many" }) }),
+    );
+  });
+
+  test("adds entries like the default one and removes them", async () => {
+    const { user, onSave } = open();
+    await user.type(screen.getByLabelText("Dish"), "Soup");
+    await user.click(screen.getByRole("button", { name: "Add entry" }));
+    await user.type(screen.getAllByLabelText("Dish")[1] as HTMLElement, "Cake");
+    await user.click(screen.getByRole("button", { name: "Remove entry 1" }));
+    expect(screen.queryByRole("button", { name: "Remove entry 1" })).toBeNull();
+    await user.click(screen.getByRole("button", { name: "Save draft" }));
+    expect(onSave).toHaveBeenCalledWith(
+      expect.objectContaining({ courses: [{ dish: "Cake", wine: null }] }),
+    );
+  });
+
+  test("goes back to a default at one click", async () => {
+    const { user } = open();
+    await user.clear(screen.getByLabelText("Guests"));
+    await user.type(screen.getByLabelText("Guests"), "9");
+    await user.click(screen.getByRole("button", { name: "Reset Guests to 4" }));
+    expect(screen.getByLabelText("Guests")).toHaveValue("4");
+  });
+});
+
+describe("validation while typing", () => {
+  test("puts each message beside its field and in the list on top, and leads there", async () => {
+    server.on("POST /api/jobs/validate", () => ({
+      valid: false,
+      errors: [
+        { ...problem("too_small", "16 is too small.", "kitchen.sizes.0"), hint: "Take 32." },
+      ],
+      warnings: [
+        { ...problem("odd", "Sour soup is unusual.", "kitchen.flavour"), severity: "warning" },
+      ],
+    }));
+    const { user } = open();
+    const link = await screen.findByRole("button", { name: "Go to Kitchen › Sizes" });
+    expect(screen.getByText("16 is too small. Take 32.")).toBeVisible();
+    expect(screen.getByLabelText("Sizes")).toHaveAccessibleDescription(/16 is too small/);
+    expect(screen.getByText("1 problem")).toBeVisible();
+    expect(screen.getByRole("button", { name: "Go to Kitchen › Flavour" })).toBeVisible();
+    await user.click(link);
+    await waitFor(() => expect(screen.getByLabelText("Sizes")).toHaveFocus());
+  });
+
+  test("believes only the answer to the latest question", async () => {
+    const answers: ((verdict: object) => void)[] = [];
+    server.on("POST /api/jobs/validate", () => new Promise((resolve) => answers.push(resolve)));
+    const { user } = open();
+    await waitFor(() => expect(answers).toHaveLength(1));
+    await user.click(screen.getByLabelText("Cook"));
+    await user.paste("Ada");
+    await waitFor(() => expect(answers).toHaveLength(2));
+    await act(async () => answers[1]?.(allGood()));
+    await screen.findByText("Ready to queue");
+    await act(async () =>
+      answers[0]?.({ valid: false, errors: [problem("old", "An old answer.")], warnings: [] }),
+    );
+    expect(screen.queryByText("An old answer.")).toBeNull();
+    expect(configOf(server.asked("POST /api/jobs/validate")[1]).kitchen?.cook).toBe("Ada");
+  });
+
+  test("says so when nobody answers", async () => {
+    server.away = true;
+    open();
+    expect(await screen.findByText("Not checked: the server is not answering.")).toBeVisible();
+  });
+
+  test("shows why queueing was refused and keeps what was typed", async () => {
+    const refused = new ApiError(409, [problem("job_name_taken", "Ada is taken.", "kitchen.cook")]);
+    const { user } = open({ onQueue: vi.fn(async () => Promise.reject(refused)) });
+    await user.type(screen.getByLabelText("Cook"), "Ada");
+    await user.click(screen.getByRole("button", { name: "Queue job" }));
+    expect((await screen.findAllByText(/Ada is taken\./))[0]).toBeVisible();
+    expect(screen.getByLabelText("Cook")).toHaveValue("Ada");
+    await user.type(screen.getByLabelText("Cook"), "!");
+    expect(screen.queryByText(/Ada is taken\./)).toBeNull();
+  });
+});
+
+describe("what was typed and not saved", () => {
+  test("survives a reload and can be discarded", async () => {
+    const first = open();
+    await first.user.type(screen.getByLabelText("Cook"), "Ada");
+    first.unmount();
+
+    const second = open();
+    expect(screen.getByLabelText("Cook")).toHaveValue("Ada");
+    expect(screen.getByText(/Restored what you typed/)).toBeVisible();
+    await second.user.click(screen.getByRole("button", { name: "Discard" }));
+    expect(screen.getByLabelText("Cook")).toHaveValue("");
+    second.unmount();
+
+    open();
+    expect(screen.queryByText(/Restored what you typed/)).toBeNull();
+  });
+
+  test("is forgotten once it is saved", async () => {
+    const first = open();
+    await first.user.type(screen.getByLabelText("Cook"), "Ada");
+    await first.user.click(screen.getByRole("button", { name: "Save draft" }));
+    await waitFor(() => expect(first.onSave).toHaveBeenCalled());
+    first.unmount();
+    open();
+    expect(screen.getByLabelText("Cook")).toHaveValue("");
+  });
+
+  test("belongs to its own form", async () => {
+    const first = open({ storageKey: "edit-1" });
+    await first.user.type(screen.getByLabelText("Cook"), "Ada");
+    first.unmount();
+    open({ storageKey: "edit-2" });
+    expect(screen.getByLabelText("Cook")).toHaveValue("");
+  });
+});

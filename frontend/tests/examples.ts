@@ -1,0 +1,177 @@
+import type { Job, JobSchema, JobSummary, Metric, Sample, SystemInfo } from "@/api/types";
+
+export function jobSummary(changes: Partial<JobSummary> = {}): JobSummary {
+  return {
+    id: 1,
+    training_name: "ink-portraits",
+    status: "running",
+    architecture: "tiny",
+    total_steps: 300,
+    step: 120,
+    phase: "train",
+    progress: { done: 120, total: 300, message: "" },
+    loss: 0.4123,
+    step_seconds: 0.31,
+    eta_seconds: 71.5,
+    queue_position: null,
+    created_at: "2026-01-31T20:15:00Z",
+    updated_at: "2026-01-31T20:17:10Z",
+    started_at: "2026-01-31T20:15:02Z",
+    finished_at: null,
+    thumbnail_url: null,
+    error: null,
+    ...changes,
+  };
+}
+
+export function wholeJob(changes: Partial<Job> = {}): Job {
+  return {
+    ...jobSummary(),
+    config: {},
+    warnings: [],
+    runs: [],
+    folder: "ink-portraits",
+    resumable_from_steps: [],
+    ...changes,
+  };
+}
+
+export function metric(step: number, changes: Partial<Metric> = {}): Metric {
+  return {
+    step,
+    loss: 1 / step,
+    objective: 1 / step,
+    preservation_loss: null,
+    learning_rate: 1e-4,
+    gradient_norm: 0.5,
+    step_seconds: 0.3,
+    run: 1,
+    ...changes,
+  };
+}
+
+export function sample(id: number, step: number, promptIndex: number, prompt: string): Sample {
+  return {
+    id,
+    step,
+    prompt_index: promptIndex,
+    prompt,
+    seed: 42,
+    width: 128,
+    height: 128,
+    guidance_scale: 1,
+    sample_steps: 20,
+    url: `/api/jobs/1/samples/${id}/image`,
+  };
+}
+
+export const system: SystemInfo = {
+  version: "0.1.0",
+  token_required: false,
+  hub_token_set: false,
+  devices: [
+    {
+      id: "cpu",
+      name: "Test CPU",
+      memory_total_bytes: 16 * 1024 ** 3,
+      memory_used_bytes: 1024 ** 3,
+    },
+  ],
+  worker: { alive: true, last_seen_at: "2026-01-31T20:17:10Z" },
+  disk: { output_free_bytes: 1e11, cache_free_bytes: 1e11 },
+  folders: { datasets: "/d", output: "/o", cache: "/c", models: "/m" },
+};
+
+/** Every kind of setting in a schema of its own, so that the form proves to know no field by name. */
+export const syntheticSchema = {
+  schema: {
+    $defs: {
+      Flavour: { type: "string", enum: ["sweet", "sour", "salty", "bitter", "umami"] },
+      Kitchen: {
+        type: "object",
+        properties: {
+          cook: {
+            type: "string",
+            title: "Cook",
+            description: "Who cooks.",
+            default: "",
+            placeholder: "anybody",
+          },
+          heat: {
+            type: "number",
+            title: "Heat",
+            description: "How hot it gets.",
+            unit: "degrees",
+            no_effect: "The stove is off.",
+            default: 0.0001,
+            exclusiveMinimum: 0,
+          },
+          guests: { type: "integer", title: "Guests", description: "At the table.", default: 4 },
+          stove: { type: "boolean", title: "Stove", description: "Lit.", default: false },
+          flavour: {
+            $ref: "#/$defs/Flavour",
+            title: "Flavour",
+            description: "Of the soup.",
+            choices: { sweet: "Sweet as honey" },
+            default: "sour",
+          },
+          timer: {
+            anyOf: [{ type: "integer", minimum: 1 }, { type: "null" }],
+            title: "Timer",
+            description: "Rings.",
+            placeholder: "blank = never",
+            default: null,
+          },
+          sizes: {
+            type: "array",
+            items: { type: "integer" },
+            title: "Sizes",
+            description: "Of the plates.",
+            default: [16],
+          },
+          secret: { title: "Secret", description: "Of no known type.", default: { salt: 1 } },
+        },
+      },
+      Course: {
+        type: "object",
+        properties: {
+          dish: {
+            type: "string",
+            title: "Dish",
+            description: "What is served.",
+            widget: "text_lines",
+          },
+          wine: {
+            anyOf: [{ type: "string" }, { type: "null" }],
+            title: "Wine",
+            description: "Beside it.",
+            default: null,
+          },
+        },
+        required: ["dish"],
+      },
+    },
+    properties: {
+      kitchen: { $ref: "#/$defs/Kitchen", title: "Kitchen" },
+      courses: { type: "array", items: { $ref: "#/$defs/Course" }, title: "Courses", minItems: 1 },
+    },
+  },
+  panels: [
+    { key: "kitchen", title: "Kitchen" },
+    { key: "courses", title: "Courses" },
+  ],
+  defaults: {
+    kitchen: {
+      cook: "",
+      heat: 0.0001,
+      guests: 4,
+      stove: false,
+      flavour: "sour",
+      timer: null,
+      sizes: [16],
+      secret: { salt: 1 },
+    },
+    courses: [{ dish: "", wine: null }],
+  },
+  example: null,
+} as unknown as JobSchema;

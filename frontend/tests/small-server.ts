@@ -1,0 +1,136 @@
+/**
+ * A server for the page's tests: answers by method and path, and event streams that a test feeds.
+ *
+ * It stands in for the network only; the client, the stream and the pages are the real ones.
+ */
+
+import { vi } from "vitest";
+
+export interface Request {
+  method: string;
+  path: string;
+  query: URLSearchParams;
+  headers: Headers;
+  body: unknown;
+}
+
+type Answer = (request: Request) => unknown;
+
+export class Refusal {
+  constructor(
+    readonly status: number,
+    readonly errors: object[],
+  ) {}
+}
+
+/** One connection to /api/events. */
+export class OpenStream {
+  private controller!: ReadableStreamDefaultController<Uint8Array>;
+  readonly body = new ReadableStream<Uint8Array>({
+    start: (controller) => {
+      this.controller = controller;
+    },
+  });
+  closed = false;
+
+  constructor(readonly request: Request) {}
+
+  send(event: string, data: unknown, id?: number): void {
+    const cursor = id === undefined ? "" : `id: ${id}\n`;
+    this.write(`event: ${event}\n${cursor}data: ${JSON.stringify(data)}\n\n`);
+  }
+
+  write(piece: string): void {
+    this.controller.enqueue(new TextEncoder().encode(piece));
+  }
+
+  cut(): void {
+    this.controller.error(new TypeError("network"));
+  }
+
+  close(): void {
+    this.closed = true;
+  }
+}
+
+export class SmallServer {
+  readonly requests: Request[] = [];
+  readonly streams: OpenStream[] = [];
+  away = false;
+  private readonly answers = new Map<string, Answer>();
+
+  constructor() {
+    vi.stubGlobal("fetch", (input: RequestInfo | URL, init?: RequestInit) =>
+      this.fetch(input, init),
+    );
+  }
+
+  /** `server.on("GET /api/jobs", () => ({ items: [], next: null }))` */
+  on(route: string, answer: Answer): this {
+    this.answers.set(route, answer);
+    return this;
+  }
+
+  asked(route: string): Request[] {
+    return this.requests.filter(({ method, path }) => `${method} ${path}` === route);
+  }
+
+  get stream(): OpenStream {
+    const stream = this.streams[this.streams.length - 1];
+    if (stream === undefined) {
+      throw new Error("No stream was opened.");
+    }
+    return stream;
+  }
+
+  private async fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+    const signal = input instanceof globalThis.Request ? input.signal : init?.signal;
+    const raw =
+      input instanceof globalThis.Request
+        ? input
+        : new globalThis.Request(new URL(String(input), "http://localhost"), {
+            ...init,
+            signal: undefined,
+          });
+    const url = new URL(raw.url);
+    const written = raw.method === "GET" ? "" : await raw.clone().text();
+    const request: Request = {
+      method: raw.method,
+      path: url.pathname,
+      query: url.searchParams,
+      headers: raw.headers,
+      body: written === "" ? undefined : JSON.parse(written),
+    };
+    this.requests.push(request);
+    if (this.away) {
+      throw new TypeError("Failed to fetch");
+    }
+    if (request.path === "/api/events") {
+      const stream = new OpenStream(request);
+      signal?.addEventListener("abort", () => stream.close());
+      this.streams.push(stream);
+      return new Response(stream.body, { status: 200 });
+    }
+    const answer = this.answers.get(`${request.method} ${request.path}`);
+    if (answer === undefined) {
+      return Response.json(
+        { errors: [problem("not_found", `Nothing at ${request.path}.`)] },
+        { status: 404 },
+      );
+    }
+    const given = await answer(request);
+    return given instanceof Refusal
+      ? Response.json({ errors: given.errors }, { status: given.status })
+      : given === undefined
+        ? new Response(null, { status: 204 })
+        : Response.json(given);
+  }
+}
+
+export function problem(code: string, message: string, field: string | null = null) {
+  return { code, message, hint: "", field, params: {}, severity: "error" as const };
+}
+
+export function pageOf(...items: object[]) {
+  return { items, next: null };
+}
