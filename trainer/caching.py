@@ -15,7 +15,7 @@ picture is found again, an edited one is not, a fine-tuned autoencoder never mee
 latents, two jobs with the same picture share it, and nobody ever has to clear a cache. Peers that
 key by file name train on yesterday's picture after an edit.
 
-**Files prove themselves.** Each holds one tensor with its own key and the hash of its bytes. A file
+**Files prove themselves.** Each holds one tensor with its own key and a hash of the tensor. A file
 that is cut short, flipped or renamed onto another's key fails that proof whenever it is read; it
 counts as missing, is encoded again, and the run says so. Files are written through `durable_write`,
 so a killed run leaves either a whole file or none.
@@ -96,40 +96,45 @@ class Slot:
 
     def write(self, tensor: torch.Tensor, about: dict[str, Any]) -> None:
         """Keep the tensor, with `about` for people who look into the file. Raises OSError."""
-        import torch
         from safetensors.torch import save
 
-        kept = tensor.detach().to("cpu").contiguous()
-        raw = kept.flatten().view(torch.uint8).numpy().tobytes()
-        metadata = {
-            "key": self.key,
-            "sha256": hashlib.sha256(raw).hexdigest(),
-            "about": json.dumps(about, ensure_ascii=False),
-        }
-        write_bytes(self.path, save({TENSOR_NAME: kept}, metadata))
+        kept = {TENSOR_NAME: tensor.detach().to("cpu").contiguous()}
+        metadata = {"key": self.key, "about": json.dumps(about, ensure_ascii=False)}
+        # Type and shape are proved with the bytes, and how the format writes those is its affair.
+        header, values = _parsed(save(kept, metadata))
+        metadata["sha256"] = _proof(header, values)
+        write_bytes(self.path, save(kept, metadata))
 
     def _proved_bytes(self) -> bytes:
         data = self.path.read_bytes()
         try:
-            # The format: 8 bytes of header length, the header as JSON, the tensors' bytes.
-            (header_bytes,) = struct.unpack("<Q", data[:8])
-            header = json.loads(data[8 : 8 + header_bytes])
+            header, values = _parsed(data)
             metadata = header["__metadata__"]
-            key, sha256 = metadata["key"], metadata["sha256"]
+            key, sha256, found = metadata["key"], metadata["sha256"], _proof(header, values)
         except (struct.error, ValueError, KeyError, TypeError, OverflowError) as error:
             raise DamagedCacheFile(f"{self.path} is no cache file") from error
         if key != self.key:
             raise DamagedCacheFile(f"{self.path} holds the tensor {key}")
-        if hashlib.sha256(memoryview(data)[8 + header_bytes :]).hexdigest() != sha256:
-            raise DamagedCacheFile(f"{self.path} does not hold the bytes that were written")
+        if found != sha256 or set(header) != {"__metadata__", TENSOR_NAME}:
+            raise DamagedCacheFile(f"{self.path} does not hold what was written")
         return data
 
 
-class CacheFolders:
-    """The shared cache of all runs, and the folder that is this run's alone.
+def _parsed(data: bytes) -> tuple[dict[str, Any], memoryview]:
+    """Header and values of a safetensors file: 8 bytes of header length, JSON, the numbers."""
+    (header_bytes,) = struct.unpack("<Q", data[:8])
+    return json.loads(data[8 : 8 + header_bytes]), memoryview(data)[8 + header_bytes :]
 
-    A context manager: closing it removes the private folder.
-    """
+
+def _proof(header: dict[str, Any], values: memoryview) -> str:
+    """The hash of a tensor's type, shape and numbers."""
+    digest = hashlib.sha256(json.dumps(header[TENSOR_NAME], sort_keys=True).encode())
+    digest.update(values)
+    return digest.hexdigest()
+
+
+class CacheFolders:
+    """The shared cache of all runs, and the folder that is this run's alone until `close`."""
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache

@@ -1,4 +1,4 @@
-"""Is a folder the model that the job says? Asked of copies of the bundled one, each with a fault."""
+"""Is a folder the model that the job says? Asked of copies of the bundled one, each faulty."""
 
 from __future__ import annotations
 
