@@ -157,7 +157,7 @@ class StandIn:
                 step=step,
                 path=self.folder.relative(target),
                 lora=self.folder.relative(target / "lora.safetensors"),
-                size_bytes=len(EMPTY_SAFETENSORS),
+                size_bytes=len(EMPTY_SAFETENSORS) + 1000,  # the folder's, with its state
             )
         )
         self.log.append(events.PhaseStarted(phase="train", step=step))

@@ -70,7 +70,7 @@ def _record_one(place: Place, event: events.AnyEvent) -> None:
         case events.SampleFailed():
             add_problem(place.run, _of_failed_sample(event))
         case events.CheckpointSaved():
-            _checkpoint_saved(place, event.step, event.lora, event.size_bytes, is_final=False)
+            _checkpoint_saved(place, event.step, event.lora, is_final=False)
         case events.CheckpointRemoved():
             _checkpoint_removed(place, event)
         case events.Superseded():
@@ -124,7 +124,14 @@ def _phase_started(place: Place, phase: str, time: float, message: str) -> None:
     if run.phase != phase:
         run.phase_began = time
     run.phase = job.phase = phase
-    job.progress = {"done": 0, "total": 0, "message": message} if message else None
+    if phase == "train":
+        job.progress = _steps_done(job)
+    else:
+        job.progress = {"done": 0, "total": 0, "message": message} if message else None
+
+
+def _steps_done(job: Job) -> dict[str, Any]:
+    return {"done": job.step, "total": job.config["training"]["steps"], "message": ""}
 
 
 def _blended(before: float | None, seconds: float) -> float:
@@ -150,7 +157,7 @@ def _record_steps(place: Place, steps: Sequence[events.Step]) -> None:
     run.last_step = job.step = last.step
     job.loss = last.loss
     job.step_seconds = _recent_median(place)
-    job.progress = {"done": last.step, "total": job.config["training"]["steps"], "message": ""}
+    job.progress = _steps_done(job)
     for start in range(0, len(rows), STEPS_IN_ONE_EVENT):
         part = rows[start : start + STEPS_IN_ONE_EVENT]
         items = [_point(row, run.number) for row in part]
@@ -231,10 +238,14 @@ def _of_warning(event: events.Warned) -> Problem:
     )
 
 
-def _checkpoint_saved(
-    place: Place, step: int, path: str, size_bytes: int, *, is_final: bool
-) -> None:
+def _checkpoint_saved(place: Place, step: int, path: str, *, is_final: bool) -> None:
     session, job = place.session, place.job
+    try:
+        # The LoRA's own size: the event tells the whole folder's, with the state to resume from.
+        size_bytes = (place.folder.path / path).stat().st_size
+    except OSError as error:
+        log.warning("job %d: %s cannot be read: %s", job.id, path, error)
+        return
     session.execute(
         delete(Checkpoint).where(
             Checkpoint.job_id == job.id, Checkpoint.step == step, Checkpoint.is_final == is_final
@@ -286,13 +297,8 @@ def _run_finished(place: Place, event: events.RunFinished) -> None:
         run.last_step = place.job.step = event.step
     if event.lora is None:
         return
-    try:
-        size_bytes = (place.folder.path / event.lora).stat().st_size
-    except OSError as error:
-        log.warning("job %d: its result %s cannot be read: %s", place.job.id, event.lora, error)
-        return
     # A job has one result; that of an earlier end is overwritten on the disk.
     place.session.execute(
         delete(Checkpoint).where(Checkpoint.job_id == place.job.id, Checkpoint.is_final.is_(True))
     )
-    _checkpoint_saved(place, event.step, event.lora, size_bytes, is_final=True)
+    _checkpoint_saved(place, event.step, event.lora, is_final=True)

@@ -57,6 +57,7 @@ def test_a_job_runs_to_its_end_and_everything_it_made_is_in_the_database(
             select(Checkpoint.step, Checkpoint.is_final).order_by(Checkpoint.id)
         )
         assert list(saved) == [(5, False), (10, False), (10, True)]
+        assert set(session.scalars(select(Checkpoint.size_bytes))) == {10}, "of the LoRA alone"
         moves = session.execute(select(JobMove.from_status, JobMove.to_status).order_by(JobMove.id))
         assert [tuple(move) for move in moves] == [
             (S.DRAFT, S.QUEUED),
