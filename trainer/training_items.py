@@ -40,7 +40,11 @@ def training_items(job: JobConfig, indexes: Sequence[DatasetIndex]) -> list[Trai
 
     `indexes` holds one index for each entry of `job.datasets`, as `door.examine_job` returns them.
     """
-    preserves = job.regularization.differential_output_preservation
+    # Without a trigger there is nothing to replace; job_rules.py refuses that job, but the door
+    # looks at its pictures all the same, to say everything that is wrong at once.
+    preserves = bool(
+        job.regularization.differential_output_preservation and job.preservation_trigger
+    )
     items: list[TrainingItem] = []
     for dataset, index in zip(job.datasets, indexes, strict=True):
         for picture in index.items:
