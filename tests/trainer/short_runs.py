@@ -36,7 +36,7 @@ SHORT_JOB: dict[str, Any] = {
 
 
 def make_squares(root: Path) -> None:
-    """A dataset `squares` in `root`: six pictures, 64 px but for one of 96 x 64, one caption bare."""
+    """A dataset `squares` in `root`: six pictures of 64 px, one of 96 x 64, one caption bare."""
     folder = root / "squares"
     folder.mkdir(parents=True)
     for index, colour in enumerate(COLOURS):
