@@ -83,7 +83,7 @@ def _encode_pictures(plan: EncodingPlan, progress: Callable[[int, str], None]) -
                 field="datasets",
                 params={"files": [task.path.name]},
             ) from error
-        latents = encode_pictures(autoencoder, picture_to_pixels(picture)[None])[0]
+        latents = encode_pictures(autoencoder, picture_to_pixels(picture))[0]
         about = {
             "picture": task.path.name,
             "size_px": list(task.size),

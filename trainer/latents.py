@@ -29,7 +29,7 @@ def load_autoencoder(model_folder: Path, *, dtype: torch.dtype, device: str) -> 
     try:
         loaded: Any = AutoencoderKLFlux2.from_pretrained(
             folder,
-            torch_dtype=dtype,
+            dtype=dtype,
             local_files_only=True,
             use_safetensors=True,
             output_loading_info=True,
@@ -54,9 +54,13 @@ def load_autoencoder(model_folder: Path, *, dtype: torch.dtype, device: str) -> 
 
 
 def picture_to_pixels(picture: Image.Image) -> torch.Tensor:
-    """An RGB picture as float32 [3, H, W] in -1..1."""
-    values = np.asarray(picture, dtype=np.float32) / 255.0
-    return 2.0 * torch.from_numpy(values).permute(2, 0, 1) - 1.0
+    """An RGB picture as float32 [1, 3, H, W] in -1..1.
+
+    In memory the channels lie innermost, as they come from the picture and as the pipeline leaves
+    them: another order is another convolution kernel, which rounds differently.
+    """
+    values = np.asarray(picture, dtype=np.float32)[None] / 255.0
+    return 2.0 * torch.from_numpy(values).permute(0, 3, 1, 2) - 1.0
 
 
 @torch.no_grad()
