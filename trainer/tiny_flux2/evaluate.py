@@ -31,9 +31,7 @@ SHEET_GAP_PX = 2
 
 def load_pipeline(folder: Path) -> Flux2Pipeline:
     """The pipeline in float32 on the CPU, without a progress bar."""
-    pipeline = Flux2Pipeline.from_pretrained(
-        folder, torch_dtype=torch.float32, local_files_only=True
-    )
+    pipeline = Flux2Pipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

@@ -17,6 +17,7 @@ states of 96 stacked to 288.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -53,13 +54,14 @@ NUM_LOOSE_STEPS = 2250
 BATCH_SIZE = 16
 MUON_LR = 0.01
 ADAMW_LR = 1.5e-3
-AVERAGE_DECAY = 0.998
+AVERAGE_DECAY = 0.99
 EMPTY_CAPTION_SHARE = 0.08
 UNIFORM_TIMESTEP_SHARE = 0.2
-# First how pictures look (t around 0.6), then what is on them. These latents are so regular that a
-# scene is settled above t = 0.85; the sampler too spends half of its steps there.
-LOOKS_STEPS, LOOKS_LOGIT_MEAN = 600, 0.4
-CONTENT_LOGIT_MEAN, CONTENT_LOGIT_DEVIATION = 1.8, 1.2
+# Until a step: mean and deviation of the timestep's logit. First how pictures look (t around 0.6),
+# then what is on them. These latents are so regular that a scene is settled above t = 0.85, where
+# the sampler too spends half of its steps; and what a shape's name means is learnt fastest from
+# noise alone.
+TIMESTEP_PHASES = ((600, 0.4, 1.0), (2700, 1.8, 1.2), (math.inf, 2.8, 1.5))
 TEXT_LOSS_WEIGHT = 0.1
 MASK_LOSS_WEIGHT = 0.25
 AUXILIARY_STEPS = 1584  # the weights fall linearly to 0 until there
@@ -249,11 +251,8 @@ def draw_batch(
 
 def _timesteps(step: int, generator: torch.Generator) -> Tensor:
     """Mostly logit-normal, around where this part of the training looks; the rest uniform. (B,)"""
-    normal = torch.randn(BATCH_SIZE, generator=generator)
-    if step < LOOKS_STEPS:
-        chosen = torch.sigmoid(LOOKS_LOGIT_MEAN + normal)
-    else:
-        chosen = torch.sigmoid(CONTENT_LOGIT_MEAN + CONTENT_LOGIT_DEVIATION * normal)
+    mean, deviation = next(phase[1:] for phase in TIMESTEP_PHASES if step < phase[0])
+    chosen = torch.sigmoid(mean + deviation * torch.randn(BATCH_SIZE, generator=generator))
     uniform = torch.rand(BATCH_SIZE, generator=generator)
     is_uniform = torch.rand(BATCH_SIZE, generator=generator) < UNIFORM_TIMESTEP_SHARE
     return torch.where(is_uniform, uniform, chosen)

@@ -92,7 +92,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     autoencoder = AutoencoderKLFlux2.from_pretrained(
-        arguments.model, subfolder="vae", torch_dtype=torch.float32
+        arguments.model, subfolder="vae", dtype=torch.float32
     )
     network = train_judge(autoencoder.eval().requires_grad_(False))
     save_file(network.state_dict(), WEIGHTS_FILE)
