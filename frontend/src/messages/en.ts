@@ -194,6 +194,8 @@ export const en = {
       count === 1 ? "One thing stands in the way" : `${count} things stand in the way`,
     warningsTitle: (count: number) =>
       count === 1 ? "Worth knowing" : `${count} notes worth knowing`,
+    missingTitle: "Still to fill in",
+    missing: (count: number) => `${count} still to fill in`,
     notChecked: "Not checked: the server is not answering.",
     goToField: (label: string) => `Go to ${label}`,
     saveDraft: "Save draft",

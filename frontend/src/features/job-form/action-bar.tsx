@@ -68,6 +68,14 @@ function Verdict({ validation, problems, onShowProblems }: ActionBarProps) {
       </button>
     );
   }
+  const missing = problems.filter(({ severity }) => severity === "missing").length;
+  if (missing > 0) {
+    return (
+      <button type="button" className={classes.verdict} onClick={onShowProblems}>
+        {text.form.missing(missing)}
+      </button>
+    );
+  }
   return (
     <span
       className={classes.verdict}

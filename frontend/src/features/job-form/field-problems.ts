@@ -1,8 +1,10 @@
-import type { Problem, Validation } from "@/api/types";
+import type { JobConfigValue, Problem, Validation } from "@/api/types";
+import { valueAt } from "./config-path";
 import type { PanelModel, Setting } from "./setting-model";
 
-export interface FieldProblem extends Problem {
-  severity: "error" | "warning";
+export interface FieldProblem extends Omit<Problem, "severity"> {
+  /** `missing`: an error, but only because nothing was filled in yet. */
+  severity: "error" | "warning" | "missing";
 }
 
 export function problemsOfValidation(validation: Validation): FieldProblem[] {
@@ -18,6 +20,23 @@ export function problemsOfValidation(validation: Validation): FieldProblem[] {
  */
 export function problemsAt(problems: FieldProblem[], name: string): FieldProblem[] {
   return problems.filter(({ field }) => field === name || field?.startsWith(`${name}.`) === true);
+}
+
+/** Nobody has done anything wrong with a field that was not reached yet: it is only still to fill in. */
+export function withMissing(problems: FieldProblem[], config: JobConfigValue): FieldProblem[] {
+  return problems.map((problem) =>
+    problem.severity === "error" &&
+    problem.field &&
+    isBlank(valueAt(config, problem.field.split(".")))
+      ? { ...problem, severity: "missing" }
+      : problem,
+  );
+}
+
+function isBlank(value: unknown): boolean {
+  return (
+    value === undefined || value === null || value === "" || (Array.isArray(value) && !value.length)
+  );
 }
 
 /** What a problem belongs to: the widget that can take the focus, and the words to call it by. */

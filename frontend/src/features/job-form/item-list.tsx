@@ -5,7 +5,7 @@ import { type ConfigPath, pathName } from "./config-path";
 import { useForm } from "./form-context";
 import classes from "./item-list.module.css";
 import { newItem } from "./new-values";
-import { fieldId, ProblemLine, SettingField } from "./setting-field";
+import { fieldId, isSaid, ProblemLine, SettingField } from "./setting-field";
 import type { Setting } from "./setting-model";
 
 interface ItemListProps {
@@ -22,7 +22,7 @@ export function ItemList({ setting, path, value, alone = false }: ItemListProps)
   const name = pathName(path);
   const items = Array.isArray(value) ? value : [];
   const singular = text.form.singular[setting.label] ?? text.form.itemFallback;
-  const own = form.problems.filter(({ field }) => field === name);
+  const own = form.problems.filter((problem) => problem.field === name && isSaid(problem));
   const full = setting.maxItems !== null && items.length >= setting.maxItems;
 
   return (

@@ -141,6 +141,20 @@ describe("validation while typing", () => {
     await waitFor(() => expect(screen.getByLabelText("Sizes")).toHaveFocus());
   });
 
+  test("does not scold for what was not reached yet, until queueing is tried", async () => {
+    const missing = problem("too_short", "Cook: nothing is not enough.", "kitchen.cook");
+    server.on("POST /api/jobs/validate", () => ({ valid: false, errors: [missing], warnings: [] }));
+    const refused = new ApiError(422, [missing]);
+    const { user } = open({ onQueue: vi.fn(async () => Promise.reject(refused)) });
+    expect(await screen.findByText("Still to fill in")).toBeVisible();
+    expect(screen.getByRole("button", { name: "Go to Kitchen › Cook" })).toBeVisible();
+    expect(screen.getByText("1 still to fill in")).toBeVisible();
+    expect(screen.queryByText(/nothing is not enough/)).toBeNull();
+    await user.click(screen.getByRole("button", { name: "Queue job" }));
+    expect(await screen.findAllByText(/nothing is not enough/)).toHaveLength(2);
+    expect(screen.getByLabelText("Cook")).toBeInvalid();
+  });
+
   test("believes only the answer to the latest question", async () => {
     const answers: ((verdict: object) => void)[] = [];
     server.on("POST /api/jobs/validate", () => new Promise((resolve) => answers.push(resolve)));

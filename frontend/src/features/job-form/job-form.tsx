@@ -9,7 +9,7 @@ import { formatAgo } from "@/lib/format";
 import { text } from "@/messages";
 import { ActionBar } from "./action-bar";
 import { type ConfigPath, withValueAt } from "./config-path";
-import { addressOf, type FieldProblem } from "./field-problems";
+import { addressOf, type FieldProblem, withMissing } from "./field-problems";
 import { FormContext, type FormContextValue } from "./form-context";
 import classes from "./job-form.module.css";
 import { withDefaults } from "./new-values";
@@ -58,13 +58,14 @@ export function JobForm(props: JobFormProps) {
   const narrow = useMediaQuery(NARROW, undefined, { getInitialValueInEffect: false }) ?? false;
   const [openPanels, setOpenPanels] = useState(() => new Set(panels.slice(0, 1).map((p) => p.key)));
 
-  const problems = useMemo(
-    () => [
+  const [attempted, setAttempted] = useState(false);
+  const problems = useMemo(() => {
+    const all = [
       ...refusal.filter((one) => !validation.problems.some((other) => isSame(one, other))),
       ...validation.problems,
-    ],
-    [refusal, validation.problems],
-  );
+    ];
+    return attempted ? all : withMissing(all, config);
+  }, [refusal, validation.problems, attempted, config]);
 
   const changeAt = useRef((path: ConfigPath, value: unknown) => {
     setRefusal([]);
@@ -90,6 +91,7 @@ export function JobForm(props: JobFormProps) {
 
   const submit = async (what: "save" | "queue") => {
     setBusy(what);
+    setAttempted(true);
     setRefusal([]);
     try {
       await (what === "save" ? props.onSave(config) : props.onQueue(config));

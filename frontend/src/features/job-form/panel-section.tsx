@@ -3,7 +3,7 @@ import { Icon } from "@/components/ui/icons";
 import { useForm } from "./form-context";
 import { ItemList } from "./item-list";
 import classes from "./panel-section.module.css";
-import { fieldId, ProblemLine, SettingField } from "./setting-field";
+import { fieldId, isSaid, ProblemLine, SettingField } from "./setting-field";
 import type { PanelModel } from "./setting-model";
 
 interface PanelSectionProps {
@@ -65,7 +65,7 @@ function PanelFields({ panel, value }: Pick<PanelSectionProps, "panel" | "value"
   return (
     <div id={fieldId(panel.key)} tabIndex={-1} className={classes.fields}>
       {problems
-        .filter(({ field }) => field === panel.key)
+        .filter((problem) => problem.field === panel.key && isSaid(problem))
         .map((problem) => (
           <ProblemLine key={problem.code + problem.message} problem={problem} />
         ))}

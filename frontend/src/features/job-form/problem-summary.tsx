@@ -13,12 +13,18 @@ interface ProblemSummaryProps {
 /** Everything that stands in the way, and what is worth knowing, with the way to each field. */
 export function ProblemSummary({ panels, problems, onGoTo }: ProblemSummaryProps) {
   const errors = problems.filter(({ severity }) => severity === "error");
+  const missing = problems.filter(({ severity }) => severity === "missing");
   const warnings = problems.filter(({ severity }) => severity === "warning");
   return (
     <>
       {errors.length > 0 && (
         <Notice tone="bad" title={text.form.problemsTitle(errors.length)}>
           <List panels={panels} problems={errors} onGoTo={onGoTo} />
+        </Notice>
+      )}
+      {missing.length > 0 && (
+        <Notice tone="info" title={text.form.missingTitle}>
+          <List panels={panels} problems={missing} onGoTo={onGoTo} />
         </Notice>
       )}
       {warnings.length > 0 && (
@@ -47,7 +53,9 @@ function List({ panels, problems, onGoTo }: ProblemSummaryProps) {
                 {address.label}
               </button>
             )}
-            <span className={classes.message}>{problem.message}</span>
+            {(address === null || problem.severity !== "missing") && (
+              <span className={classes.message}>{problem.message}</span>
+            )}
           </li>
         );
       })}

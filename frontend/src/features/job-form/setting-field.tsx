@@ -36,7 +36,7 @@ export function SettingField({ setting, path, value }: SettingFieldProps) {
     return <ItemList setting={setting} path={path} value={value} />;
   }
   const shown = value === undefined ? setting.defaultValue : value;
-  const problems = problemsAt(form.problems, name);
+  const problems = problemsAt(form.problems, name).filter(isSaid);
   const invalid = problems.some(({ severity }) => severity === "error");
   const change = (next: unknown) => form.change(path, next);
 
@@ -82,6 +82,11 @@ export function SettingField({ setting, path, value }: SettingFieldProps) {
       </div>
     </div>
   );
+}
+
+/** What is only still to fill in is said in the list on top, not against the field. */
+export function isSaid({ severity }: FieldProblem): boolean {
+  return severity !== "missing";
 }
 
 export function ProblemLine({ problem }: { problem: FieldProblem }) {

@@ -1,6 +1,7 @@
-import { Button, Checkbox, Group, Modal } from "@mantine/core";
+import { Button, Checkbox, Group } from "@mantine/core";
 import { useState } from "react";
 import type { JobSummary } from "@/api/types";
+import { Dialog } from "@/components/ui/dialog";
 import { text } from "@/messages";
 
 interface DeleteDialogProps {
@@ -14,12 +15,10 @@ interface DeleteDialogProps {
 export function DeleteDialog({ job, opened, onClose, onDelete }: DeleteDialogProps) {
   const [files, setFiles] = useState(false);
   return (
-    <Modal
+    <Dialog
       opened={opened}
       onClose={onClose}
       title={text.actions.deleteTitle(job.training_name || text.job.unnamed)}
-      centered
-      closeButtonProps={{ "aria-label": text.samples.close }}
     >
       {job.started_at !== null && (
         <>
@@ -46,6 +45,6 @@ export function DeleteDialog({ job, opened, onClose, onDelete }: DeleteDialogPro
           {text.actions.deleteConfirm}
         </Button>
       </Group>
-    </Modal>
+    </Dialog>
   );
 }

@@ -22,6 +22,7 @@ interface LightboxProps {
 /** One picture as large as the window: arrows walk the grid, B holds the base model's against it. */
 export function Lightbox({ table, place, onMove, onClose }: LightboxProps) {
   const [baseShown, setBaseShown] = useState(false);
+  useFocusBack();
   const row = table.rows.find((candidate) => candidate.key === place.rowKey) ?? table.rows[0];
   const sample = row?.byStep.get(place.step);
   const base = row?.byStep.get(0);
@@ -133,6 +134,17 @@ export function Lightbox({ table, place, onMove, onClose }: LightboxProps) {
       </Modal.Content>
     </Modal.Root>
   );
+}
+
+/** Closing leads back to the picture that was opened. */
+function useFocusBack(): void {
+  useEffect(() => {
+    const opener = document.activeElement;
+    return () => {
+      // The dialog still holds the focus while it is taken away.
+      setTimeout(() => opener instanceof HTMLElement && opener.focus());
+    };
+  }, []);
 }
 
 const directions: Record<string, "left" | "right" | "up" | "down"> = {
