@@ -499,7 +499,7 @@ class SamplePanel(Panel):
         label="Guidance Scale",
         help="How literally the prompt is taken. Training previews of dev use 1 as the guides say; "
         "at inference about 2 is loose, 3.5-4 literal.",
-        placeholder="blank = dev 1, klein 1, klein base 4, tiny 1",
+        placeholder="blank = dev 1, klein 1, klein base 4, tiny 3",
         ge=0,
         le=30,
     )

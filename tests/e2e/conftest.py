@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -28,6 +28,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from ensure_browser import ensure_browser  # noqa: E402
 
 START_SECONDS = 60
+# A training computes beside the page; on two busy cores an answer may take seconds.
+expect.set_options(timeout=30_000)
 QUIET_BROWSER = [
     "--no-sandbox",
     "--disable-gpu",
