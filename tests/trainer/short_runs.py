@@ -58,7 +58,7 @@ def job_with(changes: Mapping[str, Any] | None = None, *, base: Any = None) -> d
         place: Any = job
         for key in parents:
             place = place[int(key)] if isinstance(place, list) else place.setdefault(key, {})
-        place[leaf] = value
+        place[leaf] = copy.deepcopy(value)
     return job
 
 
