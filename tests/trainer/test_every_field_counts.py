@@ -244,6 +244,7 @@ def left_behind(run: ShortRun) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow  # some sixty trainings of two steps
 @pytest.mark.parametrize("path", CASES)
 def test_another_value_changes_what_the_run_leaves_behind(
     path: str, run_of: Callable[[str], dict[str, Any]]
@@ -254,6 +255,7 @@ def test_another_value_changes_what_the_run_leaves_behind(
     assert changed != base, f"{path} = {case.value!r} changes nothing"
 
 
+@pytest.mark.slow
 def test_the_same_job_leaves_the_same_behind(
     walk_folders: Folders, run_of: Callable[[str], dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -306,6 +308,7 @@ def test_gradient_checkpointing_keeps_less_in_memory() -> None:
     assert bytes_kept(True) < bytes_kept(False) / 3
 
 
+@pytest.mark.slow
 def test_caches_that_are_off_are_empty_after_the_run(
     walk_folders: Folders, tmp_path: Path, run_of: Callable[[str], dict[str, Any]]
 ) -> None:

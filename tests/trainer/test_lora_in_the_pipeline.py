@@ -71,6 +71,7 @@ def sample_at(run: ShortRun, step: int) -> np.ndarray:
     return np.asarray(Image.open(run.folder.sample(step, 0))).astype(int)
 
 
+@pytest.mark.slow
 def test_our_samples_are_the_pictures_that_the_pipeline_draws(
     trained: ShortRun, pipeline: Flux2Pipeline
 ) -> None:
@@ -88,6 +89,7 @@ def test_our_samples_are_the_pictures_that_the_pipeline_draws(
     assert np.abs(picture_of(pipeline) - base).max() == 0
 
 
+@pytest.mark.slow
 def test_every_key_of_the_file_finds_its_layer(trained: ShortRun, pipeline: Flux2Pipeline) -> None:
     pipeline.load_lora_weights(str(trained.folder.result), adapter_name="ours")
     loaded = {

@@ -15,6 +15,8 @@ from tests.trainer.record_losses import record
 from tests.trainer.recorded_runs import RECORDED_JOBS, RECORDS
 from trainer.folders import PROJECT_FOLDER, Folders
 
+pytestmark = pytest.mark.slow  # whole trainings, if short ones
+
 RELATIVE_TOLERANCE = 2e-3
 
 

@@ -35,6 +35,8 @@ from trainer.trainee import Trainee
 from trainer.training_step import StepResult
 from trainer.variants import BUNDLED_TINY_FOLDER
 
+pytestmark = pytest.mark.slow  # whole trainings, if short ones
+
 # Everything that could leave a trace from step to step, at once.
 EVERYTHING = job_with(
     {
