@@ -1,4 +1,5 @@
 import "@testing-library/jest-dom/vitest";
+import { cleanNotifications } from "@mantine/notifications";
 import { cleanup, configure } from "@testing-library/react";
 import { afterEach, vi } from "vitest";
 
@@ -6,6 +7,7 @@ configure({ asyncUtilTimeout: 20_000 });
 
 afterEach(() => {
   cleanup();
+  cleanNotifications();
   window.localStorage.clear();
 });
 

@@ -245,6 +245,7 @@ describe("the server", () => {
   test("away is said, and its return is too", async () => {
     const user = open("/");
     await screen.findByRole("heading", { name: "Teach FLUX.2 your own style" });
+    await waitFor(() => expect(server.streams.length).toBeGreaterThan(0));
     server.away = true;
     await act(async () => server.stream.cut());
     expect(await screen.findByRole("alert")).toHaveTextContent("The server is not answering");

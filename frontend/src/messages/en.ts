@@ -8,7 +8,6 @@ const plural = (count: number, one: string, many: string) => `${count} ${count =
 export const en = {
   app: {
     name: "Darkroom",
-    tagline: "FLUX.2 LoRA training",
     skipToContent: "Skip to content",
     mainNavigation: "Main",
     queue: "Queue",
@@ -30,10 +29,6 @@ export const en = {
       seconds > 0 ? `Next attempt in ${seconds} s.` : "Trying to reach it…",
     retryNow: "Try now",
     back: "The server is back.",
-    live: "Live",
-    connecting: "Connecting",
-    paused: "Paused while hidden",
-    awayShort: "Away",
   },
 
   errors: {
@@ -69,12 +64,11 @@ export const en = {
 
   phase: {
     load: "Loading the model",
-    quantize: "Quantizing",
     encode: "Encoding",
     train: "Training",
     sample: "Drawing samples",
     save: "Saving",
-    download: "Downloading",
+    finish: "Finishing",
   } as Record<string, string>,
 
   queue: {
@@ -125,15 +119,10 @@ export const en = {
     eta: "Time left",
     finishes: "Finishes",
     finished: "Finished",
-    started: "Started",
-    created: "Created",
     duration: "Took",
-    architecture: "Model",
     position: (position: number) => `No. ${position}`,
     next: "Next",
     progressOf: (name: string) => `Progress of ${name}`,
-    noSampleYet: "No picture yet",
-    lastSampleOf: (name: string) => `Last sample of ${name}`,
     unnamed: "Untitled draft",
     back: "Queue",
   },
@@ -143,7 +132,7 @@ export const en = {
     queueAgain: "Queue again",
     resume: "Resume",
     stop: "Stop",
-    unqueue: "Take out of the queue",
+    unqueue: "Unqueue",
     edit: "Edit",
     clone: "Clone",
     delete: "Delete",
@@ -170,10 +159,9 @@ export const en = {
     editTitle: (name: string) => `Edit ${name}`,
     lead: "Every setting is checked by the server while you type.",
     panels: "Panels",
-    jumpTo: "Go to panel",
     noEffect: (when: string) => `No effect when: ${when}`,
     reset: (value: string) => `Reset to ${value}`,
-    resetLabel: (label: string, value: string) => `Reset ${label} to ${value}`,
+    resetLabel: (label: string, value: string) => `Reset to ${value}: ${label}`,
     blank: "blank",
     on: "on",
     off: "off",
@@ -189,7 +177,6 @@ export const en = {
     problems: (count: number) => plural(count, "problem", "problems"),
     problemsWord: (count: number) => (count === 1 ? "problem" : "problems"),
     copyName: (name: string) => `${name}-copy`,
-    warnings: (count: number) => plural(count, "note", "notes"),
     problemsTitle: (count: number) =>
       count === 1 ? "One thing stands in the way" : `${count} things stand in the way`,
     warningsTitle: (count: number) =>
@@ -219,8 +206,6 @@ export const en = {
   },
 
   datasets: {
-    choose: "Datasets",
-    loading: "Looking into the datasets folder",
     emptyTitle: "The datasets folder is empty",
     empty: (folder: string) =>
       `Make a folder in ${folder} and put pictures in it, each with a caption in a text file of the same name.`,
@@ -237,7 +222,6 @@ export const en = {
     title: "Samples",
     base: "Base",
     step: (step: string) => `Step ${step}`,
-    prompt: (number: number) => `Prompt ${number}`,
     emptyTitle: "No pictures yet",
     emptyWaiting: "The base model's pictures come first, then new ones at every sampling.",
     emptyNever: "This job has drawn none.",
@@ -249,8 +233,6 @@ export const en = {
     lightbox: "Sample",
     previousStep: "Earlier step",
     nextStep: "Later step",
-    previousPrompt: "Prompt above",
-    nextPrompt: "Prompt below",
     close: "Close",
     showBase: "Show the base model's",
     keys: "Arrow keys move through steps and prompts. Hold B for the base model's picture.",
@@ -276,10 +258,9 @@ export const en = {
     emptyTitle: "No steps yet",
     emptyWaiting: "The curve starts with the first training step.",
     emptyNever: "This job has trained no step.",
-    step: "step",
+    step: "Step",
     summary: (series: string, value: string, step: string) => `${series} ${value} at step ${step}`,
     chartOf: (name: string) => `Curve of ${name}`,
-    lowest: (value: string, step: string) => `lowest smoothed loss ${value} at step ${step}`,
     help: "Drag across the curve to zoom, double-click to see all of it.",
     noneSelected: "Choose at least one series.",
   },
@@ -305,18 +286,9 @@ export const en = {
     empty: "It has not been started yet.",
     number: (number: number) => `Run ${number}`,
     steps: (first: string, last: string) => `steps ${first} to ${last}`,
+    fromStep: (first: string) => `from step ${first}`,
     exitCode: (code: number) => `exit code ${code}`,
     on: (device: string) => `on ${device}`,
-    outcome: {
-      running: "Running",
-      starting: "Starting",
-      stopping: "Stopping",
-      stopped: "Stopped",
-      completed: "Completed",
-      failed: "Failed",
-      interrupted: "Interrupted",
-    } as Record<string, string>,
-    underWay: "Under way",
   },
 
   log: {
@@ -325,7 +297,6 @@ export const en = {
     run: "Run",
     empty: "Nothing has been written yet.",
     region: "Log lines",
-    earlier: "Only the last lines are shown.",
   },
 
   failure: {
@@ -334,7 +305,6 @@ export const en = {
     phase: "Phase",
     exitCode: "Exit code",
     code: "Cause",
-    whatToDo: "What to do",
     lastLines: "Last lines of the log",
     resumeFrom: (step: string) => `Queueing it again goes on from step ${step}.`,
     resumeFromStart: "Queueing it again starts from the beginning.",
@@ -352,8 +322,6 @@ export const en = {
     memory: (used: string, total: string) => `${used} of ${total} in use`,
     memoryOf: (name: string) => `Memory of ${name} in use`,
     memoryUnknown: "Memory not reported",
-    disk: "Disk",
-    outputFree: "Free for output",
     folders: "Folders",
     folderNames: {
       datasets: "Datasets",
@@ -381,8 +349,6 @@ export const en = {
 
   time: {
     now: "just now",
-    today: "today",
-    tomorrow: "tomorrow",
     unknown: "–",
   },
 };

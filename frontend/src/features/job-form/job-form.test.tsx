@@ -115,7 +115,7 @@ describe("a form drawn from a schema it has never seen", () => {
     const { user } = open();
     await user.clear(screen.getByLabelText("Guests"));
     await user.type(screen.getByLabelText("Guests"), "9");
-    await user.click(screen.getByRole("button", { name: "Reset Guests to 4" }));
+    await user.click(screen.getByRole("button", { name: "Reset to 4: Guests" }));
     expect(screen.getByLabelText("Guests")).toHaveValue("4");
   });
 });

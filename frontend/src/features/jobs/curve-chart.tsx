@@ -5,6 +5,7 @@ import { useEffect, useRef } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { formatCount, formatLoss } from "@/lib/format";
+import { text } from "@/messages";
 import classes from "./curve-chart.module.css";
 import { otherScales, type SeriesKey, series } from "./curve-series";
 
@@ -121,7 +122,7 @@ function options(element: HTMLElement, visible: string[], logScale: boolean): uP
       })),
     ],
     series: [
-      { label: "Step", value: (_, step) => (step === null ? "–" : formatCount(step)) },
+      { label: text.curve.step, value: (_, step) => (step === null ? "–" : formatCount(step)) },
       ...series.map((entry, index) => ({
         label: entry.label,
         scale: entry.scale,

@@ -28,7 +28,9 @@ export function RunsPanel({ runs }: { runs: Run[] }) {
 
 function factsOf(run: Run): string[] {
   const facts = [formatMoment(run.started_at)];
-  if (run.first_step !== null && run.last_step !== null) {
+  if (run.first_step !== null && run.finished_at === null) {
+    facts.push(text.runs.fromStep(formatCount(run.first_step)));
+  } else if (run.first_step !== null && run.last_step !== null) {
     facts.push(text.runs.steps(formatCount(run.first_step), formatCount(run.last_step)));
   }
   const took = secondsBetween(run.started_at, run.finished_at);

@@ -28,6 +28,7 @@ export function SampleGrid({ table, onOpen }: SampleGridProps) {
     <section
       ref={scroller}
       className={classes.scroller}
+      style={{ "--columns": columns }}
       aria-label={text.samples.region}
       // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must take the focus
       tabIndex={0}
@@ -61,7 +62,7 @@ interface RowProps {
 
 function Row({ row, steps, onOpen }: RowProps) {
   return (
-    <tr className={classes.row} style={{ "--columns": steps.length }}>
+    <tr className={classes.row}>
       <th scope="row" className={classes.prompt}>
         <span className={classes.promptText}>{row.prompt || text.samples.emptyPrompt}</span>
       </th>
