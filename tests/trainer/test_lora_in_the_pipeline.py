@@ -38,6 +38,7 @@ def trained(short_folders: Folders, tmp_path_factory: pytest.TempPathFactory) ->
             "training.learning_rate": 0.02,
             "target.linear_alpha": 8.0,
             "sample.first_sample_at_step_0": True,
+            "sample.guidance_scale": 1.0,
             "sample.prompts": [{"prompt": "[trigger], a red square"}],
         }
     )

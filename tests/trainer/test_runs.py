@@ -33,7 +33,7 @@ from trainer.job_folder import JobFolder
 from trainer.sampling import read_recipe
 from trainer.trainee import Trainee
 from trainer.training_step import StepResult
-from trainer.variants import BUNDLED_TINY_FOLDER
+from trainer.variants import BUNDLED_TINY_FOLDER, VARIANTS, Architecture
 
 pytestmark = pytest.mark.slow  # whole trainings, if short ones
 
@@ -125,7 +125,7 @@ def test_each_picture_carries_its_recipe(uninterrupted: ShortRun) -> None:
         "seed": 42,
         "width": 64,
         "height": 64,
-        "guidance_scale": 1.0,
+        "guidance_scale": VARIANTS[Architecture.TINY].sample_guidance,
         "sample_steps": 2,
     }
 
