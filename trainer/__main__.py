@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,9 @@ from trainer.run_record import record_refusal
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit code."""
     options = _parser().parse_args(arguments)
+    # Read when torch loads, here and in the encoding child. Threads that spin while they wait slow
+    # each other down many times over as soon as a server and a browser want the same cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
     )
