@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trainer.config import SIDE_MULTIPLE_PX
+from trainer.panels.field import SIDE_MULTIPLE_PX
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from trainer.config import TRIGGER_PLACEHOLDER
+from trainer.panels.field import TRIGGER_PLACEHOLDER
 
 
 def read_caption(path: Path) -> str:

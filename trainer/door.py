@@ -16,7 +16,7 @@ from typing import Any
 
 from trainer.buckets import assign_resolution
 from trainer.captions import contains_trigger, has_trigger_placeholder
-from trainer.config import TRIGGER_PLACEHOLDER, Dataset, JobConfig
+from trainer.config import JobConfig
 from trainer.dataset_index import DatasetIndex, problem_of_files, scan_dataset
 from trainer.errors import BadDataset, BadModel, DarkroomError, JobRefused, Problem, Severity
 from trainer.folders import Folders, join_inside
@@ -24,6 +24,8 @@ from trainer.job_file import parse_job
 from trainer.job_rules import cross_field_problems
 from trainer.model_check import model_problems
 from trainer.model_folder import model_folder
+from trainer.panels.datasets import Dataset
+from trainer.panels.field import TRIGGER_PLACEHOLDER
 from trainer.training_items import TrainingItem, training_items
 
 

@@ -13,8 +13,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from trainer.captions import contains_trigger, has_trigger_placeholder
-from trainer.config import TRIGGER_PLACEHOLDER, JobConfig
+from trainer.config import JobConfig
 from trainer.errors import Problem, Severity
+from trainer.panels.field import TRIGGER_PLACEHOLDER
 from trainer.pictures import OTHER_PICTURE_SUFFIXES, PICTURE_SUFFIXES
 from trainer.texts import sample_guidance
 from trainer.variants import VARIANTS, Architecture

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trainer.captions import replace_trigger_placeholder
-from trainer.config import JobConfig, SamplePrompt
+from trainer.config import JobConfig
+from trainer.panels.sample import SamplePrompt
 from trainer.training_items import TrainingItem
 
 EMPTY_PROMPT = ""

@@ -27,9 +27,11 @@ from backend.jobs.schemas import (
 from backend.jobs.status import ACTIVE, JobStatus
 from backend.lists import Page
 from backend.settings import Settings
-from trainer.config import JobConfig, ModelPanel, TrainingPanel
+from trainer.config import JobConfig
 from trainer.job_file import job_yaml
 from trainer.job_folder import JobFolder
+from trainer.panels.model import ModelPanel
+from trainer.panels.training import TrainingPanel
 from trainer.variants import Architecture
 
 

@@ -24,9 +24,12 @@ from backend.jobs.feed import announce, announce_job, announce_queue
 from backend.jobs.moves import move
 from backend.jobs.status import ACTIVE, EDITABLE, JobStatus
 from backend.settings import Settings
-from trainer.config import ModelPanel, QuantizationPanel, TargetPanel, TrainingName
 from trainer.errors import Problem
 from trainer.job_folder import JobFolder
+from trainer.panels.field import TrainingName
+from trainer.panels.model import ModelPanel
+from trainer.panels.quantization import QuantizationPanel
+from trainer.panels.target import TargetPanel
 
 _TRAINING_NAME: TypeAdapter[str] = TypeAdapter(TrainingName)
 

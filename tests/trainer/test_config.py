@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-from trainer.config import Dataset, JobConfig, JobPanel
+from trainer.config import JobConfig
 from trainer.errors import JobRefused
 from trainer.job_file import job_yaml, parse_job, parse_yaml, read_job_file, write_job_file
+from trainer.panels.datasets import Dataset
+from trainer.panels.job import JobPanel
 
 MINIMAL = {"job": {"training_name": "cat"}, "datasets": [{"target_dataset": "cats"}]}
 

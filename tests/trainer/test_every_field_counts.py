@@ -24,11 +24,12 @@ from pydantic import BaseModel
 from safetensors.torch import load_file, save_file
 
 from tests.trainer.short_runs import ShortRun, job_with, make_squares, run_here
-from trainer.config import JobConfig, TargetPanel
+from trainer.config import JobConfig
 from trainer.door import examine_job
 from trainer.encoding import encode_missing
 from trainer.folders import Folders
 from trainer.job_file import parse_job
+from trainer.panels.target import TargetPanel
 from trainer.texts import texts_of_run
 from trainer.training_items import training_items
 from trainer.variants import BUNDLED_TINY_FOLDER

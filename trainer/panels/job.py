@@ -1,0 +1,36 @@
+"""The panel Job: what the training is called and where it runs."""
+
+from __future__ import annotations
+
+from trainer.panels.field import Panel, SeedNumber, TrainingName, setting
+
+
+class JobPanel(Panel):
+    """Job: what the training is called and where it runs."""
+
+    training_name: TrainingName = setting(
+        label="Training Name",
+        help="Letters, digits, _ and -. It becomes the output folder and the LoRA's file name.",
+    )
+    gpu: str = setting(
+        "any",
+        label="GPU",
+        help="Where the job may run: any free GPU, one GPU by its UUID, or the CPU. A machine "
+        "without a GPU runs any on its CPU.",
+        widget="device",
+        pattern=r"^(any|cpu|GPU-[0-9a-fA-F-]+)$",
+    )
+    trigger_word: str = setting(
+        "",
+        label="Trigger Word",
+        help="The word that calls the LoRA. It replaces [trigger] in captions, default captions "
+        "and sample prompts; a word that means nothing yet works best.",
+        no_effect="No caption or prompt contains [trigger], and preservation is off.",
+        max_length=64,
+    )
+    seed: SeedNumber = setting(
+        42,
+        label="Seed",
+        help="Noise, timesteps, order and caption dropout are functions of this number and the "
+        "step, so the same job gives the same LoRA.",
+    )

@@ -1,0 +1,145 @@
+"""The panel Training: steps, optimizer and objective."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from trainer.panels.field import Panel, setting
+
+
+class TrainingPanel(Panel):
+    """Training: steps, optimizer and objective."""
+
+    batch_size: int = setting(
+        1, label="Batch Size", help="Pictures in one forward pass.", unit="pictures", ge=1, le=64
+    )
+    gradient_accumulation: int = setting(
+        1,
+        label="Gradient Accumulation",
+        help="Forward passes averaged into one step: the effective batch is Batch Size times this, "
+        "in the memory of one.",
+        unit="passes",
+        ge=1,
+        le=128,
+    )
+    steps: int = setting(
+        2000,
+        label="Steps",
+        help="Optimizer steps. The guides: style 800-2000, character or object 1000-2500, "
+        "edit 1500-3000.",
+        unit="steps",
+        ge=1,
+        le=1_000_000,
+    )
+    optimizer: Literal["adamw8bit", "adamw"] = setting(
+        "adamw8bit",
+        label="Optimizer",
+        help="AdamW8bit keeps its state in 8 bits (2 bytes a parameter instead of 8).",
+        choices={"adamw8bit": "AdamW8bit", "adamw": "AdamW"},
+    )
+    learning_rate: float = setting(
+        1e-4,
+        label="Learning Rate",
+        help="The guides start at 1e-4 on FLUX.2 and take 5e-5 when samples overshoot. The tiny "
+        "model wants 1e-3 to 3e-3.",
+        gt=0,
+        le=1.0,
+    )
+    lr_schedule: Literal["constant", "constant_with_warmup", "cosine", "linear"] = setting(
+        "constant",
+        label="LR Schedule",
+        help="How the learning rate moves over the steps: constant; constant after a linear "
+        "warm-up; or down to 0 by the last step along a cosine or a line, after the warm-up.",
+        choices={
+            "constant": "constant",
+            "constant_with_warmup": "constant with warm-up",
+            "cosine": "cosine",
+            "linear": "linear",
+        },
+    )
+    warmup_steps: int = setting(
+        0,
+        label="Warm-up Steps",
+        help="Steps over which the learning rate rises from 0.",
+        unit="steps",
+        no_effect="LR Schedule is constant.",
+        ge=0,
+        le=100_000,
+    )
+    weight_decay: float = setting(
+        1e-4,
+        label="Weight Decay",
+        help="Decoupled: each step shrinks the LoRA's weights by learning rate x this.",
+        ge=0,
+        le=1.0,
+    )
+    max_gradient_norm: float = setting(
+        1.0,
+        label="Max Gradient Norm",
+        help="Gradients are scaled down to this Euclidean norm when they exceed it; 0 leaves them.",
+        ge=0,
+        le=1000,
+    )
+    timestep_type: Literal["weighted", "sigmoid", "linear", "shift"] = setting(
+        "weighted",
+        label="Timestep Type",
+        help="weighted: uniform timesteps with a smooth loss weight (mean 1) that peaks in the "
+        "upper middle. sigmoid: sigmoid of a normal number, most in the middle. linear: uniform. "
+        "shift: sigmoid, moved towards noise by the picture's token count as FLUX.2 does it.",
+        choices={
+            "weighted": "weighted",
+            "sigmoid": "sigmoid",
+            "linear": "linear",
+            "shift": "shift (FLUX.2)",
+        },
+    )
+    timestep_bias: Literal["balanced", "high_noise", "low_noise"] = setting(
+        "balanced",
+        label="Timestep Bias",
+        help="high noise replaces each timestep t by its square root (composition, layout); low "
+        "noise by its square (texture, detail); balanced leaves it.",
+        choices={
+            "balanced": "Balanced",
+            "high_noise": "High Noise",
+            "low_noise": "Low Noise",
+        },
+    )
+    loss_type: Literal["mse", "mae", "huber"] = setting(
+        "mse",
+        label="Loss Type",
+        help="Mean squared error, mean absolute error, or Huber (squared below an error of 1, "
+        "absolute above).",
+        choices={"mse": "MSE", "mae": "MAE", "huber": "Huber"},
+    )
+    use_ema: bool = setting(
+        False,
+        label="Use EMA",
+        help="Keep an exponential moving average of the LoRA and use it for samples and saves.",
+    )
+    ema_decay: float = setting(
+        0.99,
+        label="EMA Decay",
+        help="Share of the average that survives a step: 0.99 looks back about 100 steps.",
+        no_effect="Use EMA is off.",
+        ge=0,
+        lt=1,
+    )
+    gradient_checkpointing: bool = setting(
+        True,
+        label="Gradient Checkpointing",
+        help="Recompute each block in the backward pass instead of keeping its activations: far "
+        "less memory, about a third more time, the same result.",
+    )
+    cache_text_embeddings: bool = setting(
+        True,
+        label="Cache Text Embeddings",
+        help="Keep encoded prompts on disk for the next run. Off encodes them for this run and "
+        "deletes them at its end. The text encoder leaves memory before training either way, and "
+        "preservation and caption dropout work with both.",
+    )
+    data_type: Literal["bf16", "fp32"] = setting(
+        "bf16",
+        label="Data Type",
+        help="Precision the model computes in; the LoRA's own weights are kept in fp32.",
+        choices={"bf16": "BF16", "fp32": "FP32"},
+    )
