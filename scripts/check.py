@@ -32,6 +32,10 @@ TIERS = {
 # tests start several beside a server and a browser. One thread also makes a run repeatable.
 ONE_THREAD_EACH = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "MKL_NUM_THREADS": "1"}
 
+# Most tests wait for a process of theirs to import torch. A file's tests stay together, since they
+# share what is slow to make.
+SIDE_BY_SIDE = ["--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"]
+
 
 @dataclass(frozen=True)
 class Check:
@@ -108,7 +112,7 @@ def run_tests(tier: str) -> bool:
     if tier != "check":
         environment["DARKROOM_TEST_BROWSER"] = str(ensure_browser())
     chosen = ["-m", TIERS[tier]] if TIERS[tier] else []
-    command = [sys.executable, "-m", "pytest", "--durations=10", *chosen]
+    command = [sys.executable, "-m", "pytest", *SIDE_BY_SIDE, "--durations=10", *chosen]
     print("  tests", flush=True)
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode == 0
 

@@ -145,7 +145,12 @@ def _missing(
 
 
 def _children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+    """The encoding children of this process; a browser of other tests may be one beside them."""
+    return [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if any("encoding_child" in word for word in process.cmdline())
+    ]
 
 
 def test_the_child_encodes_what_the_parts_encode_here(shared: Encoding) -> None:
