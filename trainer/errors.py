@@ -57,6 +57,13 @@ class Problem:
         return f"{where}{self.message} {self.hint}".strip()
 
 
+def without_effect(
+    field: str, message: str, hint: str, params: Mapping[str, Any] | None = None
+) -> Problem:
+    """The warning that a setting changes nothing in this job."""
+    return Problem("no_effect", message, hint, field, Severity.WARNING, params or {})
+
+
 class DarkroomError(Exception):
     """Any failure with a name; `problems` holds one entry for each thing found wrong."""
 

@@ -2,19 +2,20 @@
 
 One place for form, API, YAML and command line. A rule takes the job and yields problems; each names
 the settings by their labels, gives the values and says the cure. What can be seen in one field is
-that field's limit in `config.py`; what needs the disk stands in `door.py`.
+that field's limit in `config.py`; what needs the disk stands in `door.py`. The rules of the
+objective and its optimizer are in `objective_rules.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from pydantic import BaseModel
 
-from trainer.captions import contains_trigger, has_trigger_placeholder
+from trainer.captions import has_trigger_placeholder
 from trainer.config import JobConfig
-from trainer.errors import Problem, Severity
+from trainer.errors import Problem, Severity, without_effect
+from trainer.objective_rules import OBJECTIVE_RULES
 from trainer.panels.field import TRIGGER_PLACEHOLDER
 from trainer.pictures import OTHER_PICTURE_SUFFIXES, PICTURE_SUFFIXES
 from trainer.texts import sample_guidance
@@ -67,38 +68,6 @@ def _placeholder_needs_a_trigger_word(job: JobConfig) -> Iterator[Problem]:
                 field,
                 params={"text": text},
             )
-
-
-def _preservation_needs_trigger_and_class(job: JobConfig) -> Iterator[Problem]:
-    panel = job.regularization
-    if not panel.differential_output_preservation:
-        return
-    trigger = job.preservation_trigger
-    if not trigger:
-        yield Problem(
-            "preservation_without_trigger",
-            "Differential Output Preservation compares captions with and without the trigger, but "
-            "Trigger (Regularization) and Trigger Word (Job) are both blank.",
-            "Fill in Trigger Word, or turn preservation off.",
-            "regularization.trigger",
-        )
-    elif contains_trigger(panel.preservation_class, trigger):
-        yield Problem(
-            "class_contains_trigger",
-            f"Preservation Class {panel.preservation_class!r} contains the trigger {trigger!r}, so "
-            "class captions would call the LoRA.",
-            "Name what the trigger is one of, such as photo, person or dog.",
-            "regularization.preservation_class",
-            params={"preservation_class": panel.preservation_class, "trigger": trigger},
-        )
-    if not panel.preservation_class.strip():
-        yield Problem(
-            "class_blank",
-            "Preservation Class is blank: class captions are captions with the trigger cut out.",
-            "Name what the trigger is one of, such as photo, person or dog.",
-            "regularization.preservation_class",
-            Severity.WARNING,
-        )
 
 
 def _model_can_be_found(job: JobConfig) -> Iterator[Problem]:
@@ -170,60 +139,6 @@ def _small_ranks_hardly_move_flux2(job: JobConfig) -> Iterator[Problem]:
         )
 
 
-def _learning_rate_in_its_band(job: JobConfig) -> Iterator[Problem]:
-    rate = job.training.learning_rate
-    is_tiny = job.model.model_architecture == Architecture.TINY
-    lowest, highest, advice = (3e-4, 1e-2, "1e-3 to 3e-3") if is_tiny else (2e-5, 5e-4, "1e-4")
-    if lowest <= rate <= highest:
-        return
-    fate = "changes almost nothing" if rate < lowest else "usually destroys what the model knows"
-    yield Problem(
-        "learning_rate_unusual",
-        f"Learning Rate {rate:g} on {job.variant.label} {fate}.",
-        f"Start with {advice}.",
-        "training.learning_rate",
-        Severity.WARNING,
-        params={"value": rate},
-    )
-
-
-def _warmup_ends_before_the_run(job: JobConfig) -> Iterator[Problem]:
-    training = job.training
-    if training.lr_schedule != "constant" and training.warmup_steps >= training.steps:
-        yield Problem(
-            "warmup_too_long",
-            f"Warm-up Steps ({training.warmup_steps}) leaves none of the {training.steps} Steps at "
-            "the full Learning Rate.",
-            "Lower Warm-up Steps, or raise Steps.",
-            "training.warmup_steps",
-            params={"warmup_steps": training.warmup_steps, "steps": training.steps},
-        )
-    if training.lr_schedule == "constant_with_warmup" and training.warmup_steps == 0:
-        yield _idle(
-            "training.lr_schedule",
-            "LR Schedule constant with warm-up is the same as constant: Warm-up Steps is 0.",
-            "Give Warm-up Steps, or choose constant.",
-        )
-
-
-def _differential_guidance_changes_the_loss(job: JobConfig) -> Iterator[Problem]:
-    if not job.advanced.do_differential_guidance:
-        return
-    if job.training.loss_type == "mae":
-        yield _idle(
-            "advanced.do_differential_guidance",
-            "Do Differential Guidance has no effect with Loss Type MAE: moving the target along "
-            "the same line leaves the sign of each error, which is all MAE's gradient knows.",
-            "Choose MSE or Huber, or turn Differential Guidance off.",
-        )
-    elif job.advanced.scale == 1:
-        yield _idle(
-            "advanced.scale",
-            "At Scale 1 differential guidance is the plain loss.",
-            "Give another Scale (3 is usual), or turn Do Differential Guidance off.",
-        )
-
-
 def _something_is_saved_and_drawn_on_the_way(job: JobConfig) -> Iterator[Problem]:
     steps = job.training.steps
     if job.save.save_every > steps:
@@ -290,7 +205,7 @@ def _settings_have_an_effect(job: JobConfig) -> Iterator[Problem]:
             extra = info.json_schema_extra
             assert isinstance(extra, dict), f"{name} was not made by config.setting"
             value = getattr(panel, name)
-            yield _idle(
+            yield without_effect(
                 f"{panel_name}.{name}",
                 f"{info.title} ({value}) has no effect here. {extra['no_effect']}",
                 "Leave it, or change what it belongs to.",
@@ -302,21 +217,14 @@ def _is_changed(panel: BaseModel, name: str) -> bool:
     return getattr(panel, name) != type(panel).model_fields[name].get_default()
 
 
-def _idle(field: str, message: str, hint: str, params: dict[str, Any] | None = None) -> Problem:
-    return Problem("no_effect", message, hint, field, Severity.WARNING, params or {})
-
-
 _RULES: tuple[Callable[[JobConfig], Iterator[Problem]], ...] = (
     _trigger_is_a_word,
     _placeholder_needs_a_trigger_word,
-    _preservation_needs_trigger_and_class,
     _model_can_be_found,
     _distilled_models_train_badly,
     _large_models_want_a_gpu,
     _small_ranks_hardly_move_flux2,
-    _learning_rate_in_its_band,
-    _warmup_ends_before_the_run,
-    _differential_guidance_changes_the_loss,
+    *OBJECTIVE_RULES,
     _something_is_saved_and_drawn_on_the_way,
     _caption_files_are_not_pictures,
     _captions_are_not_all_dropped,

@@ -20,6 +20,7 @@ from trainer.lora import Lora, add_lora
 from trainer.model_loading import load_transformer
 from trainer.optim import (
     export_state,
+    found_factor,
     import_state,
     learning_rate_factor,
     make_optimizer,
@@ -50,7 +51,10 @@ class Trainee:
 
     @property
     def learning_rate(self) -> float:
-        """The learning rate of the next step."""
+        """The learning rate of the next step; under Prodigy, times the factor that it has found."""
+        return self._scheduled_rate() * found_factor(self.optimizer)
+
+    def _scheduled_rate(self) -> float:
         training = self.job.training
         return training.learning_rate * learning_rate_factor(
             training.lr_schedule,
@@ -65,7 +69,7 @@ class Trainee:
         Raises NonFinite when MAX_SKIPPED_IN_A_ROW steps in a row had to be skipped.
         """
         training = self.job.training
-        set_learning_rate(self.optimizer, self.learning_rate)
+        set_learning_rate(self.optimizer, self._scheduled_rate())
         result = training_step(
             self.transformer,
             self.lora,
@@ -180,7 +184,7 @@ def objective_of(job: JobConfig) -> Objective:
     preserves = regularization.differential_output_preservation
     return Objective(
         seed=job.job.seed,
-        batch_size=training.batch_size,
+        batch_size=job.largest_batch_size,
         timestep_type=training.timestep_type,
         timestep_bias=training.timestep_bias,
         loss_type=training.loss_type,

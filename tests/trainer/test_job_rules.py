@@ -37,7 +37,15 @@ def _found(changes: dict[str, Any]) -> set[tuple[str, str | None, Severity]]:
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, DEV, {"regularization.differential_output_preservation": True}]
+    "changes",
+    [
+        {},
+        DEV,
+        {"regularization.differential_output_preservation": True},
+        DEV | {"training.optimizer": "prodigy", "training.learning_rate": 1.0},
+        DEV | {"training.optimizer": "lion8bit", "training.learning_rate": 2e-5},
+        DEV | {"training.optimizer": "adafactor"},
+    ],
 )
 def test_a_sound_job_has_no_problems(changes: dict[str, Any]) -> None:
     assert cross_field_problems(_job(changes)) == []
@@ -112,6 +120,16 @@ WARNINGS: list[tuple[dict[str, Any], str, str]] = [
     (DEV | {"target.linear_rank": 8}, "rank_small", "target.linear_rank"),
     ({"training.learning_rate": 1e-4}, "learning_rate_unusual", "training.learning_rate"),
     (DEV | {"training.learning_rate": 1e-3}, "learning_rate_unusual", "training.learning_rate"),
+    (
+        DEV | {"training.optimizer": "lion8bit", "training.learning_rate": 2e-4},
+        "learning_rate_unusual",
+        "training.learning_rate",
+    ),
+    (
+        DEV | {"training.optimizer": "prodigy"},
+        "learning_rate_unusual",
+        "training.learning_rate",
+    ),
     ({"save.save_every": 1001}, "no_save_on_the_way", "save.save_every"),
     ({"sample.prompts": []}, "no_sample_prompts", "sample.prompts"),
     (

@@ -62,3 +62,12 @@ class Panel(BaseModel):
     model_config = ConfigDict(
         extra="forbid", allow_inf_nan=False, frozen=True, use_enum_values=False
     )
+
+
+def choice_label(panel: Panel, name: str) -> str:
+    """How the form calls the value that an enumeration field has."""
+    extra = type(panel).model_fields[name].json_schema_extra
+    assert isinstance(extra, dict), f"{name} was not made by setting()"
+    choices = extra["choices"]
+    assert isinstance(choices, dict), f"{name} has no choices"
+    return str(choices[getattr(panel, name)])
