@@ -3,7 +3,24 @@
 x_t = (1 - t) * x0 + t * noise, so t = 0 is the picture and t = 1 is noise; the target is
 v = noise - x0. All formulas take and give float tensors of any shape, values in 0..1.
 
-`weighted` draws t evenly and weighs the loss by
+    type       t                                    weight
+    weighted   u                                    w(t), below
+    linear     u                                    1
+    sigmoid    s = 1 / (1 + e^-z)                   1
+    shift      s * e^mu / (1 + (e^mu - 1) * s)      1
+
+u is drawn evenly from 0..1, z from the normal distribution. `shift` multiplies the odds s / (1 - s)
+by e^mu, as FLUX.2 does it: mu lies on the line through (256 tokens, 0.5) and (4096 tokens, 1.15),
+tokens being the *packed* latent's h * w: 16 px a side, so 4096 for a picture of 1024 px and a
+factor of e^1.15 = 3.16. (Counting latents before the 2x2 packing would give four times as many, a
+mu of 3.2 and next to nothing but noise.)
+
+The bias then takes t^(1/2) (high noise), t^2 (low noise) or t. In terms of a type that draws
+evenly: high noise has the density 2t, so half of all draws lie above 0.71; low noise has the
+density 1 / (2 sqrt(t)), so half lie below 0.25. A power keeps 0, 1 and the order of any two
+timesteps, and needs no knowledge of how t was drawn.
+
+`weighted` weighs the loss by
 
     w(t) = 1/2 + 6 * t^2 * (1 - t)
 
@@ -12,7 +29,9 @@ a cubic with mean 1 over 0..1 (the integral of t^2 - t^3 is 1/12), 1/2 at both e
 the noise minus the average picture, whatever the caption; near t = 0 the answer is mostly the noise
 that was just added, detail that no eye can tell. What a LoRA has to learn is settled in between, in
 the upper middle. Mean 1 keeps learning rates comparable with the other types. Weighing instead of
-drawing unevenly keeps every noise level in each epoch.
+drawing unevenly keeps every noise level in each epoch. The weight is that of the timestep after the
+bias, so that a noise level counts the same however it was come by; its mean is then 1.1 under high
+noise and 0.84 under low noise.
 """
 
 from __future__ import annotations
@@ -56,9 +75,12 @@ def shift_mu(num_tokens: int) -> float:
 
 
 def shift(t: torch.Tensor, *, mu: float) -> torch.Tensor:
-    """t * e^mu / (1 + (e^mu - 1) * t): moves t towards noise for mu > 0; 0 and 1 stay."""
-    factor = math.exp(mu)
-    return t * factor / (1 + (factor - 1) * t)
+    """t * e^mu / (1 + (e^mu - 1) * t): moves t towards noise for mu > 0; 0 and 1 stay.
+
+    Written so that no rounding leaves 0..1: the divisor is the dividend and something positive.
+    """
+    scaled = t * math.exp(mu)
+    return scaled / (scaled + (1 - t))
 
 
 def apply_bias(t: torch.Tensor, bias: TimestepBias) -> torch.Tensor:

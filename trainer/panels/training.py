@@ -17,7 +17,8 @@ class TrainingPanel(Panel):
         1,
         label="Gradient Accumulation",
         help="Forward passes averaged into one step: the effective batch is Batch Size times this, "
-        "in the memory of one.",
+        "in the memory of one. Every picture of a step counts the same, so 4 passes of 1 give what "
+        "a batch of 4 gives.",
         unit="passes",
         ge=1,
         le=128,
@@ -93,16 +94,21 @@ class TrainingPanel(Panel):
     max_gradient_norm: float = setting(
         1.0,
         label="Max Gradient Norm",
-        help="Gradients are scaled down to this Euclidean norm when they exceed it; 0 leaves them.",
+        help="When the Euclidean norm of all gradients together exceeds this, they are multiplied "
+        "by this / norm: at 1, a norm of 4 becomes 1, and 0.3 stays. 0 leaves them. The curve "
+        "shows the norm before.",
         ge=0,
         le=1000,
     )
     timestep_type: Literal["weighted", "sigmoid", "linear", "shift"] = setting(
         "weighted",
         label="Timestep Type",
-        help="weighted: uniform timesteps with a smooth loss weight (mean 1) that peaks in the "
-        "upper middle. sigmoid: sigmoid of a normal number, most in the middle. linear: uniform. "
-        "shift: sigmoid, moved towards noise by the picture's token count as FLUX.2 does it.",
+        help="How much noise a picture is trained at: t from 0, the picture, to 1, noise. "
+        "weighted: t even over 0..1, the loss times 1/2 + 6 t^2 (1 - t), which has mean 1 and its "
+        "peak of 1.39 at t = 2/3. linear: even, every loss alike. sigmoid: t = 1 / (1 + e^-z), z "
+        "normal: most in the middle. shift: as sigmoid, the odds t / (1 - t) times e^mu, with mu "
+        "from 0.5 at 256 image tokens (256 px) to 1.15 at 4096 (1024 px): more noise for larger "
+        "pictures, as FLUX.2 has it.",
         choices={
             "weighted": "weighted",
             "sigmoid": "sigmoid",
@@ -113,8 +119,9 @@ class TrainingPanel(Panel):
     timestep_bias: Literal["balanced", "high_noise", "low_noise"] = setting(
         "balanced",
         label="Timestep Bias",
-        help="high noise replaces each timestep t by its square root (composition, layout); low "
-        "noise by its square (texture, detail); balanced leaves it.",
+        help="What is done to each t of Timestep Type. Balanced: t. High Noise: the square root "
+        "of t, for composition and layout. Low Noise: t squared, for texture and detail. 0.25 "
+        "becomes 0.25, 0.5 or 0.0625.",
         choices={
             "balanced": "Balanced",
             "high_noise": "High Noise",
@@ -124,19 +131,24 @@ class TrainingPanel(Panel):
     loss_type: Literal["mse", "mae", "huber"] = setting(
         "mse",
         label="Loss Type",
-        help="Mean squared error, mean absolute error, or Huber (squared below an error of 1, "
-        "absolute above).",
+        help="What an error e counts, before the mean over a picture. MSE: e^2. MAE: |e|, which "
+        "forgives outliers. Huber: e^2 / 2 up to |e| = 1 and |e| - 1/2 beyond: as MSE for small "
+        "errors, as MAE for large ones. The three curves are not comparable with each other.",
         choices={"mse": "MSE", "mae": "MAE", "huber": "Huber"},
     )
     use_ema: bool = setting(
         False,
         label="Use EMA",
-        help="Keep an exponential moving average of the LoRA and use it for samples and saves.",
+        help="Keep an exponential moving average of the LoRA's weights and use it for samples and "
+        "saved files: average = decay x average + (1 - decay) x weights after each step, beginning "
+        "with the LoRA as it starts. Training itself goes on from the weights; a checkpoint keeps "
+        "both. Costs 4 bytes a LoRA parameter.",
     )
     ema_decay: float = setting(
         0.99,
         label="EMA Decay",
-        help="Share of the average that survives a step: 0.99 looks back about 100 steps.",
+        help="Share of the average that survives a step: 0.99 looks back about 1 / (1 - 0.99) = "
+        "100 steps.",
         no_effect="Use EMA is off.",
         ge=0,
         lt=1,
