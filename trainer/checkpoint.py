@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from trainer.config import JobConfig
 from trainer.durable_write import new_folder
 from trainer.errors import BadCheckpoint
-from trainer.lora_file import lora_metadata, write_lora_file
+from trainer.lora_file import WrittenLora, lora_metadata, write_lora_file
 from trainer.optim import OptimizerState
 
 FORMAT = 1
@@ -84,20 +84,26 @@ def save_checkpoint(
     base_model: str,
     dtype: torch.dtype,
     versions: Mapping[str, str],
-) -> bool:
-    """Write the folder `path`, which must not exist. True if the LoRA changes anything.
+    about: Mapping[str, str] | None = None,
+) -> WrittenLora:
+    """Write the folder `path`, which must not exist; what reading the LoRA back has shown.
 
-    base_model: the transformer's fingerprint. dtype: of the LoRA file. Raises NonFinite if a value
-    does not fit it.
+    base_model: the transformer's fingerprint. dtype: of the LoRA file. about: more for its
+    metadata. Raises NonFinite if a value does not fit the type.
     """
     with new_folder(path) as folder:
-        changes_anything = write_lora_file(
+        written = write_lora_file(
             folder / LORA_FILE,
             state.lora if state.average is None else state.average,
-            rank=job.target.linear_rank,
-            alpha=job.lora_alpha,
+            scale=job.lora_alpha / job.target.linear_rank,
             dtype=dtype,
-            metadata=lora_metadata(job, step=state.step, versions=versions),
+            key_format=job.save.key_format,
+            metadata=lora_metadata(
+                job,
+                step=state.step,
+                versions=versions,
+                more={"base_fingerprint": base_model, **(about or {})},
+            ),
         )
         save_file(_state_tensors(state), folder / STATE_FILE)
         save_file(state.optimizer.tensors, folder / OPTIMIZER_FILE)
@@ -117,7 +123,7 @@ def save_checkpoint(
         }
         text = json.dumps(manifest, ensure_ascii=False, indent=1)
         (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
-    return changes_anything
+    return written
 
 
 def open_checkpoint(path: Path) -> Checkpoint:

@@ -10,6 +10,7 @@
     ├── OutOfMemory           9  the device or the host ran out of memory
     ├── DiskFull             10  the disk holding output or caches is full or went away
     ├── ChildFailed          11  the encoding child ended without a result
+    ├── BadLora              12  a LoRA file is missing, damaged, or for another model or job
     └── StopRequested         3  not a fault: somebody asked the run to stop
 
 Exit code 0 means completed, 1 means our own mistake (a traceback in the log).
@@ -165,3 +166,10 @@ class ChildFailed(DarkroomError):
 
     exit_code = 11
     code = "encoding_failed"
+
+
+class BadLora(DarkroomError):
+    """A LoRA file is missing, damaged, no LoRA, or does not fit the model or the job."""
+
+    exit_code = 12
+    code = "bad_lora"

@@ -109,13 +109,27 @@ class SampleFailed(Event):
 
 
 class CheckpointSaved(Event):
-    """A checkpoint is whole on disk; `path` is its folder, `lora` its file, in the job's folder."""
+    """A checkpoint is whole on disk; `path` is its folder, `lora` its file, in the job's folder.
+
+    The LoRA's file has been read back: every key maps to a layer and every value is finite and as
+    it was written. num_layers: layers that it changes. lora_norm: the Frobenius norm of all that it
+    adds to the base's weights, 0 for a LoRA that changes nothing; None from earlier versions.
+    """
 
     type: Literal["checkpoint"] = "checkpoint"
     step: int
     path: str
     lora: str
     size_bytes: int
+    num_layers: int = 0
+    lora_norm: float | None = None
+
+
+class BestCheckpoint(Event):
+    """The checkpoint of this step is now the best of those on disk; an earlier one no longer is."""
+
+    type: Literal["best_checkpoint"] = "best_checkpoint"
+    step: int
 
 
 class CheckpointRemoved(Event):

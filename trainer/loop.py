@@ -254,7 +254,7 @@ def save(trainee: Trainee, record: RunRecord, base_model: str) -> None:
     if step == 0 or path.exists():
         return
     with record.within("save", f"checkpoint at step {step}"):
-        changes_anything = save_checkpoint(
+        written = save_checkpoint(
             path,
             trainee.state(),
             job=job,
@@ -269,9 +269,11 @@ def save(trainee: Trainee, record: RunRecord, base_model: str) -> None:
                 path=folder.relative(path),
                 lora=folder.relative(path / LORA_FILE),
                 size_bytes=size_bytes,
+                num_layers=written.num_layers,
+                lora_norm=written.norm,
             )
         )
-        if not changes_anything:
+        if not written.changes_anything:
             record.warn(
                 Problem(
                     "lora_changes_nothing",

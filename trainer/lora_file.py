@@ -1,59 +1,108 @@
 """The LoRA as a file that other programs load, and the proof that it is one.
 
-Names are Diffusers': `transformer.<layer>.lora_A.weight`. The file carries no alpha: readers differ
-in where they look for one, and Diffusers refuses it under its own names. alpha / rank is multiplied
-into B instead, so any reader's plain B(A(x)) is what was trained; the original rank and alpha stand
-in the metadata beside the recipe.
+The names are Diffusers' or, for programs that know no others, the reference code's
+(`lora_keys.py`). The file carries no alpha: readers differ in where they look for one, and
+Diffusers refuses it under its own names. alpha / rank is multiplied into the factors instead, so
+any reader's plain product is what was trained; the original rank and alpha stand in the metadata
+beside the base model, the recipe and the dataset's hash.
+
+float16 ends at 65504. Where a factor goes beyond it, powers of two are moved to the layer's other
+factor: the product is the same to the bit, and no value becomes infinite.
+
+After writing, the file is read back the way a stranger's would be, and compared.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from trainer.config import JobConfig
-from trainer.errors import DarkroomError, NonFinite
+from trainer.errors import BadLora, DarkroomError, NonFinite
+from trainer.lora_factors import added_norm, balanced, scaled, to_original
+from trainer.lora_header import METADATA_PREFIX, read_metadata
+from trainer.lora_keys import (
+    DIFFUSERS_PREFIX,
+    LOKR_FACTORS,
+    ORIGINAL_PREFIX,
+    KeyFormat,
+    by_layer,
+)
+from trainer.lora_reading import read_lora
 
-NAME_PREFIX = "transformer."
-METADATA_PREFIX = "darkroom."
+__all__ = ["WrittenLora", "lora_metadata", "read_metadata", "write_lora_file"]
+
+
+@dataclass(frozen=True)
+class WrittenLora:
+    """What reading the file back has shown.
+
+    num_layers: Diffusers' layers that it changes. norm: the Frobenius norm of all that it adds to
+    the weights; 0 for a LoRA that has not been trained yet.
+    """
+
+    num_layers: int
+    norm: float
+
+    @property
+    def changes_anything(self) -> bool:
+        return self.norm > 0
 
 
 def write_lora_file(
     path: Path,
     values: Mapping[str, torch.Tensor],
     *,
-    rank: int,
-    alpha: float,
+    scale: float,
     dtype: torch.dtype,
+    key_format: KeyFormat = "diffusers",
     metadata: Mapping[str, str],
-) -> bool:
-    """Write the file, read it back and check it. True if the LoRA changes anything at all.
+) -> WrittenLora:
+    """Write the file, read it back and check it.
 
-    values: full-precision parameters by name without prefix, as `Lora.parameters`. Raises NonFinite
-    if a value is not a number, or is too large for `dtype`.
+    values: full-precision factors by `layer.factor`, as `Lora.parameters`. scale: alpha / rank. A
+    LoKr is in Diffusers' names whatever the format. Raises NonFinite if a value is not a number or
+    cannot be held by `dtype`.
     """
-    folded = {
-        name: value * (alpha / rank) if name.endswith("lora_B.weight") else value
-        for name, value in values.items()
-    }
-    stored = {
-        f"{NAME_PREFIX}{name}": value.detach().to(dtype).cpu().contiguous()
-        for name, value in folded.items()
-    }
-    save_file(stored, path, metadata={"format": "pt", **metadata})
-    return _check(path, {name: tuple(tensor.shape) for name, tensor in stored.items()})
+    stored: dict[str, torch.Tensor] = {}
+    for layer, factors in by_layer(values).items():
+        plain = {name: value.detach().cpu().float() for name, value in factors.items()}
+        fitting = balanced(scaled(plain, scale), dtype)
+        stored |= {f"{layer}.{name}": value.to(dtype) for name, value in fitting.items()}
+    named = with_keys(stored, key_format)
+    save_file(
+        {key: value.contiguous() for key, value in named.items()},
+        path,
+        metadata={"format": "pt", **metadata},
+    )
+    return _check(path, stored)
 
 
-def lora_metadata(job: JobConfig, *, step: int, versions: Mapping[str, str]) -> dict[str, str]:
+def with_keys(values: Mapping[str, torch.Tensor], key_format: KeyFormat) -> dict[str, torch.Tensor]:
+    """Factors by `layer.factor` in Diffusers' names, under a file's keys."""
+    is_lokr = any(name.endswith(LOKR_FACTORS) for name in values)
+    if key_format == "diffusers" or is_lokr:
+        return {f"{DIFFUSERS_PREFIX}{name}": value for name, value in values.items()}
+    return {f"{ORIGINAL_PREFIX}{name}": value for name, value in to_original(values).items()}
+
+
+def lora_metadata(
+    job: JobConfig,
+    *,
+    step: int,
+    versions: Mapping[str, str],
+    more: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """What a LoRA file says about itself: base model, trigger word, rank, alpha, step, recipe.
 
-    A local model is named by its folder only: the file may be given away, the path is private.
+    Local models and files are named by their last part only: the file may be given away, the path
+    is private. more: further entries, by key without prefix.
     """
     recipe = job.model_dump(mode="json")
     local_name = PurePath(job.model.name_or_path).name
@@ -63,48 +112,45 @@ def lora_metadata(job: JobConfig, *, step: int, versions: Mapping[str, str]) -> 
         "architecture": job.model.model_architecture.value,
         "base_model": job.variant.hub_id or local_name or "tiny",
         "trigger_word": job.job.trigger_word,
+        "target_type": job.target.target_type,
         "rank": str(job.target.linear_rank),
         "alpha": str(job.lora_alpha),
         "step": str(step),
         "job": json.dumps(recipe, ensure_ascii=False),
         "versions": json.dumps(dict(versions)),
+        **(more or {}),
     }
     return {f"{METADATA_PREFIX}{key}": value for key, value in values.items()}
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a LoRA file, our keys without their prefix; empty for an unreadable file."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata: dict[str, Any] = file.metadata() or {}
-    except (OSError, SafetensorError):
-        return {}
-    return {
-        key.removeprefix(METADATA_PREFIX): value
-        for key, value in metadata.items()
-        if key.startswith(METADATA_PREFIX)
-    }
-
-
-def _check(path: Path, expected: Mapping[str, tuple[int, ...]]) -> bool:
-    with safe_open(path, framework="pt") as file:
-        names = set(file.keys())
-        if names != set(expected):
-            raise DarkroomError(
-                f"{path.name} was written with other names than the LoRA has.",
-                "The disk or its driver is at fault: check them, and resume.",
-                code="bad_lora_file",
+def _check(path: Path, expected: Mapping[str, torch.Tensor]) -> WrittenLora:
+    """Read the file as a stranger's and compare it to what was meant."""
+    for name, value in expected.items():
+        if not value.isfinite().all():
+            raise NonFinite(
+                f"{name} has values that {value.dtype} cannot hold.",
+                "Choose BF16 or FP32 as Save's Data Type, or lower the Learning Rate.",
+                code="lora_not_finite",
+                field="save.data_type",
+                params={"tensor": name},
             )
-        changes_anything = False
-        for name in sorted(names):
-            tensor = file.get_tensor(name)
-            if tuple(tensor.shape) != expected[name] or not tensor.isfinite().all():
-                raise NonFinite(
-                    f"{name} has values that {tensor.dtype} cannot hold.",
-                    "Choose BF16 or FP32 as Save's Data Type, or lower the Learning Rate.",
-                    code="lora_not_finite",
-                    field="save.data_type",
-                    params={"tensor": name},
-                )
-            changes_anything |= "lora_B" in name and bool(tensor.any())
-    return changes_anything
+    try:
+        found = read_lora(path).values()
+    except BadLora as error:
+        raise _not_as_written(path, error.message) from error
+    if found.keys() != expected.keys():
+        raise _not_as_written(path, "it has other layers than the LoRA")
+    for name, value in expected.items():
+        if found[name].dtype != value.dtype or not torch.equal(found[name], value):
+            raise _not_as_written(path, f"{name} has other values")
+    layers: dict[str, dict[str, Any]] = by_layer(found)
+    norms = [added_norm(factors) for factors in layers.values()]
+    return WrittenLora(len(layers), sum(norm**2 for norm in norms) ** 0.5)
+
+
+def _not_as_written(path: Path, what: str) -> DarkroomError:
+    return DarkroomError(
+        f"{path.name} is not as it was written: {what}.",
+        "The disk or its driver is at fault: check them, and resume.",
+        code="bad_lora_file",
+    )

@@ -81,6 +81,7 @@ CASES: dict[str, Case] = {
     "training.ema_decay": Case(0.5, {"training.use_ema": True}),
     "training.data_type": Case("bf16"),
     "save.data_type": Case("fp16"),
+    "save.key_format": Case("comfyui"),
     "save.save_every": Case(1),
     "save.max_step_saves_to_keep": Case(1, {"save.save_every": 1}),
     "regularization.differential_output_preservation": Case(

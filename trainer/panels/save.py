@@ -32,3 +32,14 @@ class SavePanel(Panel):
         ge=1,
         le=10_000,
     )
+    key_format: Literal["diffusers", "comfyui"] = setting(
+        "diffusers",
+        label="Key Format",
+        help="The names in the LoRA file. Diffusers: transformer_blocks.0.attn.to_q; ComfyUI of "
+        "today reads them too. ComfyUI: the reference code's, double_blocks.0.img_attn.qkv, for "
+        "other programs; q, k and v become one layer at three times the rank. `python -m trainer "
+        "convert` turns either into the other.",
+        no_effect="Target Type is LoKr: its q, k and v cannot be one layer, so its names are "
+        "Diffusers' always.",
+        choices={"diffusers": "Diffusers", "comfyui": "ComfyUI"},
+    )

@@ -1,0 +1,62 @@
+"""What can be known of a LoRA file without torch and without reading its numbers.
+
+A safetensors file begins with its header: names, types, shapes, and free text that a program may
+leave about the file. The door judges a job's LoRA by it. Every command that takes a LoRA refuses
+here what is no safetensors file: a pickle, above all, which could run code while it loads.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from trainer.errors import BadLora
+from trainer.original_layout import read_header
+
+METADATA_PREFIX = "darkroom."
+# How files begin that torch.save writes: a zip archive, or a bare pickle of protocol 2 and up.
+_PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+
+def refuse_unreadable(path: Path) -> None:
+    """Raises BadLora if there is no whole safetensors file at `path`."""
+    if not path.is_file():
+        raise BadLora(
+            f"There is no file {path}.",
+            "Check the path.",
+            code="lora_missing",
+            params={"path": str(path)},
+        )
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start.startswith(_PICKLE_STARTS):
+            raise BadLora(
+                f"{path} is a pickle, which can run code while it loads.",
+                "Take the LoRA as .safetensors.",
+                code="lora_is_pickle",
+                params={"path": str(path)},
+            )
+        read_header(path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadLora(
+            f"{path} cannot be read: {error}.",
+            "It is damaged or cut short: copy or download it again.",
+            code="lora_damaged",
+            params={"path": str(path)},
+        ) from error
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Our own metadata of a LoRA file, keys without their prefix; empty for an unreadable file."""
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+    except (OSError, SafetensorError):
+        return {}
+    return {
+        key.removeprefix(METADATA_PREFIX): value
+        for key, value in metadata.items()
+        if key.startswith(METADATA_PREFIX)
+    }
