@@ -30,9 +30,12 @@ def part_fingerprint(folder: Path) -> str:
     """The identity of one part of a pipeline (autoencoder, text encoder, tokenizer).
 
     A hash over the names and contents of its files: configurations without the notes of the
-    program that saved them, weights wholly or by samples. Raises OSError.
+    program that saved them, weights wholly or by samples. A single file is its contents, whatever
+    its name. Raises OSError.
     """
     digest = hashlib.sha256()
+    if folder.is_file():
+        return hashlib.sha256(f"file:{_content_fingerprint(folder)}".encode()).hexdigest()
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
         if path.name.startswith(".") or path.suffix in (".md", ".lock"):
             continue

@@ -21,11 +21,28 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from trainer.errors import BadModel
+from trainer.model_parts import part_of
+from trainer.original_autoencoder import load_original_autoencoder
+from trainer.variants import Architecture
 
 
-def load_autoencoder(model_folder: Path, *, dtype: torch.dtype, device: str) -> AutoencoderKLFlux2:
-    """The frozen autoencoder of the pipeline in `model_folder`. Raises BadModel."""
-    folder = model_folder / "vae"
+def load_autoencoder(
+    path: Path,
+    *,
+    dtype: torch.dtype,
+    device: str,
+    architecture: Architecture = Architecture.FLUX2_DEV,
+) -> AutoencoderKLFlux2:
+    """The frozen autoencoder in `path`. Raises BadModel.
+
+    path: its folder in Diffusers layout, a pipeline's folder, or a single file in the original
+    layout, whose configuration is the architecture's.
+    """
+    if path.is_file():
+        return load_original_autoencoder(
+            path, architecture=architecture, dtype=dtype, device=device
+        )
+    folder = part_of(path, "vae")
     try:
         loaded: Any = AutoencoderKLFlux2.from_pretrained(
             folder,

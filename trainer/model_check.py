@@ -1,21 +1,26 @@
-"""Is this folder the model that the job says? Asked before anything is loaded, so in milliseconds.
+"""Is this the model that the job says? Asked before anything is loaded, so in milliseconds.
 
-Reads model_index.json and the parts' configurations, and looks that each part's weights are there.
-Whether the weights themselves are sound is found when they load.
+Reads model_index.json, the parts' configurations and the headers of single files, and looks that
+each part's weights are there. Whether the weights themselves are sound is found when they load.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from trainer.errors import Problem, Severity
-from trainer.variants import Variant
+from trainer.hub import HubAccess, HubRepository, download_problems
+from trainer.model_parts import PARTS, ModelSource
+from trainer.single_file_check import autoencoder_file_problems, transformer_file_problems
+from trainer.variants import VARIANTS, Variant
+from trainer.weight_files import index_file, missing_shards, weight_files
 
 _FIELD = "model.name_or_path"
 _PARTS_WITH_WEIGHTS = ("transformer", "vae", "text_encoder")
-_PARTS = (*_PARTS_WITH_WEIGHTS, "tokenizer", "scheduler")
 _LAYOUT_HINT = (
     "It must be a folder in Diffusers layout: model_index.json beside the folders transformer, "
     "vae, text_encoder, tokenizer and scheduler."
@@ -25,8 +30,39 @@ _DOWNLOAD_HINT = "Download the model again, completely."
 _LFS_POINTER = b"version https://git-lfs"
 
 
-def model_problems(folder: Path, variant: Variant) -> list[Problem]:
-    """What keeps the model in `folder` from being used as `variant`; empty when nothing does."""
+def source_problems(source: ModelSource) -> list[Problem]:
+    """What keeps the model that the Model panel names from being used; asks the hub if it has to.
+
+    A model that lies on this machine whole is never asked about.
+    """
+    variant = VARIANTS[source.architecture]
+    problems: list[Problem] = []
+    if source.transformer is not None:
+        problems += transformer_file_problems(source.transformer, variant)
+    if source.autoencoder is not None:
+        problems += _autoencoder_problems(source.autoencoder)
+    if source.text_encoder is not None:
+        problems += _text_encoder_problems(source.text_encoder)
+    if not source.needed:
+        return problems
+    if isinstance(source.base, Path):
+        return problems + model_problems(source.base, variant, source.needed)
+    return problems + _hub_problems(source, source.base, variant)
+
+
+def is_whole(source: ModelSource) -> bool:
+    """Whether everything that is needed of the base lies on this machine."""
+    folder = source.base_folder
+    if not source.needed:
+        return True
+    if folder is None:
+        return False
+    found = model_problems(folder, VARIANTS[source.architecture], source.needed)
+    return not any(problem.code == "model_incomplete" for problem in found)
+
+
+def model_problems(folder: Path, variant: Variant, needed: Sequence[str] = PARTS) -> list[Problem]:
+    """What keeps the `needed` parts of the pipeline in `folder` from being used as `variant`."""
     if folder.is_file():
         return [_problem("model_not_a_folder", f"{folder} is a file.", _LAYOUT_HINT)]
     if not folder.is_dir():
@@ -46,7 +82,7 @@ def model_problems(folder: Path, variant: Variant) -> list[Problem]:
                 expected=variant.pipeline_class,
             )
         ]
-    missing = [part for part in _PARTS if not (folder / part).is_dir()]
+    missing = [part for part in needed if not (folder / part).is_dir()]
     if missing:
         return [
             _problem(
@@ -57,23 +93,85 @@ def model_problems(folder: Path, variant: Variant) -> list[Problem]:
             )
         ]
     problems = [
-        problem for part in _PARTS_WITH_WEIGHTS for problem in _weights_problems(folder / part)
+        problem
+        for part in _PARTS_WITH_WEIGHTS
+        if part in needed
+        for problem in _weights_problems(folder / part)
     ]
-    return problems + _size_problems(folder, variant) + _distillation_problems(index, variant)
+    if "transformer" in needed:
+        problems += _size_problems(folder, variant) + _distillation_problems(index, variant)
+    return problems
+
+
+def _hub_problems(
+    source: ModelSource, repository: HubRepository, variant: Variant
+) -> list[Problem]:
+    snapshot = source.base_folder
+    if snapshot is not None:
+        found = model_problems(snapshot, variant, source.needed)
+        if not any(problem.code == "model_incomplete" for problem in found):
+            return found
+    gated = variant.gated and repository.repo_id == variant.hub_id
+    access = HubAccess.from_environment()
+    return download_problems(repository, source.needed, access=access, gated=gated)
+
+
+def _autoencoder_problems(path: Path) -> list[Problem]:
+    field = "model.autoencoder_path"
+    if path.is_file():
+        return autoencoder_file_problems(path)
+    if not (path / "config.json").is_file():
+        return [
+            Problem(
+                "autoencoder_missing",
+                f"{path} is neither a file nor a folder with config.json.",
+                "Give a folder in Diffusers layout, or a file such as ae.safetensors.",
+                field,
+            )
+        ]
+    config, problem = _read_json(path / "config.json")
+    if problem:
+        return [replace(problem, field=field)]
+    kind = config.get("_class_name")
+    if kind != "AutoencoderKLFlux2":
+        return [
+            Problem(
+                "autoencoder_of_another_kind",
+                f"{path} holds a {kind}; FLUX.2 needs an AutoencoderKLFlux2.",
+                "An autoencoder of FLUX.1 or another model does not fit: choose FLUX.2's.",
+                field,
+                params={"found": kind},
+            )
+        ]
+    return [replace(problem, field=field) for problem in _weights_problems(path)]
+
+
+def _text_encoder_problems(path: Path) -> list[Problem]:
+    field = "model.text_encoder_path"
+    if not (path / "config.json").is_file():
+        return [
+            Problem(
+                "text_encoder_missing",
+                f"There is no {path / 'config.json'}.",
+                "Give a folder with config.json beside the .safetensors files, as on the hub.",
+                field,
+            )
+        ]
+    return [replace(problem, field=field) for problem in _weights_problems(path)]
 
 
 def _weights_problems(part: Path) -> list[Problem]:
     """Are the files that hold the part's weights all there, and are they weights?"""
-    indexes = sorted(part.glob("*.safetensors.index.json"))
-    if indexes:
-        index, problem = _read_json(indexes[0])
-        if problem:
-            return [problem]
-        weight_map = index.get("weight_map")
-        names = sorted(set(weight_map.values())) if isinstance(weight_map, dict) else []
-        files = [part / str(name) for name in names]
-    else:
-        files = sorted(part.glob("*.safetensors"))
+    try:
+        files = weight_files(part)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return [
+            _problem(
+                "model_damaged",
+                f"The index of the weights in {part} cannot be read: {error}.",
+                _DOWNLOAD_HINT,
+            )
+        ]
     if not files:
         return [
             _problem(
@@ -83,6 +181,8 @@ def _weights_problems(part: Path) -> list[Problem]:
             )
         ]
     absent = [file.name for file in files if not file.is_file()]
+    if index_file(part) is None:
+        absent += missing_shards(files)
     if absent:
         return [
             _problem(

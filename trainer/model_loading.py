@@ -25,10 +25,20 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from trainer.errors import BadModel
+from trainer.latents import load_autoencoder
+from trainer.model_parts import ModelParts
+from trainer.original_layout import (
+    UnknownTensor,
+    has_halves_swapped,
+    read_header,
+    transformer_config,
+    transformer_names,
+)
 from trainer.quantization import float8_linear
+from trainer.variants import SCHEDULER_CONFIG, VARIANTS
+from trainer.weight_files import weight_files
 
 BLOCK_LISTS = ("transformer_blocks", "single_transformer_blocks")
-WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
 
 
 def choose_device(gpu: str) -> str:
@@ -40,20 +50,24 @@ def choose_device(gpu: str) -> str:
 
 
 def load_transformer(
-    folder: Path,
+    path: Path,
     *,
     dtype: torch.dtype,
     device: str,
     quantization: Literal["none", "float8"],
     progress: Callable[[int, int], None],
 ) -> Flux2Transformer2DModel:
-    """The frozen transformer in `folder`, ready on `device`; its parameters ask for no gradient.
+    """The frozen transformer in `path`, ready on `device`; its parameters ask for no gradient.
 
-    progress: called with (tensors done, tensors in all). Raises BadModel.
+    path: a folder in Diffusers layout, or a single file in the original one. progress: called with
+    (tensors done, tensors in all). Raises BadModel.
     """
-    transformer = _empty_transformer(folder)
+    folder = path
+    is_file = path.is_file()
+    transformer = _empty_transformer_of_file(path) if is_file else _empty_transformer(path)
     expected = dict(transformer.named_parameters())
-    for done, (name, tensor) in enumerate(_stored_tensors(folder), start=1):
+    stored = _stored_in_original_layout(path) if is_file else _stored_tensors(weight_files(path))
+    for done, (name, tensor) in enumerate(stored, start=1):
         parameter = expected.pop(name, None)
         if parameter is None:
             raise BadModel(
@@ -97,17 +111,40 @@ def _empty_transformer(folder: Path) -> Flux2Transformer2DModel:
     return transformer
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of one part of a pipeline, as its index names them."""
-    index = folder / f"{WEIGHTS_NAME}.index.json"
-    if not index.is_file():
-        return [folder / WEIGHTS_NAME]
-    weight_map: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-    return [folder / name for name in sorted(set(weight_map.values()))]
+def _empty_transformer_of_file(file: Path) -> Flux2Transformer2DModel:
+    """The architecture that the shapes in a single file are of, its parameters without memory."""
+    try:
+        config = transformer_config(read_header(file))
+        with torch.device("meta"):
+            return Flux2Transformer2DModel(**config)
+    except (OSError, ValueError, KeyError) as error:
+        raise BadModel(
+            f"{file} is no FLUX.2 transformer: {error}",
+            "Name or Path must be a folder in Diffusers layout, or a single file in the original "
+            "layout, such as flux2-dev.safetensors.",
+            field="model.name_or_path",
+        ) from error
 
 
-def _stored_tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
-    for file in weight_files(folder):
+def _stored_in_original_layout(file: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of a single file, each under Diffusers' name and as Diffusers arranges it."""
+    for name, tensor in _stored_tensors([file]):
+        try:
+            names = transformer_names(name)
+        except UnknownTensor as error:
+            raise BadModel(
+                f"{file} holds a tensor {name!r} that FLUX.2 does not have.",
+                "Give an original file, such as flux2-dev.safetensors, in bf16.",
+                field="model.name_or_path",
+                params={"tensor": name},
+            ) from error
+        if has_halves_swapped(name):
+            tensor = torch.cat(tensor.chunk(2)[::-1])
+        yield from zip(names, tensor.chunk(len(names)), strict=True)
+
+
+def _stored_tensors(files: list[Path]) -> Iterator[tuple[str, torch.Tensor]]:
+    for file in files:
         try:
             with safe_open(file, framework="pt", device="cpu") as tensors:
                 for name in tensors.keys():  # noqa: SIM118 (not a mapping)
@@ -140,25 +177,25 @@ class DrawingParts:
     is_distilled: bool
 
 
-def load_drawing_parts(folder: Path, *, dtype: torch.dtype) -> DrawingParts:
-    """Autoencoder (on the CPU) and scheduler of the pipeline in `folder`. Raises BadModel."""
+def load_drawing_parts(parts: ModelParts, *, vae_dtype: torch.dtype) -> DrawingParts:
+    """Autoencoder (on the CPU) and scheduler of the model. Raises BadModel."""
+    autoencoder = load_autoencoder(
+        parts.autoencoder, dtype=vae_dtype, device="cpu", architecture=parts.architecture
+    )
+    is_distilled = VARIANTS[parts.architecture].distilled_from is not None
+    if parts.scheduler is None or parts.index is None:
+        scheduler = FlowMatchEulerDiscreteScheduler(**SCHEDULER_CONFIG)
+        return DrawingParts(autoencoder, scheduler, is_distilled)
     try:
-        autoencoder = AutoencoderKLFlux2.from_pretrained(
-            folder / "vae", dtype=dtype, local_files_only=True, use_safetensors=True
-        )
         scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(
-            folder / "scheduler", local_files_only=True
+            parts.scheduler, local_files_only=True
         )
-        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, SafetensorError) as error:
+        index = json.loads(parts.index.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise BadModel(
-            f"The autoencoder or scheduler in {folder} cannot be loaded: {error}",
+            f"The scheduler in {parts.scheduler} cannot be loaded: {error}",
             "The download is incomplete or damaged: download the folder again.",
             field="model.name_or_path",
         ) from error
     assert isinstance(scheduler, FlowMatchEulerDiscreteScheduler)
-    return DrawingParts(
-        autoencoder=autoencoder.requires_grad_(False).eval(),
-        scheduler=scheduler,
-        is_distilled=bool(index.get("is_distilled", False)),
-    )
+    return DrawingParts(autoencoder, scheduler, bool(index.get("is_distilled", is_distilled)))

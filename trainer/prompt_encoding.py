@@ -30,13 +30,19 @@ from safetensors import SafetensorError
 from torch import nn
 
 from trainer.errors import BadModel
+from trainer.model_parts import part_of, tokenizer_beside
 from trainer.quantization import quantize_linears
 from trainer.variants import Variant
+from trainer.weight_files import as_transformers_finds_them
 
 _ENCODER_CLASSES = {
     "Flux2Pipeline": transformers.Mistral3ForConditionalGeneration,
     "Flux2KleinPipeline": transformers.Qwen3ForCausalLM,
 }
+
+
+# Parts whose weights nobody reads; a copy of the language model alone may come without them.
+_NOT_READ = ("lm_head", "vision_tower", "multi_modal_projector")
 
 
 @dataclass(frozen=True)
@@ -61,29 +67,40 @@ class PromptEncoder:
 
 
 def load_prompt_encoder(
-    model_folder: Path,
+    path: Path,
     *,
+    tokenizer: Path | None = None,
     variant: Variant,
     dtype: torch.dtype,
     device: str,
     quantization: str,
 ) -> PromptEncoder:
-    """Tokenizer and text encoder of the pipeline in `model_folder`. Raises BadModel.
+    """The text encoder in `path`, a folder of its own or a pipeline's. Raises BadModel.
 
+    tokenizer: its folder; None takes the one in the encoder's folder, or beside it.
     quantization: "none" or "float8", for the linear layers of the encoder's blocks.
     """
+    folder = part_of(path, "text_encoder")
+    tokenizer_folder = tokenizer or tokenizer_beside(folder)
+    if tokenizer_folder is None:
+        raise BadModel(
+            f"There is no tokenizer in {folder}, nor beside it.",
+            "Put tokenizer.json and tokenizer_config.json there, as on the hub.",
+            field="model.text_encoder_path",
+        )
     try:
         # A plain tokenizer also where the pipeline names PixtralProcessor: that one wants
         # torchvision for pictures, which no prompt here has, and its text goes the same way.
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            model_folder / "tokenizer", local_files_only=True
+        loaded_tokenizer = transformers.AutoTokenizer.from_pretrained(
+            tokenizer_folder, local_files_only=True
         )
-        encoder = _load_encoder(model_folder / "text_encoder", variant=variant, dtype=dtype)
+        with as_transformers_finds_them(folder) as found:
+            encoder = _load_encoder(found, folder, variant=variant, dtype=dtype)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         raise BadModel(
-            f"The text encoder in {model_folder} cannot be loaded: {error}",
+            f"The text encoder in {folder} cannot be loaded: {error}",
             "The download is incomplete or damaged: download the folder again.",
             field="model.name_or_path",
         ) from error
@@ -94,14 +111,26 @@ def load_prompt_encoder(
     encoder = encoder.to(device).requires_grad_(False).eval()
     pipeline_class = getattr(diffusers, variant.pipeline_class)
     pipeline = pipeline_class(
-        scheduler=None, vae=None, text_encoder=encoder, tokenizer=tokenizer, transformer=None
+        scheduler=None, vae=None, text_encoder=encoder, tokenizer=loaded_tokenizer, transformer=None
     )
     return PromptEncoder(pipeline, variant, dtype, device)
 
 
-def _load_encoder(folder: Path, *, variant: Variant, dtype: torch.dtype) -> Any:
-    """The encoder with the layers up to the last hidden state that is read."""
-    config: Any = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+def _load_encoder(found: Path, folder: Path, *, variant: Variant, dtype: torch.dtype) -> Any:
+    """The encoder with the layers up to the last hidden state that is read.
+
+    found: where transformers finds the files; folder: where they are, for messages.
+    """
+    config: Any = transformers.AutoConfig.from_pretrained(found, local_files_only=True)
+    expected = _ENCODER_CLASSES[variant.pipeline_class]
+    if not isinstance(config, expected.config_class):
+        raise BadModel(
+            f"The text encoder in {folder} is a {config.model_type}; {variant.label} needs a "
+            f"{expected.config_class.model_type}.",
+            "dev reads Mistral-Small-3.2-24B, klein 4B Qwen3-4B, klein 9B Qwen3-8B.",
+            field="model.text_encoder_path",
+            params={"found": config.model_type},
+        )
     text_config = config.get_text_config()
     num_layers = max(variant.text_encoder_out_layers)
     if text_config.num_hidden_layers < num_layers:
@@ -116,8 +145,8 @@ def _load_encoder(folder: Path, *, variant: Variant, dtype: torch.dtype) -> Any:
         text_config.layer_types = text_config.layer_types[:num_layers]
     # The library reports the layers left out as unexpected, in a table of thousands of lines.
     with _quiet("transformers"):
-        encoder, report = _ENCODER_CLASSES[variant.pipeline_class].from_pretrained(
-            folder,
+        encoder, report = expected.from_pretrained(
+            found,
             config=config,
             dtype=dtype,
             local_files_only=True,
@@ -125,7 +154,9 @@ def _load_encoder(folder: Path, *, variant: Variant, dtype: torch.dtype) -> Any:
             output_loading_info=True,
         )
     # What a file lacks is filled with random numbers: never train on those.
-    lacking = sorted(key for key in report["missing_keys"] if not key.startswith("lm_head"))
+    lacking = sorted(
+        key for key in report["missing_keys"] if not any(part in key for part in _NOT_READ)
+    )
     if lacking:
         raise BadModel(
             f"The text encoder in {folder} lacks {len(lacking)} tensors, the first is "

@@ -11,8 +11,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 BUNDLED_TINY_FOLDER = Path(__file__).parent / "tiny_flux2" / "weights"
+
+# The scheduler's settings, the same in every FLUX.2, for models that are a single file. Diffusers'
+# pipelines give it mu by themselves, so the shifts here are what it is made with, not what it does.
+SCHEDULER_CONFIG: dict[str, Any] = {
+    "num_train_timesteps": 1000,
+    "shift": 3.0,
+    "use_dynamic_shifting": True,
+    "base_shift": 0.5,
+    "max_shift": 1.15,
+    "base_image_seq_len": 256,
+    "max_image_seq_len": 4096,
+    "time_shift_type": "exponential",
+}
 
 
 class Architecture(StrEnum):

@@ -11,6 +11,7 @@ from torch import nn
 from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
 from trainer.model_loading import load_drawing_parts
+from trainer.model_parts import parts_of_pipeline
 from trainer.variants import BUNDLED_TINY_FOLDER, VARIANTS, Architecture
 
 HIDDEN = 16
@@ -51,7 +52,9 @@ def save_toy_klein(folder: Path) -> None:
     for module in transformer.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=0.15)
-    parts = load_drawing_parts(BUNDLED_TINY_FOLDER, dtype=torch.float32)
+    parts = load_drawing_parts(
+        parts_of_pipeline(BUNDLED_TINY_FOLDER, Architecture.TINY), vae_dtype=torch.float32
+    )
     pipeline = Flux2KleinPipeline(
         scheduler=parts.scheduler,
         vae=parts.autoencoder,

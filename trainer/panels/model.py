@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from trainer.panels.field import Panel, setting
 from trainer.variants import VARIANTS, Architecture
 
@@ -19,8 +21,45 @@ class ModelPanel(Panel):
     name_or_path: str = setting(
         "",
         label="Name or Path",
-        help="A local folder in Diffusers layout (it holds model_index.json), absolute or relative "
-        "to the models folder.",
-        placeholder="blank = the bundled model, for the tiny architecture",
+        help="Blank takes the architecture's own model, downloaded once into the Hugging Face "
+        "cache (tiny: the bundled one). Else a folder in Diffusers layout (it holds "
+        "model_index.json) or a single transformer file in the original layout, such as "
+        "flux2-dev.safetensors, absolute or relative to the models folder; or the name of a "
+        "repository on the hub, owner/name. A single file takes what it lacks (autoencoder, text "
+        "encoder) from the architecture's own model, unless the paths below say otherwise.",
+        placeholder="blank = the architecture's own model",
         max_length=1024,
+    )
+    revision: str = setting(
+        "",
+        label="Revision",
+        help="Branch, tag or commit of the model on the hub. A commit never changes.",
+        no_effect="Nothing comes from the hub.",
+        placeholder="blank = main",
+        pattern=r"^[A-Za-z0-9._/-]*$",
+        max_length=128,
+    )
+    autoencoder_path: str = setting(
+        "",
+        label="Autoencoder Path",
+        help="Another autoencoder: a folder in Diffusers layout, or one file in the original "
+        "layout, such as ae.safetensors; absolute or relative to the models folder.",
+        placeholder="blank = with the model",
+        max_length=1024,
+    )
+    text_encoder_path: str = setting(
+        "",
+        label="Text Encoder Path",
+        help="Another text encoder: a folder with config.json and its .safetensors files, such as "
+        "a copy of Qwen3-8B that other programs share; absolute or relative to the models folder. "
+        "Its tokenizer is the model's where the model has one, else the one in this folder.",
+        placeholder="blank = with the model",
+        max_length=1024,
+    )
+    vae_data_type: Literal["bf16", "fp32"] = setting(
+        "bf16",
+        label="VAE Data Type",
+        help="What the autoencoder computes in: FP32 doubles its memory and is a little more exact "
+        "in pictures with smooth gradients.",
+        choices={"bf16": "BF16", "fp32": "FP32"},
     )
