@@ -2,6 +2,9 @@
 
     python -m trainer run JOB.yaml --output PARENT [--resume auto|never|CHECKPOINT]
     python -m trainer check JOB.yaml
+    python -m trainer convert IN OUT --format diffusers|comfyui
+    python -m trainer inspect FILE
+    python -m trainer merge --model M --lora F --strength S --output DIR
 
 The exit codes are those of errors.py: 0 completed, 3 stopped on request, 2 job refused, others by
 kind of failure. torch is imported after the job has passed the door, so a refusal is instant.
@@ -21,6 +24,8 @@ from trainer.door import Verdict, examine_job
 from trainer.errors import EXIT_COMPLETED, DarkroomError, JobRefused, Problem
 from trainer.folders import Folders
 from trainer.job_file import read_yaml
+from trainer.lora_commands import COMMANDS as LORA_COMMANDS
+from trainer.lora_commands import add_lora_commands, run_lora_command
 from trainer.run_record import record_refusal
 
 
@@ -34,7 +39,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
     )
     folders = _folders(options)
+    if options.command in LORA_COMMANDS:
+        return _run_lora_command(options, folders)
     return _check(options.job, folders) if options.command == "check" else _run(options, folders)
+
+
+def _run_lora_command(options: argparse.Namespace, folders: Folders) -> int:
+    try:
+        return run_lora_command(options, folders)
+    except DarkroomError as error:
+        _print_problems(error.problems)
+        return error.exit_code
 
 
 def _check(job_file: Path, folders: Folders) -> int:
@@ -89,7 +104,7 @@ def _folders(options: argparse.Namespace) -> Folders:
     given = {
         name: path.expanduser().resolve()
         for name in ("datasets", "models", "cache")
-        if (path := getattr(options, name)) is not None
+        if (path := getattr(options, name, None)) is not None
     }
     return dataclasses.replace(Folders.from_environment(), **given)
 
@@ -122,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--run-number", type=int, metavar="N", help="number of the run's folder")
     run.add_argument("--token", default="", help="written into the run's first event")
+    add_lora_commands(commands)
     return parser
 
 

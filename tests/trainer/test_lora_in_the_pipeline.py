@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import Flux2Pipeline
+from diffusers import Flux2Pipeline, Flux2Transformer2DModel
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -16,6 +16,7 @@ from tests.trainer.short_runs import ShortRun, job_with, run_here
 from trainer.folders import Folders
 from trainer.job_file import parse_job
 from trainer.lora_file import write_lora_file
+from trainer.lora_merge import merge_lora
 from trainer.lora_reading import read_lora
 from trainer.sampling import (
     RECIPE_CHUNK,
@@ -116,6 +117,29 @@ def test_the_comfyui_names_draw_the_picture_that_diffusers_names_draw(
 
     pipeline.set_adapters("comfyui", 0.0)
     assert np.abs(picture_of(pipeline) - base).max() == 0
+
+
+@pytest.mark.slow
+def test_a_merged_model_draws_what_base_and_lora_draw(
+    trained: ShortRun, pipeline: Flux2Pipeline, tmp_path: Path
+) -> None:
+    pipeline.transformer.save_pretrained(tmp_path / "base" / "transformer")
+    merge_lora(
+        tmp_path / "base",
+        trained.folder.result,
+        tmp_path / "merged",
+        strength=0.5,
+        progress=lambda _done, _total: None,
+    )
+    base = picture_of(pipeline)
+    pipeline.load_lora_weights(str(trained.folder.result), adapter_name="ours")
+    pipeline.set_adapters("ours", 0.5)
+    together = picture_of(pipeline)
+    pipeline.transformer = Flux2Transformer2DModel.from_pretrained(
+        tmp_path / "merged" / "transformer", dtype=torch.float32
+    )
+    assert np.abs(picture_of(pipeline) - together).max() <= 1
+    assert np.abs(together - base).max() > 8
 
 
 @pytest.mark.slow
