@@ -40,6 +40,7 @@ from trainer.durable_write import new_folder, write_bytes
 from trainer.errors import OutOfMemory, StopRequested
 from trainer.job_file import read_job_file
 from trainer.job_folder import JobFolder
+from trainer.live_changes import changed_job
 
 EMPTY_SAFETENSORS = (2).to_bytes(8, "little") + b"{}"
 
@@ -73,9 +74,9 @@ class StandIn:
                 num_threads=1,
                 versions={},
                 total_steps=self.total,
-                resumed_from_step=first or None,
             )
         )
+        self.log.append(events.RunBegins(resumed_from_step=first or None))
         if self.behaviour == "sleepy":
             self.until(lambda: (self.run.path / "go").exists())
         self.log.append(events.PhaseStarted(phase="encode", message="pictures"))
@@ -102,9 +103,16 @@ class StandIn:
     def obey(self, step: int) -> bool:
         for command in self.commands.new_commands():
             self.log.append(
-                events.CommandTaken(command=command.command, command_seq=command.seq, step=step)
+                events.CommandTaken(
+                    command=command.command,
+                    command_seq=command.seq,
+                    step=step,
+                    settings=command.settings,
+                )
             )
-            if command.command == "save":
+            if command.command == "change":
+                self.job = changed_job(self.job, command.settings, step=step)
+            elif command.command == "save":
                 self.save(step)
             elif command.command == "sample":
                 self.sample(step)

@@ -74,7 +74,13 @@ def _run(options: argparse.Namespace, folders: Folders) -> int:
     except DarkroomError as error:
         _print_problems(error.problems)
         if options.run_number is not None and verdict.job is not None:
-            record_refusal(verdict.job, error, parent=parent, run_number=options.run_number)
+            record_refusal(
+                verdict.job,
+                error,
+                parent=parent,
+                run_number=options.run_number,
+                token=options.token,
+            )
         return error.exit_code
 
     from trainer.loop import run

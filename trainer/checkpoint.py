@@ -29,20 +29,13 @@ from trainer.durable_write import new_folder
 from trainer.errors import BadCheckpoint
 from trainer.lora_file import WrittenLora, lora_metadata, write_lora_file
 from trainer.optim import OptimizerState
+from trainer.resume_rules import misfits
 
 FORMAT = 1
 LORA_FILE = "lora.safetensors"
 STATE_FILE = "state.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 MANIFEST_FILE = "checkpoint.json"
-# What must be the same for a checkpoint's state to fit: it sets shapes, or what they add to.
-FIXED_SETTINGS = (
-    ("model", "model_architecture", "Model Architecture"),
-    ("quantization", "transformer", "Transformer quantization"),
-    ("target", "target_type", "Target Type"),
-    ("target", "linear_rank", "Linear Rank"),
-    ("target", "linear_alpha", "Linear Alpha"),
-)
 
 
 @dataclass(frozen=True)
@@ -143,21 +136,11 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 def check_fits(checkpoint: Checkpoint, job: JobConfig, *, base_model: str) -> None:
     """Raises BadCheckpoint, with both values, if the job cannot go on from this checkpoint."""
-    then: dict[str, dict[str, Any]] = checkpoint.manifest["job"]
-    now = job.model_dump(mode="json")
-    for job_values in (then, now):  # a blank alpha is the rank
-        target = job_values["target"]
-        target["linear_alpha"] = float(target["linear_alpha"] or target["linear_rank"])
-    for panel, key, label in FIXED_SETTINGS:
-        if then[panel][key] != now[panel][key]:
-            raise BadCheckpoint(
-                f"{label} is {now[panel][key]!r}, but the checkpoint at step {checkpoint.step} was "
-                f"trained with {then[panel][key]!r}.",
-                "Set it back, train under another Training Name, or start over (--resume never).",
-                code="checkpoint_does_not_fit",
-                field=f"{panel}.{key}",
-                params={"job": now[panel][key], "checkpoint": then[panel][key]},
-            )
+    problems = misfits(
+        checkpoint.manifest["job"], job.model_dump(mode="json"), step=checkpoint.step
+    )
+    if problems:
+        raise BadCheckpoint.from_problems(problems)
     if checkpoint.manifest["base_model"] != base_model:
         raise BadCheckpoint(
             f"The base model's files are not those that the checkpoint at step {checkpoint.step} "

@@ -3,6 +3,11 @@
 The worker (or a person: `echo '{"seq":1,"command":"stop"}' >> commands.jsonl`) appends; the run
 reads at each step, at each denoising step of a sample and between the units of every other phase.
 A file outlives both ends, so a command given while nobody was looking is still obeyed.
+
+    {"seq": 1, "command": "save"}
+    {"seq": 2, "command": "change", "settings": {"training.steps": 3000, "sample.sample_every": 50}}
+
+What `change` may change, and how it is judged, stands in `live_changes.py`.
 """
 
 from __future__ import annotations
@@ -11,29 +16,35 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trainer.events import read_lines
 
-CommandName = Literal["stop", "save", "sample"]
+CommandName = Literal["stop", "save", "sample", "change"]
 
 
 class Command(BaseModel):
-    """stop: end the step, save, exit. save: a checkpoint now. sample: the prompts now."""
+    """stop: end the step, save, exit. save: a checkpoint now. sample: the prompts now.
+
+    change: other settings from the next step on; `settings` holds them by dotted path.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
     seq: int
     command: CommandName
+    settings: dict[str, Any] = Field(default_factory=dict)
     time: float = 0.0
 
 
-def append_command(path: Path, command: CommandName) -> Command:
+def append_command(
+    path: Path, command: CommandName, settings: dict[str, Any] | None = None
+) -> Command:
     """Add a command to a run's file; the worker is the only program that does."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    given = Command(seq=time.time_ns(), command=command, time=time.time())
+    given = Command(seq=time.time_ns(), command=command, settings=settings or {}, time=time.time())
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         os.write(descriptor, (given.model_dump_json() + "\n").encode("utf-8"))

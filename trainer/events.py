@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-Phase = Literal["load", "encode", "train", "sample", "save", "finish"]
+Phase = Literal["download", "load", "encode", "train", "sample", "save", "finish"]
 
 
 class Event(BaseModel):
@@ -30,7 +30,10 @@ class Event(BaseModel):
 
 
 class RunStarted(Event):
-    """The process is up and holds the job's folder."""
+    """The first line of every run: the process is up.
+
+    device, num_threads and versions are unknown of a run that is refused before torch is loaded.
+    """
 
     type: Literal["run_started"] = "run_started"
     training_name: str
@@ -38,11 +41,23 @@ class RunStarted(Event):
     token: str = ""
     process_id: int
     host: str
-    device: str
-    num_threads: int
-    versions: dict[str, str]
+    device: str = ""
+    num_threads: int = 0
+    versions: dict[str, str] = Field(default_factory=dict)
     total_steps: int
+
+
+class RunBegins(Event):
+    """The run knows where it begins, and nothing stands against it: what earlier runs did beyond
+    that step is no part of the training any more.
+
+    resumed_from_step: None at the very beginning. changed_settings: what is another than in the
+    checkpoint, by dotted path, as {"before": ..., "now": ...}.
+    """
+
+    type: Literal["run_begins"] = "run_begins"
     resumed_from_step: int | None = None
+    changed_settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 class PhaseStarted(Event):
@@ -70,6 +85,7 @@ class Step(Event):
     loss: mean loss against the true target, the one to compare between runs.
     objective: what was differentiated; differs from loss under differential guidance or weights.
     preservation_loss: DOP's term before its multiplier; None when no sample of the step had one.
+    learning_rate: of this step, times the factor that Prodigy has found where it is the optimizer.
     gradient_norm: before clipping. step_seconds: wall time of the step.
     """
 
@@ -81,6 +97,23 @@ class Step(Event):
     learning_rate: float
     gradient_norm: float
     step_seconds: float
+
+
+class Measured(Event):
+    """What the LoRA of this step does at fixed pictures, noise levels and noise; see validation.py
+    and preservation_probe.py. A number that was not asked for is None.
+
+    validation_loss: mean squared error against the true target on pictures that do not train.
+    drift_without_trigger, change_with_trigger: how far the LoRA moves the base model's answer on
+    class captions and on captions, as a share of that answer's size (root mean squares).
+    """
+
+    type: Literal["measured"] = "measured"
+    step: int
+    validation_loss: float | None = None
+    drift_without_trigger: float | None = None
+    change_with_trigger: float | None = None
+    seconds: float
 
 
 class Sample(Event):
@@ -159,19 +192,37 @@ class Warned(Event):
 
 
 class CommandTaken(Event):
-    """A line of commands.jsonl was obeyed."""
+    """A line of commands.jsonl was obeyed.
+
+    settings: those that `change` set, by dotted path; they hold from the step after `step` on.
+    """
 
     type: Literal["command"] = "command"
     command: str
     command_seq: int
     step: int
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class CommandRefused(Event):
+    """A line of commands.jsonl cannot be obeyed; the run goes on as before.
+
+    problems: why not, in the form of `trainer.errors.Problem`.
+    """
+
+    type: Literal["command_refused"] = "command_refused"
+    command: str
+    command_seq: int
+    step: int
+    problems: list[dict[str, Any]]
 
 
 class RunFinished(Event):
     """The last line of a run that could still speak.
 
     lora: path of the end result in the job's folder, when there is one.
-    problems: what went wrong, in the form of `trainer.errors.Problem`.
+    problems: what went wrong, in the form of `trainer.errors.Problem`. ended_early: why a completed
+    run took fewer steps than it was to, in the same form.
     """
 
     type: Literal["run_finished"] = "run_finished"
@@ -181,20 +232,25 @@ class RunFinished(Event):
     phase: Phase | None = None
     lora: str | None = None
     problems: list[dict[str, Any]] = Field(default_factory=list)
+    ended_early: dict[str, Any] | None = None
 
 
 AnyEvent = Annotated[
     RunStarted
+    | RunBegins
     | PhaseStarted
     | Progress
     | Step
+    | Measured
     | Sample
     | SampleFailed
     | CheckpointSaved
+    | BestCheckpoint
     | CheckpointRemoved
     | Superseded
     | Warned
     | CommandTaken
+    | CommandRefused
     | RunFinished,
     Field(discriminator="type"),
 ]
@@ -251,16 +307,20 @@ def parse_line(line: str) -> AnyEvent | None:
 _KNOWN_TYPES = frozenset(
     {
         "run_started",
+        "run_begins",
         "phase",
         "progress",
         "step",
+        "measured",
         "sample",
         "sample_failed",
         "checkpoint",
+        "best_checkpoint",
         "checkpoint_removed",
         "superseded",
         "warning",
         "command",
+        "command_refused",
         "run_finished",
     }
 )

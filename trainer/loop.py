@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import platform
 import shutil
 import signal
 import threading
@@ -16,19 +14,21 @@ from pathlib import Path
 import torch
 
 from trainer.batches import BatchSource
+from trainer.change_taking import ChangeTaker
 from trainer.checkpoint import LORA_FILE, save_checkpoint
 from trainer.config import JobConfig
 from trainer.dataset_index import DatasetIndex
+from trainer.dataset_manifest import write_manifest
 from trainer.durable_write import replacing
 from trainer.encoding import encode_missing
 from trainer.errors import Problem
-from trainer.events import CheckpointRemoved, CheckpointSaved, RunStarted, Step, Superseded
+from trainer.events import CheckpointRemoved, CheckpointSaved, RunBegins, Step, Superseded
 from trainer.failures import named_failure
 from trainer.fingerprints import part_fingerprint
 from trainer.folders import Folders
 from trainer.lora_file import read_metadata
-from trainer.model_folder import model_folder
 from trainer.model_loading import choose_device, load_drawing_parts
+from trainer.model_obtaining import obtain_model
 from trainer.resume import (
     Beginning,
     choose_beginning,
@@ -64,12 +64,12 @@ def run(
     FolderInUse; every other end is in the run's events.
     """
     with (
-        opened_run(job, parent=parent, run_number=run_number) as record,
+        opened_run(job, parent=parent, run_number=run_number, token=token) as record,
         _stopping_on_signals(record.request_stop),
     ):
         try:
             return record.finish(
-                train(job, indexes, warnings, record, folders=folders, resume=resume, token=token)
+                train(job, indexes, warnings, record, folders=folders, resume=resume)
             )
         except Exception as error:
             failure = named_failure(error)
@@ -84,12 +84,12 @@ def train(
     *,
     folders: Folders,
     resume: str,
-    token: str,
 ) -> Outcome:
     """The run itself. Raises the errors of errors.py."""
-    model, device = model_folder(job, folders), choose_device(job.job.gpu)
-    base_model = part_fingerprint(model / "transformer")
-    beginning = begin(job, record, warnings, resume, base_model, device=device, token=token)
+    device = start(job, record)
+    model = obtain_model(job, folders, record)
+    base_model = part_fingerprint(model.transformer)
+    beginning = begin(job, record, warnings, resume, base_model)
     if is_complete(job, record, beginning):
         return Outcome(completed=True, step=beginning.step, lora=record.job_folder.result.name)
 
@@ -102,34 +102,47 @@ def train(
         report=record.report,
         stop_requested=record.poll,
     ) as encoded:
+        write_manifest(record.run_folder.dataset, encoded.manifest)
         record.stop_if_requested()
         record.phase("load", "transformer")
         trainee = load_trainee(
-            job, model / "transformer", device=device, progress=loading_progress(record)
+            job, model.transformer, device=device, progress=loading_progress(record)
         )
         restore(trainee, beginning, record)
-        parts = load_drawing_parts(model, dtype=DTYPES[job.training.data_type])
+        parts = load_drawing_parts(model, vae_dtype=DTYPES[job.model.vae_data_type])
         pipeline = build_pipeline(job.variant, trainee.transformer, parts)
         rounds = SampleRounds(job, pipeline, encoded, record)
+        changes = ChangeTaker(encoded, rounds, record, folders=folders, device=device)
         batches = BatchSource(
             encoded.items,
             encoded,
-            batch_size=job.training.batch_size,
+            batch_size=job.largest_batch_size,
             gradient_accumulation=job.training.gradient_accumulation,
             seed=job.job.seed,
         )
 
         record.phase("train", f"{job.training.steps - trainee.step} steps")
         rounds.draw_missing(trainee)
-        while trainee.step < job.training.steps and not record.stop:
+        while goes_on(trainee, changes, record):
             take_step(trainee, batches, record)
             record.poll()
-            if record.take_save() or is_save_due(job, trainee.step):
+            if record.take_save() or is_save_due(trainee.job, trainee.step):
                 save(trainee, record, base_model)
-            if record.take_sample() or is_sample_due(job, trainee.step):
+            if record.take_sample() or is_sample_due(trainee.job, trainee.step):
                 rounds.draw_all(trainee)
         save(trainee, record, base_model)
     return finish(trainee, record)
+
+
+def start(job: JobConfig, record: RunRecord) -> str:
+    """Say that the process is up, and what it computes with; the device."""
+    device = choose_device(job.job.gpu)
+    record.start(
+        device=device if device == "cpu" else torch.cuda.get_device_name(),
+        num_threads=torch.get_num_threads(),
+        versions=running_versions(),
+    )
+    return device
 
 
 def begin(
@@ -138,29 +151,18 @@ def begin(
     warnings: Sequence[Problem],
     resume: str,
     base_model: str,
-    *,
-    device: str,
-    token: str,
 ) -> Beginning:
     """Settle where the run begins, announce it, and set aside what it will make anew."""
+    record.phase("load", "settings and checkpoints")
     folder, number = record.job_folder, record.run_folder.number
     beginning = choose_beginning(folder, job, resume=resume, base_model=base_model)
     record.at_step(beginning.step)
     record.report(
-        RunStarted(
-            training_name=job.job.training_name,
-            run_number=number,
-            token=token,
-            process_id=os.getpid(),
-            host=platform.node(),
-            device=device if device == "cpu" else torch.cuda.get_device_name(),
-            num_threads=torch.get_num_threads(),
-            versions=running_versions(),
-            total_steps=job.training.steps,
+        RunBegins(
             resumed_from_step=beginning.step if beginning.checkpoint else None,
+            changed_settings=beginning.changed_settings(job),
         )
     )
-    record.phase("load", "settings and checkpoints")
     damaged = [problem for error in beginning.damaged for problem in error.problems]
     for problem in [*warnings, *damaged]:
         record.warn(problem)
@@ -168,7 +170,9 @@ def begin(
     aside = set_aside_from(folder, first, run_number=number)
     if aside is not None:
         record.report(Superseded(after_step=max(0, first - 1), path=folder.relative(aside)))
-    set_aside_other_base_pictures(folder, job, run_number=number)
+    aside = set_aside_other_base_pictures(folder, job, run_number=number)
+    if aside is not None:
+        record.report(Superseded(after_step=beginning.step, path=folder.relative(aside)))
     return beginning
 
 
@@ -206,6 +210,12 @@ def restore(trainee: Trainee, beginning: Beginning, record: RunRecord) -> None:
             "training.optimizer",
         )
     )
+
+
+def goes_on(trainee: Trainee, changes: ChangeTaker, record: RunRecord) -> bool:
+    """Whether there is another step to take, once the changes that were asked for are made."""
+    changes.take(trainee)
+    return trainee.step < trainee.job.training.steps and not record.stop
 
 
 def take_step(trainee: Trainee, batches: BatchSource, record: RunRecord) -> None:

@@ -17,6 +17,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from trainer.checkpoint import Checkpoint, check_fits, open_checkpoint
 from trainer.config import JobConfig
@@ -24,6 +25,7 @@ from trainer.durable_write import remove_leftovers, write_text
 from trainer.errors import BadCheckpoint
 from trainer.job_folder import JobFolder
 from trainer.lora_file import read_metadata
+from trainer.resume_rules import changed_settings
 from trainer.retention import read_pins
 from trainer.sampling import read_recipe, sample_requests
 
@@ -41,6 +43,12 @@ class Beginning:
     @property
     def step(self) -> int:
         return 0 if self.checkpoint is None else self.checkpoint.step
+
+    def changed_settings(self, job: JobConfig) -> dict[str, dict[str, Any]]:
+        """What the job has changed since the checkpoint, as `resume_rules.changed_settings`."""
+        if self.checkpoint is None:
+            return {}
+        return changed_settings(self.checkpoint.manifest["job"], job.model_dump(mode="json"))
 
 
 def choose_beginning(
@@ -125,20 +133,35 @@ def set_aside_from(folder: JobFolder, first: int, *, run_number: int) -> Path | 
 
 
 def move_aside(folder: JobFolder, path: Path, aside: Path) -> None:
-    """Move a file or folder of the job to the same place below `aside`."""
-    target = aside / path.relative_to(folder.path)
+    """Move a file or folder of the job to the same place below `aside`, or beside what is there."""
+    place = target = aside / path.relative_to(folder.path)
+    number = 1
+    while target.exists():
+        number += 1
+        target = place.with_stem(f"{place.stem}-{number}")
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(path, target)
 
 
-def set_aside_other_base_pictures(folder: JobFolder, job: JobConfig, *, run_number: int) -> None:
-    """Move pictures of step 0 whose prompt, size or seed is no longer the job's."""
+def set_aside_other_base_pictures(
+    folder: JobFolder, job: JobConfig, *, run_number: int
+) -> Path | None:
+    """Move pictures of step 0 whose prompt, size or seed is no longer the job's.
+
+    Returns the folder that they are in now, or None if there were none.
+    """
     wanted = {request.prompt_index: request for request in sample_requests(job)}
-    for path, step, index in sample_files(folder):
-        request = wanted.get(index)
-        expected = request.recipe(job.job.training_name, 0) if request else None
-        if step == 0 and read_recipe(path) != expected:
-            move_aside(folder, path, folder.superseded / f"{run_number:04d}")
+    aside = folder.superseded / f"{run_number:04d}"
+    others = [
+        path
+        for path, step, index in sample_files(folder)
+        if step == 0
+        and read_recipe(path)
+        != (wanted[index].recipe(job.job.training_name, 0) if index in wanted else None)
+    ]
+    for path in others:
+        move_aside(folder, path, aside)
+    return aside if others else None
 
 
 def sample_files(folder: JobFolder) -> list[tuple[Path, int, int]]:

@@ -1,28 +1,28 @@
 """What one run says and hears: its folder, its events, its log, and the commands it is given.
 
-The record is opened when the job is admitted and its folder is locked, and is closed with exactly
-one RunFinished event, whatever happened in between, as long as the process can still write.
+The record is opened when the job is admitted and its folder is locked. Its first event is
+RunStarted and its last is exactly one RunFinished, whatever happened in between, as long as the
+process can still write.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import sys
-from collections.abc import Iterator
+import platform
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trainer import folder_lock
-from trainer.commands import CommandReader
+from trainer.commands import Command, CommandReader
 from trainer.config import JobConfig
 from trainer.errors import EXIT_COMPLETED, EXIT_CRASHED, DarkroomError, JobRefused, Problem
 from trainer.errors import StopRequested as StopRequestedError
 from trainer.events import (
-    CheckpointRemoved,
-    CheckpointSaved,
+    CommandRefused,
     CommandTaken,
     Event,
     EventLog,
@@ -31,19 +31,14 @@ from trainer.events import (
     Progress,
     RunFinished,
     RunStarted,
-    Sample,
-    SampleFailed,
     Step,
-    Superseded,
     Warned,
 )
 from trainer.job_file import write_job_file
 from trainer.job_folder import JobFolder, RunFolder
+from trainer.run_log import log_line, logging_to
 
 logger = logging.getLogger("trainer")
-
-# A line in the log for every step would drown the others; the events have them all.
-LOG_EVERY_STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -58,23 +53,43 @@ class Outcome:
 class RunRecord:
     """One run's voice and ears; `stop` stays True once a stop was asked for."""
 
-    def __init__(self, job_folder: JobFolder, run_folder: RunFolder) -> None:
+    def __init__(
+        self, job: JobConfig, job_folder: JobFolder, run_folder: RunFolder, *, token: str
+    ) -> None:
         self.job_folder = job_folder
         self.run_folder = run_folder
         self.stop = False
+        self._job = job
+        self._token = token
+        self._is_started = False
         self._save = False
         self._sample = False
+        self._changes: list[Command] = []
         self._phase: Phase | None = None
         self._step = 0
         self._events = EventLog(run_folder.events)
         self._commands = CommandReader(run_folder.commands)
+
+    def start(self, *, device: str, num_threads: int, versions: Mapping[str, str]) -> None:
+        """Write the first event."""
+        self._is_started = True
+        self.report(
+            _started(
+                self._job,
+                self.run_folder,
+                self._token,
+                device=device,
+                num_threads=num_threads,
+                versions=dict(versions),
+            )
+        )
 
     def report(self, event: Event) -> None:
         """Append an event, and say it in the log too."""
         if isinstance(event, Step):
             self._step = event.step
         self._events.append(event)
-        line = _log_line(event)
+        line = log_line(event)
         if line:
             logger.log(logging.WARNING if isinstance(event, Warned) else logging.INFO, line)
 
@@ -118,8 +133,11 @@ class RunRecord:
         self.stop = True
 
     def poll(self) -> bool:
-        """Read new commands; True once a stop was asked for."""
+        """Read new commands; True once a stop was asked for. Changes wait for `take_changes`."""
         for command in self._commands.new_commands():
+            if command.command == "change":
+                self._changes.append(command)
+                continue
             self.stop |= command.command == "stop"
             self._save |= command.command == "save"
             self._sample |= command.command == "sample"
@@ -143,8 +161,39 @@ class RunRecord:
         taken, self._sample = self._sample, False
         return taken
 
+    def take_changes(self) -> list[Command]:
+        """The changes of settings that were asked for since the last call, oldest first."""
+        taken, self._changes = self._changes, []
+        return taken
+
+    def change_job(self, command: Command, job: JobConfig) -> None:
+        """Record that a change holds: in the files that a resume reads, then as an event."""
+        for path in (self.job_folder.job_file, self.run_folder.job_file):
+            write_job_file(path, job)
+        self._job = job
+        self.report(
+            CommandTaken(
+                command=command.command,
+                command_seq=command.seq,
+                step=self._step,
+                settings=command.settings,
+            )
+        )
+
+    def refuse(self, command: Command, error: DarkroomError) -> None:
+        """Say why a command cannot be obeyed."""
+        self.report(
+            CommandRefused(
+                command=command.command,
+                command_seq=command.seq,
+                step=self._step,
+                problems=[problem.as_dict() for problem in error.problems],
+            )
+        )
+
     def finish(self, outcome: Outcome) -> int:
         """Write the last event of a run that completed or was stopped; its exit code."""
+        self._start_at_least()
         exit_code = EXIT_COMPLETED if outcome.completed else StopRequestedError.exit_code
         self.report(
             RunFinished(
@@ -173,6 +222,7 @@ class RunRecord:
         return self._failed(EXIT_CRASHED, [problem.as_dict()])
 
     def _failed(self, exit_code: int, problems: list[dict[str, Any]]) -> int:
+        self._start_at_least()
         self.report(
             RunFinished(
                 outcome="failed",
@@ -184,16 +234,23 @@ class RunRecord:
         )
         return exit_code
 
+    def _start_at_least(self) -> None:
+        if not self._is_started:
+            self.report(_started(self._job, self.run_folder, self._token))
+
     def close(self) -> None:
         """Close the event file."""
         self._events.close()
 
 
 @contextmanager
-def opened_run(job: JobConfig, *, parent: Path, run_number: int | None) -> Iterator[RunRecord]:
+def opened_run(
+    job: JobConfig, *, parent: Path, run_number: int | None, token: str = ""
+) -> Iterator[RunRecord]:
     """Lock the job's folder and make the run's: the job's copies, events, log.
 
-    run_number: None takes the next. Raises FolderInUse, or JobRefused if the run has been before.
+    run_number: None takes the next. token: proves to a worker whose events these are. Raises
+    FolderInUse, or JobRefused if the run has been before.
     """
     folder = JobFolder(parent, job.job.training_name)
     with folder_lock.held(folder.lock):
@@ -207,20 +264,23 @@ def opened_run(job: JobConfig, *, parent: Path, run_number: int | None) -> Itera
             )
         write_job_file(folder.job_file, job)
         write_job_file(run.job_file, job)
-        with _logging_to(run.log):
-            record = RunRecord(folder, run)
+        with logging_to(run.log):
+            record = RunRecord(job, folder, run, token=token)
             try:
                 yield record
             finally:
                 record.close()
 
 
-def record_refusal(job: JobConfig, error: DarkroomError, *, parent: Path, run_number: int) -> None:
+def record_refusal(
+    job: JobConfig, error: DarkroomError, *, parent: Path, run_number: int, token: str
+) -> None:
     """Leave a refusal in the events of a run that a worker has numbered and is waiting for."""
     run = JobFolder(parent, job.job.training_name).run(run_number)
     if run.events.exists():
         return
     events = EventLog(run.events)
+    events.append(_started(job, run, token))
     events.append(
         RunFinished(
             outcome="failed",
@@ -232,72 +292,13 @@ def record_refusal(job: JobConfig, error: DarkroomError, *, parent: Path, run_nu
     events.close()
 
 
-@contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    """Write the log into the run's file as well, unless it is where stderr goes already."""
-    logger.setLevel(logging.INFO)
-    if _is_stderr(path):
-        yield
-        return
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        handler.close()
-
-
-def _is_stderr(path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(sys.stderr.fileno()), path.stat())
-    except (OSError, ValueError, AttributeError):
-        return False
-
-
-def _log_line(event: Event) -> str | None:
-    """A person's sentence for an event; None for events that would drown the others."""
-    match event:
-        case RunStarted():
-            start = f" from step {event.resumed_from_step}" if event.resumed_from_step else ""
-            return (
-                f"{event.training_name}: run {event.run_number}{start}, {event.total_steps} steps "
-                f"on {event.device} with {event.num_threads} threads"
-            )
-        case PhaseStarted():
-            return f"[{event.phase}] {event.message}" if event.message else None
-        case Progress():
-            is_last = event.done == event.total
-            return (
-                f"[{event.phase}] {event.done}/{event.total} {event.message}" if is_last else None
-            )
-        case Step():
-            if event.step % LOG_EVERY_STEPS and event.step != 1:
-                return None
-            held = event.preservation_loss
-            kept = "" if held is None else f", preservation {held:.4f}"
-            return (
-                f"step {event.step}: loss {event.loss:.4f}{kept}, learning rate "
-                f"{event.learning_rate:.2e}, {event.step_seconds:.2f} s"
-            )
-        case Sample():
-            return f"step {event.step}: drew {event.path}"
-        case SampleFailed():
-            return f"step {event.step}: {event.prompt!r} could not be drawn: {event.message}"
-        case CheckpointSaved():
-            return f"step {event.step}: saved {event.path} ({event.size_bytes / 1e6:.1f} MB)"
-        case CheckpointRemoved():
-            return f"removed the checkpoint of step {event.step}"
-        case Superseded():
-            return f"what came after step {event.after_step} now lies in {event.path}"
-        case Warned():
-            return f"{event.message} {event.hint}".strip()
-        case CommandTaken():
-            return f"told to {event.command}"
-        case RunFinished():
-            said = "; ".join(problem["message"] for problem in event.problems)
-            return f"{event.outcome} at step {event.step}" + (f": {said}" if said else "")
-        case _:
-            return None
+def _started(job: JobConfig, run: RunFolder, token: str, **known: Any) -> RunStarted:
+    return RunStarted(
+        training_name=job.job.training_name,
+        run_number=run.number,
+        token=token,
+        process_id=os.getpid(),
+        host=platform.node(),
+        total_steps=job.training.steps,
+        **known,
+    )

@@ -26,9 +26,15 @@ class SampleRounds:
     """The job's pictures, drawn again and again with what the LoRA has become."""
 
     def __init__(self, job: JobConfig, pipeline: Pipeline, encoded: EncodedRun, record: RunRecord):
-        self._job = job
         self._pipeline = pipeline
         self._record = record
+        self._encoded = encoded
+        self.change(job)
+
+    def change(self, job: JobConfig) -> None:
+        """Draw what `job` asks for from now on; its prompts are encoded."""
+        encoded = self._encoded
+        self._job = job
         self._requests = sample_requests(job)
         self._prompts = {r.prompt: encoded.prompt(r.prompt) for r in self._requests}
         self._empty = encoded.prompt(EMPTY_PROMPT) if samples_need_empty_prompt(job) else None
@@ -39,8 +45,15 @@ class SampleRounds:
         These are the base model's at the very beginning, and after a resume what a kill prevented.
         """
         for step in sorted({0, trainee.step}):
-            if is_sample_due(self._job, step):
-                self._draw(trainee, step, missing_requests(self._record, self._job, step))
+            self._draw_missing_at(trainee, step)
+
+    def draw_missing_of_base(self, trainee: Trainee) -> None:
+        """The base model's pictures that should be there and are not."""
+        self._draw_missing_at(trainee, 0)
+
+    def _draw_missing_at(self, trainee: Trainee, step: int) -> None:
+        if is_sample_due(self._job, step):
+            self._draw(trainee, step, missing_requests(self._record, self._job, step))
 
     def draw_all(self, trainee: Trainee) -> None:
         """Every prompt at the present step."""

@@ -78,6 +78,7 @@ def checkpoint_entry(row: Checkpoint) -> CheckpointEntry:
         size_bytes=row.size_bytes,
         created_at=row.created_at,
         loss=row.loss,
+        is_best=row.is_best,
         url=checkpoint_url(row.job_id, row.id),
     )
 

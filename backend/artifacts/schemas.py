@@ -47,4 +47,5 @@ class CheckpointEntry(BaseModel):
     size_bytes: int
     created_at: datetime
     loss: float | None = Field(description="Mean loss of the 20 steps up to it.")
+    is_best: bool = Field(description="The best by validation, of those that are kept.")
     url: str = Field(description="Downloads the LoRA as <training name>-step-000250.safetensors.")

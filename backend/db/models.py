@@ -1,6 +1,7 @@
 """The tables.
 
-    jobs ─┬─ runs ──── metrics          a job has runs; a run has a token, a process, an outcome
+    jobs ─┬─ runs ─┬─ metrics           a job has runs; a run has a token, a process, an outcome
+          │        └─ measurements      what validation and the preservation probe found
           ├─ job_moves                  each move of the state machine, with its reason; kept
           ├─ commands                   what the page asks of a running trainer
           ├─ samples, checkpoints       what lies in the output folder
@@ -135,13 +136,17 @@ class JobMove(Base):
 
 
 class CommandRequest(Base):
-    """Asked of a running trainer; `given_at` once the worker wrote it into the run's file."""
+    """Asked of a running trainer; `given_at` once the worker wrote it into the run's file.
+
+    settings: what `change` is to set, by dotted path; None for the other commands.
+    """
 
     __tablename__ = "commands"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
     command: Mapped[CommandName] = mapped_column(String(16))
+    settings: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     requested_at: Mapped[datetime] = mapped_column(default=now)
     given_at: Mapped[datetime | None]
 
@@ -164,6 +169,22 @@ class Metric(Base):
     learning_rate: Mapped[float]
     gradient_norm: Mapped[float]
     step_seconds: Mapped[float]
+
+
+class Measurement(Base):
+    """What validation and the preservation probe found after a step."""
+
+    __tablename__ = "measurements"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    job_id: Mapped[int] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    step: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    run_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # as in metrics
+    validation_loss: Mapped[float | None]
+    drift_without_trigger: Mapped[float | None]
+    change_with_trigger: Mapped[float | None]
 
 
 class Sample(Base):
@@ -191,7 +212,7 @@ class Sample(Base):
 
 
 class Checkpoint(Base):
-    """A LoRA file in the output folder."""
+    """A LoRA file in the output folder. is_best: by validation, of those that are kept."""
 
     __tablename__ = "checkpoints"
     __table_args__ = (
@@ -206,6 +227,7 @@ class Checkpoint(Base):
     is_final: Mapped[bool] = mapped_column(default=False)
     size_bytes: Mapped[int]
     loss: Mapped[float | None]
+    is_best: Mapped[bool] = mapped_column(default=False)
     path: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default=now)
 

@@ -19,6 +19,7 @@ from backend.jobs.log import LogPlace
 from backend.jobs.schemas import (
     Job,
     JobSummary,
+    MeasurementPoint,
     MetricPoint,
     PhaseProgress,
     ProblemEntry,
@@ -217,6 +218,35 @@ def metric_point(row: models.Metric, run_number: int) -> MetricPoint:
         learning_rate=row.learning_rate,
         gradient_norm=row.gradient_norm,
         step_seconds=row.step_seconds,
+        run=run_number,
+    )
+
+
+def list_measurements(session: Session, job_id: int) -> Page[MeasurementPoint]:
+    """What was measured, each from the run whose result it is part of. Raises NotFound."""
+    find_job(session, job_id)
+    measurement, run = models.Measurement, models.Run
+    rows = session.execute(
+        select(measurement, run.number)
+        .join(run, run.id == measurement.run_id)
+        .where(
+            measurement.job_id == job_id,
+            or_(run.kept_until_step.is_(None), measurement.step <= run.kept_until_step),
+        )
+        .order_by(measurement.step, run.number)
+    )
+    # A step that two runs measured counts once.
+    points = {row.step: measurement_point(row, number) for row, number in rows}
+    return Page(items=list(points.values()))
+
+
+def measurement_point(row: models.Measurement, run_number: int) -> MeasurementPoint:
+    """A measurement as the curve shows it."""
+    return MeasurementPoint(
+        step=row.step,
+        validation_loss=row.validation_loss,
+        drift_without_trigger=row.drift_without_trigger,
+        change_with_trigger=row.change_with_trigger,
         run=run_number,
     )
 

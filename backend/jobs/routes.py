@@ -23,6 +23,7 @@ from backend.jobs.schemas import (
     JobToCreate,
     JobToExamine,
     LogPart,
+    MeasurementPoint,
     MetricPoint,
     Verdict,
 )
@@ -104,8 +105,11 @@ def stop_job(job_id: JobId, database: DatabaseOf, settings: SettingsOf) -> Job:
 
 @router.post("/jobs/{job_id}/commands", status_code=202, responses=error_responses(404, 409))
 def give_command(job_id: JobId, body: CommandToGive, database: DatabaseOf) -> Accepted:
-    """Save or sample now, while it runs."""
-    service.give_command(database, job_id, body.command)
+    """Save or sample now, or change settings from the next step on, while it runs.
+
+    What is wrong with a change is said at once; that it holds arrives with the job's new config.
+    """
+    service.give_command(database, job_id, body.command, body.settings)
     return Accepted()
 
 
@@ -119,6 +123,13 @@ def list_metrics(
     """One curve across resumes, thinned evenly to about `max_points`, its last step included."""
     with database.read() as session:
         return queries.list_metrics(session, job_id, after_step=after_step, max_points=max_points)
+
+
+@router.get("/jobs/{job_id}/measurements", responses=error_responses(404))
+def list_measurements(job_id: JobId, database: DatabaseOf) -> Page[MeasurementPoint]:
+    """Validation and preservation over the steps, one curve across resumes."""
+    with database.read() as session:
+        return queries.list_measurements(session, job_id)
 
 
 @router.get("/jobs/{job_id}/log", responses=error_responses(404))

@@ -63,10 +63,23 @@ class Verdict(BaseModel):
 
 
 class CommandToGive(BaseModel):
-    """save: a checkpoint now. sample: the prompts now."""
+    """save: a checkpoint now. sample: the prompts now. change: settings from the next step on.
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"command": "sample"}})
-    command: Literal["save", "sample"]
+    settings belong to `change`: dotted paths and values of `training.steps`, `save.save_every`,
+    `save.max_step_saves_to_keep` and of the panel Sample.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "command": "change",
+                "settings": {"training.steps": 400, "sample.sample_every": 50},
+            }
+        },
+    )
+    command: Literal["save", "sample", "change"]
+    settings: dict[str, Any] = Field(default_factory=dict)
 
 
 class Accepted(BaseModel):
@@ -191,6 +204,18 @@ class MetricPoint(BaseModel):
     learning_rate: float
     gradient_norm: float
     step_seconds: float
+    run: int
+
+
+class MeasurementPoint(BaseModel):
+    """What validation and the preservation probe found after a step; None where one is off."""
+
+    step: int
+    validation_loss: float | None = Field(description="On pictures that do not train.")
+    drift_without_trigger: float | None = Field(
+        description="How far the LoRA moves the base model's answer on class captions: a share."
+    )
+    change_with_trigger: float | None = Field(description="The same on captions.")
     run: int
 
 

@@ -24,12 +24,12 @@ from backend.jobs.feed import announce, announce_job, announce_queue
 from backend.jobs.moves import move
 from backend.jobs.status import ACTIVE, EDITABLE, JobStatus
 from backend.settings import Settings
-from trainer.errors import Problem
+from trainer.config import JobConfig
+from trainer.errors import JobRefused, Problem
 from trainer.job_folder import JobFolder
+from trainer.live_changes import changed_job
 from trainer.panels.field import TrainingName
-from trainer.panels.model import ModelPanel
-from trainer.panels.quantization import QuantizationPanel
-from trainer.panels.target import TargetPanel
+from trainer.resume_rules import FIXED_SETTINGS
 
 _TRAINING_NAME: TypeAdapter[str] = TypeAdapter(TrainingName)
 
@@ -125,13 +125,47 @@ def stop_job(database: Database, settings: Settings, job_id: int) -> schemas.Job
         return queries.read_job(session, settings, job_id)
 
 
-def give_command(database: Database, job_id: int, command: Literal["save", "sample"]) -> None:
-    """Ask the trainer to save or sample now. Raises NotFound or Conflict."""
+def give_command(
+    database: Database,
+    job_id: int,
+    command: Literal["save", "sample", "change"],
+    settings_to_change: dict[str, Any] | None = None,
+) -> None:
+    """Ask the trainer to save or sample now, or to change settings.
+
+    Raises NotFound, Conflict, or Unusable with what is wrong with the change.
+    """
     with database.write() as session:
         job = queries.find_job(session, job_id)
         if queries.shown_status(job) != JobStatus.RUNNING:
             raise _wrong_state(job, f"told to {command}", "It must be running.")
-        session.add(CommandRequest(job_id=job_id, command=command))
+        if command == "change":
+            _refuse_bad_change(job, settings_to_change or {})
+        elif settings_to_change:
+            raise Unusable(
+                "settings_without_change",
+                f"The command {command} takes no settings.",
+                "Leave them out, or give the command change.",
+                field="settings",
+            )
+        request = CommandRequest(job_id=job_id, command=command, settings=settings_to_change)
+        session.add(request)
+
+
+def _refuse_bad_change(job: Job, settings: dict[str, Any]) -> None:
+    config = queries.parsed(job.config)
+    assert config is not None, "a job that runs has passed the door"
+    if not is_storable(settings):
+        raise Unusable(
+            "bad_settings",
+            "The settings hold a number that is not finite, or text that is no UTF-8.",
+            "Correct them; JSON cannot say either.",
+            field="settings",
+        )
+    try:
+        changed_job(config, settings, step=job.step)
+    except JobRefused as refusal:
+        raise Unusable("bad_change", refusal.message, problems=refusal.problems) from None
 
 
 def _training_name(config: dict[str, Any]) -> str:
@@ -218,14 +252,6 @@ def _has_run(session: Session, job_id: int) -> bool:
     return bool(session.scalar(select(exists().where(Run.job_id == job_id))))
 
 
-# What a checkpoint's weights belong to; with another value they cannot be resumed.
-_OF_A_CHECKPOINT = (
-    ("model", "model_architecture", ModelPanel),
-    *(("target", name, TargetPanel) for name in TargetPanel.model_fields),
-    *(("quantization", name, QuantizationPanel) for name in QuantizationPanel.model_fields),
-)
-
-
 def _refuse_what_needs_a_clone(
     session: Session, settings: Settings, job: Job, config: dict[str, Any], name: str
 ) -> None:
@@ -233,11 +259,14 @@ def _refuse_what_needs_a_clone(
     if _has_run(session, job.id) and name != job.training_name:
         changed.append(("job.training_name", job.training_name, name))
     if JobFolder(settings.output_dir, job.training_name).checkpoint_steps():
-        for panel, setting, model in _OF_A_CHECKPOINT:
+        for path in FIXED_SETTINGS:
+            panel, _, setting = path.partition(".")
+            model = JobConfig.model_fields[panel].annotation
+            assert model is not None
             old = queries.setting_of(job.config, panel, setting, model)
             new = queries.setting_of(config, panel, setting, model)
             if old != new:
-                changed.append((f"{panel}.{setting}", old, new))
+                changed.append((path, old, new))
     if changed:
         raise Conflict("needs_clone", "", problems=[_needs_clone(*change) for change in changed])
 

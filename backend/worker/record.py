@@ -17,14 +17,16 @@ from sqlalchemy.orm import Session
 
 from backend.artifacts.queries import checkpoint_entry, sample_entry
 from backend.db.columns import now
-from backend.db.models import Checkpoint, Job, Metric, Run, Sample
+from backend.db.models import Checkpoint, Job, Measurement, Metric, Run, Sample
 from backend.jobs.feed import announce
 from backend.jobs.moves import move
+from backend.jobs.queries import measurement_point
 from backend.jobs.schemas import MetricPoint
 from backend.jobs.status import JobStatus
 from trainer import events
 from trainer.errors import Problem, Severity
 from trainer.job_folder import JobFolder
+from trainer.live_changes import with_settings
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,8 @@ def _record_one(place: Place, event: events.AnyEvent) -> None:
     match event:
         case events.RunStarted():
             _run_started(place, event)
+        case events.RunBegins():
+            _run_begins(place, event)
         case events.PhaseStarted():
             _phase_started(place, event.phase, event.time, event.message)
         case events.Progress():
@@ -71,16 +75,25 @@ def _record_one(place: Place, event: events.AnyEvent) -> None:
             add_problem(place.run, _of_failed_sample(event))
         case events.CheckpointSaved():
             _checkpoint_saved(place, event.step, event.lora, is_final=False)
+        case events.Measured():
+            _measured(place, event)
+        case events.BestCheckpoint():
+            _best_checkpoint(place, event)
         case events.CheckpointRemoved():
             _checkpoint_removed(place, event)
         case events.Superseded():
             _superseded(place, event)
         case events.Warned():
             add_problem(place.run, _of_warning(event))
+        case events.CommandTaken():
+            _command_taken(place, event)
+        case events.CommandRefused():
+            for problem in event.problems:
+                add_problem(place.run, _of_refused_command(event, problem))
         case events.RunFinished():
             _run_finished(place, event)
         case _:
-            pass  # a command that was taken concerns the stop watch only
+            pass
 
 
 def add_problem(run: Run, problem: Problem) -> None:
@@ -91,10 +104,20 @@ def add_problem(run: Run, problem: Problem) -> None:
 
 
 def _run_started(place: Place, event: events.RunStarted) -> None:
+    place.run.status = "running"
+    move(
+        place.session,
+        place.job.id,
+        from_status=JobStatus.STARTING,
+        to_status=JobStatus.RUNNING,
+        reason=f"run {place.run.number}, process {event.process_id} on {event.device}",
+    )
+
+
+def _run_begins(place: Place, event: events.RunBegins) -> None:
     session, job, run = place.session, place.job, place.run
     first = event.resumed_from_step or 0
     run.first_step = run.last_step = first
-    run.status = "running"
     job.step = first
     # Earlier runs count up to where this one goes on.
     kept = func.min(func.coalesce(Run.kept_until_step, first), first)
@@ -103,13 +126,6 @@ def _run_started(place: Place, event: events.RunStarted) -> None:
         .where(Run.job_id == job.id, Run.number < run.number)
         .values(kept_until_step=kept)
         .execution_options(synchronize_session=False)
-    )
-    move(
-        session,
-        job.id,
-        from_status=JobStatus.STARTING,
-        to_status=JobStatus.RUNNING,
-        reason=f"run {run.number}, process {event.process_id} on {event.device}",
     )
 
 
@@ -238,6 +254,45 @@ def _of_warning(event: events.Warned) -> Problem:
     )
 
 
+def _command_taken(place: Place, event: events.CommandTaken) -> None:
+    """Settings that were changed are the job's from now on: a resume goes on with them."""
+    if event.settings:
+        place.job.config = with_settings(place.job.config, event.settings)
+
+
+def _of_refused_command(event: events.CommandRefused, problem: dict[str, Any]) -> Problem:
+    return Problem(
+        problem.get("code", "command_refused"),
+        f"{event.command} was refused at step {event.step}: {problem.get('message', '')}",
+        problem.get("hint", ""),
+        problem.get("field"),
+        Severity.WARNING,
+        {"step": event.step, **(problem.get("params") or {})},
+    )
+
+
+def _measured(place: Place, event: events.Measured) -> None:
+    session, job, run = place.session, place.job, place.run
+    said = event.model_dump(exclude={"type", "seq", "time", "seconds"})
+    row = Measurement(job_id=job.id, run_id=run.id, **said)
+    session.merge(row)
+    point = measurement_point(row, run.number).model_dump(mode="json")
+    announce(session, "measurement", job.id, {"job_id": job.id, **point})
+
+
+def _best_checkpoint(place: Place, event: events.BestCheckpoint) -> None:
+    rows = place.session.scalars(
+        select(Checkpoint).where(Checkpoint.job_id == place.job.id, Checkpoint.is_final.is_(False))
+    ).all()
+    for row in rows:
+        is_best = row.step == event.step
+        if row.is_best == is_best:
+            continue
+        row.is_best = is_best
+        entry = checkpoint_entry(row).model_dump(mode="json")
+        announce(place.session, "checkpoint", place.job.id, {"job_id": place.job.id, **entry})
+
+
 def _checkpoint_saved(place: Place, step: int, path: str, *, is_final: bool) -> None:
     session, job = place.session, place.job
     try:
@@ -292,6 +347,10 @@ def _superseded(place: Place, event: events.Superseded) -> None:
 def _run_finished(place: Place, event: events.RunFinished) -> None:
     run = place.run
     run.finish = event.model_dump(mode="json")
+    if event.ended_early is not None:
+        said = {"hint": "", "field": None, "params": {}} | event.ended_early
+        known = {key: said[key] for key in ("code", "message", "hint", "field", "params")}
+        add_problem(run, Problem(**known, severity=Severity.WARNING))
     run.phase = event.phase or run.phase
     if run.first_step is not None:  # a run that was refused has no step to tell
         run.last_step = place.job.step = event.step

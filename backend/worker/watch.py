@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
 
@@ -91,13 +92,13 @@ class RunWatch:
             status, stop_requested = job.status, job.stop_requested_at is not None
             waiting = list(
                 session.execute(
-                    select(CommandRequest.id, CommandRequest.command)
+                    select(CommandRequest.id, CommandRequest.command, CommandRequest.settings)
                     .where(CommandRequest.job_id == job.id, CommandRequest.given_at.is_(None))
                     .order_by(CommandRequest.id)
                 )
             )
-        for request_id, command in waiting:
-            self._give(command)
+        for request_id, command, settings in waiting:
+            self._give(command, settings)
             with self._database.write() as session:
                 session.get_one(CommandRequest, request_id).given_at = now()
         if status == JobStatus.STOPPING:
@@ -115,8 +116,8 @@ class RunWatch:
                 )
             self._stop.ask()
 
-    def _give(self, command: CommandName) -> None:
-        append_command(self.watched.files.commands, command)
+    def _give(self, command: CommandName, settings: dict[str, Any] | None = None) -> None:
+        append_command(self.watched.files.commands, command, settings)
 
     def _record_events(self) -> bool:
         """Record one window of the event file; whether there was something in it."""

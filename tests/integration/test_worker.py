@@ -172,6 +172,22 @@ def test_save_and_sample_on_request_are_obeyed_once(
     assert [json.loads(line)["command"] for line in lines] == ["save", "sample", "stop"]
 
 
+def test_changed_settings_reach_the_trainer_and_are_the_jobs_when_it_goes_on(
+    tmp_path: Path, database: Database, settings: Settings
+) -> None:
+    job_id = add_job(database, settings, behaviour="wait", training={"steps": 6})
+    with worker(tmp_path):
+        eventually(lambda: job_of(database, job_id).step == 3, "half of the steps")
+        give_command(database, job_id, "change", {"training.steps": 9, "save.save_every": 4})
+        changed = ("training", "steps", 9), ("save", "save_every", 4)
+        eventually(
+            lambda: all(job_of(database, job_id).config[p][n] == v for p, n, v in changed),
+            "the change in the job's config",
+        )
+        stop_job(database, settings, job_id)
+        until_status(database, job_id, S.STOPPED)
+
+
 @pytest.mark.parametrize("behaviour", ["hang", "ignore"])
 def test_a_trainer_that_does_not_stop_is_ended_with_its_children(
     tmp_path: Path, database: Database, settings: Settings, behaviour: str

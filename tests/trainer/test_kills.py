@@ -14,7 +14,7 @@ from tests.trainer.test_runs import EVERYTHING, assert_same_training
 from trainer import trainee
 from trainer.batches import BatchSource
 from trainer.commands import append_command
-from trainer.events import RunFinished, RunStarted
+from trainer.events import RunBegins, RunFinished
 from trainer.folders import Folders
 from trainer.job_folder import JobFolder
 from trainer.training_step import StepResult
@@ -72,7 +72,7 @@ def test_stopped_killed_and_resumed_is_the_uninterrupted_run(
 
     resumed = run_here(EVERYTHING, short_folders, parent)
     assert resumed.exit_code == 0
-    assert resumed.of_type(RunStarted)[0].resumed_from_step == 3
+    assert resumed.of_type(RunBegins)[0].resumed_from_step == 3
     assert not list(folder.checkpoints.glob(".writing-*"))
     losses |= resumed.losses
 

@@ -20,6 +20,7 @@ from trainer.events import (
     CheckpointRemoved,
     CheckpointSaved,
     CommandTaken,
+    RunBegins,
     RunFinished,
     RunStarted,
     Sample,
@@ -100,7 +101,8 @@ def test_events_tell_the_run_from_its_start_to_its_end(uninterrupted: ShortRun) 
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     start, end = events[0], events[-1]
     assert isinstance(start, RunStarted)
-    assert (start.total_steps, start.resumed_from_step, start.device) == (6, None, "cpu")
+    assert (start.total_steps, start.device) == (6, "cpu")
+    assert [b.resumed_from_step for b in uninterrupted.of_type(RunBegins)] == [None]
     assert isinstance(end, RunFinished)
     assert (end.outcome, end.exit_code, end.step) == ("completed", 0, 6)
     assert end.lora == "short.safetensors"
@@ -141,7 +143,7 @@ def test_a_training_in_parts_is_the_uninterrupted_one(
         )
         losses |= part.losses
     assert losses == uninterrupted.losses
-    assert part.of_type(RunStarted)[0].resumed_from_step == cuts[-1]
+    assert part.of_type(RunBegins)[0].resumed_from_step == cuts[-1]
     for extra in part.folder.samples.glob("step-00000[15]-*"):
         extra.unlink()  # the last step of each part is sampled too
     assert_same_training(part, uninterrupted)
@@ -243,7 +245,7 @@ def test_starting_a_completed_job_again_does_nothing(
     again = run_here(job, short_folders, tmp_path)
     assert again.exit_code == 0
     assert again.of_type(Step) == []
-    assert again.of_type(RunStarted)[0].resumed_from_step == 1
+    assert again.of_type(RunBegins)[0].resumed_from_step == 1
     assert again.events[-1].lora == "short.safetensors"  # type: ignore[union-attr]
     assert first.folder.result.stat().st_mtime_ns == written
 
@@ -258,7 +260,7 @@ def test_resume_never_starts_over_and_sets_the_old_results_aside(
     first.folder.pins.write_text(json.dumps({"checkpoints": {"1": {"starred": True}}}))
     old = first.folder.result.read_bytes()
     again = run_here(job, short_folders, tmp_path, resume="never")
-    assert again.of_type(RunStarted)[0].resumed_from_step is None
+    assert again.of_type(RunBegins)[0].resumed_from_step is None
     assert [s.step for s in again.of_type(Step)] == [1, 2]
     aside = again.folder.superseded / "0002"
     assert (aside / "short.safetensors").read_bytes() == old
@@ -309,7 +311,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     damage(first.folder, 3)
     again = run_here(job, short_folders, tmp_path)
     assert again.exit_code == 0
-    assert again.of_type(RunStarted)[0].resumed_from_step == 2
+    assert again.of_type(RunBegins)[0].resumed_from_step == 2
     assert [w.code for w in again.of_type(Warned)].count("checkpoint_damaged") == 1
     assert again.losses == {3: first.losses[3]}
     assert (again.folder.superseded / "0002" / "checkpoints" / "step-000003").is_dir()
@@ -401,3 +403,11 @@ def test_numbers_that_are_none_end_the_run_at_the_fifth_in_a_row(
     assert [w.params["step"] for w in skipped] == [1, 2, 3, 4]
     assert run.events[-1].problems[0]["params"]["step"] == 5  # type: ignore[union-attr]
     assert not run.folder.result.exists()
+
+    # The checkpoints of steps that changed nothing are whole; a job that allows fewer ends at once.
+    assert run.folder.checkpoint_steps() == [2, 4]
+    stricter = job_with({"advanced.stop_when_a_non_finite_loss_repeats": 2}, base=job)
+    run = run_here(stricter, short_folders, tmp_path)
+    assert run.exit_code == NonFinite.exit_code
+    assert run.of_type(Warned) == [w for w in run.of_type(Warned) if w.code != "step_skipped"]
+    assert run.events[-1].problems[0]["params"]["step"] == 5  # type: ignore[union-attr]

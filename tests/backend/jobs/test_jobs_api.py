@@ -206,6 +206,33 @@ def test_a_command_is_noted_for_the_worker_while_the_job_runs(
         assert [row.command for row in session.scalars(select(CommandRequest))] == ["sample"]
 
 
+def test_a_change_of_settings_is_noted_whole_or_refused_at_its_field(
+    client: TestClient, database: Database
+) -> None:
+    job_id = create(client, job_config(), queue=True)["id"]
+    put(database, job_id, JobStatus.RUNNING)
+    address = f"/api/jobs/{job_id}/commands"
+    settings = {"training.steps": 30, "sample.prompts": [{"prompt": "a hexagon"}]}
+    answer = client.post(address, json={"command": "change", "settings": settings})
+    assert answer.status_code == 202, answer.text
+    with database.read() as session:
+        (row,) = session.scalars(select(CommandRequest))
+    assert (row.command, row.settings) == ("change", settings)
+
+    for bad, field in (
+        ({"training.steps": 0}, "training.steps"),
+        ({"training.steps": 40, "training.learning_rate": 0.1}, "training.learning_rate"),
+        ({"sample.prompts": [{"prompt": 7}]}, "sample.prompts.0.prompt"),
+    ):
+        refused = client.post(address, json={"command": "change", "settings": bad})
+        assert refused.status_code == 422
+        assert [error["field"] for error in refused.json()["errors"]] == [field]
+    assert client.post(address, json={"command": "change"}).status_code == 422
+    assert client.post(address, json={"command": "save", "settings": settings}).status_code == 422
+    with database.read() as session:
+        assert len(session.scalars(select(CommandRequest)).all()) == 1
+
+
 def test_a_job_that_ran_can_be_edited_but_not_what_its_checkpoints_are_made_of(
     client: TestClient, database: Database, settings: Settings
 ) -> None:

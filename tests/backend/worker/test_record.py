@@ -1,0 +1,169 @@
+"""Events into rows: what a run says becomes what the API tells."""
+
+from __future__ import annotations
+
+import pytest
+from fastapi.testclient import TestClient
+
+from backend.db.engine import Database
+from backend.db.models import Checkpoint, Job, Run
+from backend.jobs.status import JobStatus
+from backend.settings import Settings
+from backend.worker.record import Place, record_events
+from tests.backend.installation import job_config
+from trainer import events
+from trainer.config import JobConfig
+from trainer.errors import Problem
+from trainer.job_folder import JobFolder
+
+
+@pytest.fixture
+def job_id(database: Database) -> int:
+    """A job whose first run has just been started."""
+    config = JobConfig.model_validate(job_config()).model_dump(mode="json")
+    with database.write() as session:
+        job = Job(training_name="style", config=config, status=JobStatus.STARTING)
+        session.add(job)
+        session.flush()
+        session.add(new_run(job.id, 1))
+        return job.id
+
+
+def new_run(job_id: int, number: int) -> Run:
+    return Run(job_id=job_id, number=number, token="t", worker_id="w", host="h", device="cpu")
+
+
+def say(database: Database, settings: Settings, job_id: int, *said: events.Event) -> None:
+    """Record events of the job's latest run."""
+    with database.write() as session:
+        job = session.get_one(Job, job_id)
+        run = session.query(Run).filter_by(job_id=job_id).order_by(Run.number.desc()).first()
+        assert run is not None
+        place = Place(session, job, run, JobFolder(settings.output_dir, "style"))
+        record_events(place, said)  # type: ignore[arg-type]
+
+
+def started(number: int = 1) -> events.RunStarted:
+    return events.RunStarted(
+        training_name="style", run_number=number, process_id=1, host="h", total_steps=10
+    )
+
+
+def begins(step: int | None = None) -> events.RunBegins:
+    return events.RunBegins(resumed_from_step=step)
+
+
+def step(number: int) -> events.Step:
+    return events.Step(
+        step=number,
+        loss=1.0,
+        objective=1.0,
+        learning_rate=1e-4,
+        gradient_norm=1.0,
+        step_seconds=0.1,
+    )
+
+
+def measured(number: int, loss: float) -> events.Measured:
+    return events.Measured(step=number, validation_loss=loss, seconds=0.1)
+
+
+def test_settings_changed_in_mid_run_are_the_jobs_from_then_on(
+    client: TestClient, database: Database, settings: Settings, job_id: int
+) -> None:
+    change = {"training.steps": 25, "sample.prompts": [{"prompt": "a hexagon"}]}
+    taken = events.CommandTaken(command="change", command_seq=1, step=3, settings=change)
+    say(database, settings, job_id, started(), begins(), step(3), taken, step(4))
+    job = client.get(f"/api/jobs/{job_id}").json()
+    assert (job["total_steps"], job["progress"]["total"]) == (25, 25)
+    assert [prompt["prompt"] for prompt in job["config"]["sample"]["prompts"]] == ["a hexagon"]
+
+
+def test_a_refused_command_is_a_warning_of_the_run(
+    client: TestClient, database: Database, settings: Settings, job_id: int
+) -> None:
+    problem = Problem("steps_are_done", "Steps cannot become 2.", "Give 3.", "training.steps")
+    refused = events.CommandRefused(
+        command="change", command_seq=1, step=3, problems=[problem.as_dict()]
+    )
+    say(database, settings, job_id, started(), begins(), refused)
+    (run,) = client.get(f"/api/jobs/{job_id}").json()["runs"]
+    (said,) = run["problems"]
+    assert (said["code"], said["severity"], said["field"]) == (
+        "steps_are_done",
+        "warning",
+        "training.steps",
+    )
+    assert "step 3" in said["message"]
+
+
+def test_measurements_make_one_curve_across_resumes(
+    client: TestClient, database: Database, settings: Settings, job_id: int
+) -> None:
+    say(
+        database,
+        settings,
+        job_id,
+        started(),
+        begins(),
+        measured(0, 0.5),
+        measured(2, 0.4),
+        measured(4, 0.3),
+    )
+    with database.write() as session:
+        session.get_one(Job, job_id).status = JobStatus.STARTING
+        session.add(new_run(job_id, 2))
+    say(database, settings, job_id, started(2), begins(2), measured(4, 0.25))
+    items = client.get(f"/api/jobs/{job_id}/measurements").json()["items"]
+    assert [(p["step"], p["validation_loss"], p["run"]) for p in items] == [
+        (0, 0.5, 1),
+        (2, 0.4, 1),
+        (4, 0.25, 2),
+    ]
+    assert items[0]["drift_without_trigger"] is None
+    assert client.get("/api/jobs/999/measurements").status_code == 404
+
+
+def test_one_checkpoint_is_the_best_at_a_time(
+    client: TestClient, database: Database, settings: Settings, job_id: int
+) -> None:
+    with database.write() as session:
+        (run,) = session.query(Run).filter_by(job_id=job_id)
+        session.add_all(
+            Checkpoint(job_id=job_id, run_id=run.id, step=number, size_bytes=1, path=f"{number}")
+            for number in (2, 4)
+        )
+    for best in (2, 4):
+        say(database, settings, job_id, events.BestCheckpoint(step=best))
+        items = client.get(f"/api/jobs/{job_id}/checkpoints").json()["items"]
+        assert [c["step"] for c in items if c["is_best"]] == [best]
+
+
+def test_a_run_that_cannot_begin_leaves_the_earlier_curve_alone(
+    client: TestClient, database: Database, settings: Settings, job_id: int
+) -> None:
+    say(database, settings, job_id, started(), begins(), step(1), step(2), measured(2, 0.4))
+    with database.write() as session:
+        session.get_one(Job, job_id).status = JobStatus.STARTING
+        session.add(new_run(job_id, 2))
+    problem = Problem("checkpoint_damaged", "It cannot be used.", "Resume from another.")
+    finished = events.RunFinished(
+        outcome="failed", exit_code=7, step=0, problems=[problem.as_dict()]
+    )
+    say(database, settings, job_id, started(2), finished)
+    job = client.get(f"/api/jobs/{job_id}").json()
+    assert job["step"] == 2
+    assert len(client.get(f"/api/jobs/{job_id}/metrics").json()["items"]) == 2
+    assert len(client.get(f"/api/jobs/{job_id}/measurements").json()["items"]) == 1
+
+
+def test_why_a_run_ended_early_is_kept_with_it(
+    client: TestClient, database: Database, settings: Settings, job_id: int
+) -> None:
+    reason = Problem("early_stop", "Validation Loss has not fallen.", "", params={"best_step": 2})
+    finished = events.RunFinished(
+        outcome="completed", exit_code=0, step=4, ended_early=reason.as_dict()
+    )
+    say(database, settings, job_id, started(), begins(), step(4), finished)
+    (run,) = client.get(f"/api/jobs/{job_id}").json()["runs"]
+    assert [(p["code"], p["severity"]) for p in run["problems"]] == [("early_stop", "warning")]
