@@ -70,19 +70,6 @@ def _placeholder_needs_a_trigger_word(job: JobConfig) -> Iterator[Problem]:
             )
 
 
-def _model_can_be_found(job: JobConfig) -> Iterator[Problem]:
-    if job.model.name_or_path or job.model.model_architecture == Architecture.TINY:
-        return
-    variant = job.variant
-    yield Problem(
-        "model_path_needed",
-        f"Name or Path is blank, and Darkroom holds no {variant.label} of its own.",
-        f"Download {variant.hub_id} and give its folder, the one with model_index.json in it.",
-        "model.name_or_path",
-        params={"architecture": variant.architecture.value, "hub_id": variant.hub_id},
-    )
-
-
 def _distilled_models_train_badly(job: JobConfig) -> Iterator[Problem]:
     base = job.variant.distilled_from
     if base is None:
@@ -188,13 +175,15 @@ def _captions_are_not_all_dropped(job: JobConfig) -> Iterator[Problem]:
 def _settings_have_an_effect(job: JobConfig) -> Iterator[Problem]:
     """Settings changed from their default while the switch that they belong to is off."""
     preservation_is_off = not job.regularization.differential_output_preservation
+    both_are_off = preservation_is_off and not job.regularization.blank_prompt_preservation
     prompts = job.sample.prompts
     every_prompt_has_a_seed = all(prompt.seed is not None for prompt in prompts)
     belongs_to = [
         (job.training, "training", "warmup_steps", job.training.lr_schedule == "constant"),
         (job.training, "training", "ema_decay", not job.training.use_ema),
         (job.regularization, "regularization", "trigger", preservation_is_off),
-        (job.regularization, "regularization", "multiplier", preservation_is_off),
+        (job.regularization, "regularization", "multiplier", both_are_off),
+        (job.regularization, "regularization", "every_n_steps", both_are_off),
         (job.regularization, "regularization", "preservation_class", preservation_is_off),
         (job.advanced, "advanced", "scale", not job.advanced.do_differential_guidance),
         (job.sample, "sample", "walk_seed", len(prompts) < 2 or every_prompt_has_a_seed),
@@ -220,7 +209,6 @@ def _is_changed(panel: BaseModel, name: str) -> bool:
 _RULES: tuple[Callable[[JobConfig], Iterator[Problem]], ...] = (
     _trigger_is_a_word,
     _placeholder_needs_a_trigger_word,
-    _model_can_be_found,
     _distilled_models_train_badly,
     _large_models_want_a_gpu,
     _small_ranks_hardly_move_flux2,

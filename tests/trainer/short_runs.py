@@ -25,7 +25,7 @@ COLOURS = ("red", "green", "blue", "black", "orange", "purple")
 # Fields that most tests agree on; each test says what it changes.
 SHORT_JOB: dict[str, Any] = {
     "job": {"training_name": "short", "trigger_word": "zorvex", "gpu": "cpu"},
-    "model": {"model_architecture": "tiny"},
+    "model": {"model_architecture": "tiny", "vae_data_type": "fp32"},
     "quantization": {"transformer": "none", "text_encoder": "none"},
     "target": {"linear_rank": 4},
     "training": {"steps": 4, "learning_rate": 0.003, "data_type": "fp32"},

@@ -42,6 +42,14 @@ def _found(changes: dict[str, Any]) -> set[tuple[str, str | None, Severity]]:
         {},
         DEV,
         {"regularization.differential_output_preservation": True},
+        {
+            "job.trigger_word": "",
+            "sample.prompts": [{"prompt": "a cat"}],
+            "regularization.blank_prompt_preservation": True,
+            "regularization.multiplier": 2.0,
+            "regularization.every_n_steps": 4,
+            "datasets.0.caption_dropout_rate": 0.0,
+        },
         DEV | {"training.optimizer": "prodigy", "training.learning_rate": 1.0},
         DEV | {"training.optimizer": "lion8bit", "training.learning_rate": 2e-5},
         DEV | {"training.optimizer": "adafactor"},
@@ -52,6 +60,15 @@ def test_a_sound_job_has_no_problems(changes: dict[str, Any]) -> None:
 
 
 ERRORS: list[tuple[dict[str, Any], str, str]] = [
+    (
+        {
+            "regularization.differential_output_preservation": True,
+            "regularization.blank_prompt_preservation": True,
+            "datasets.0.caption_dropout_rate": 0.0,
+        },
+        "two_preservations",
+        "regularization.blank_prompt_preservation",
+    ),
     (
         {"job.trigger_word": "[trigger]"},
         "trigger_is_placeholder",
@@ -86,11 +103,6 @@ ERRORS: list[tuple[dict[str, Any], str, str]] = [
         "regularization.preservation_class",
     ),
     (
-        {"model.model_architecture": "klein-base-4b", "training.learning_rate": 1e-4},
-        "model_path_needed",
-        "model.name_or_path",
-    ),
-    (
         {"training.lr_schedule": "cosine", "training.warmup_steps": 1000},
         "warmup_too_long",
         "training.warmup_steps",
@@ -117,6 +129,20 @@ WARNINGS: list[tuple[dict[str, Any], str, str]] = [
         "model.model_architecture",
     ),
     (DEV | {"job.gpu": "cpu"}, "large_model_on_cpu", "job.gpu"),
+    (
+        {"regularization.blank_prompt_preservation": True},
+        "blank_prompt_pulled_both_ways",
+        "datasets.0.caption_dropout_rate",
+    ),
+    (
+        {
+            "regularization.differential_output_preservation": True,
+            "regularization.every_n_steps": 1000,
+        },
+        "preservation_once",
+        "regularization.every_n_steps",
+    ),
+    ({"regularization.every_n_steps": 2}, "no_effect", "regularization.every_n_steps"),
     (DEV | {"target.linear_rank": 8}, "rank_small", "target.linear_rank"),
     ({"training.learning_rate": 1e-4}, "learning_rate_unusual", "training.learning_rate"),
     (DEV | {"training.learning_rate": 1e-3}, "learning_rate_unusual", "training.learning_rate"),
