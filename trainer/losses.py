@@ -22,7 +22,8 @@ def per_sample_loss(
 
     huber is half the square below an error of 1 and the error minus 1/2 above.
     """
-    prediction, target = _at_least_float32(prediction), _at_least_float32(target)
+    prediction = _at_least_float32(prediction)
+    target = target.to(prediction.dtype)
     if loss_type == "mse":
         error = functional.mse_loss(prediction, target, reduction="none")
     elif loss_type == "mae":

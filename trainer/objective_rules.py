@@ -54,6 +54,46 @@ def _preservation_needs_trigger_and_class(job: JobConfig) -> Iterator[Problem]:
         )
 
 
+def _one_preservation_at_a_time(job: JobConfig) -> Iterator[Problem]:
+    panel = job.regularization
+    if not panel.blank_prompt_preservation:
+        return
+    if panel.differential_output_preservation:
+        yield Problem(
+            "two_preservations",
+            "Blank Prompt Preservation and Differential Output Preservation are both on, and a "
+            "step has room for one.",
+            "Keep Differential Output Preservation if there is a trigger, the other if not.",
+            "regularization.blank_prompt_preservation",
+        )
+    for i, dataset in enumerate(job.datasets):
+        if dataset.caption_dropout_rate > 0:
+            yield Problem(
+                "blank_prompt_pulled_both_ways",
+                f"Caption Dropout Rate {dataset.caption_dropout_rate:g} trains the empty prompt "
+                "towards the pictures while Blank Prompt Preservation holds it to the base model.",
+                "Set Caption Dropout Rate to 0, or turn Blank Prompt Preservation off.",
+                f"datasets.{i}.caption_dropout_rate",
+                Severity.WARNING,
+                params={"value": dataset.caption_dropout_rate},
+            )
+
+
+def _preservation_rests_in_most_steps(job: JobConfig) -> Iterator[Problem]:
+    panel, steps = job.regularization, job.training.steps
+    preserves = panel.differential_output_preservation or panel.blank_prompt_preservation
+    if preserves and panel.every_n_steps >= steps > 1:
+        yield Problem(
+            "preservation_once",
+            f"Every N steps ({panel.every_n_steps}) is not less than Steps ({steps}): preservation "
+            "takes part in the first step only, where the LoRA has changed nothing yet.",
+            "Lower Every N steps; 1 to 4 is usual.",
+            "regularization.every_n_steps",
+            Severity.WARNING,
+            params={"every_n_steps": panel.every_n_steps, "steps": steps},
+        )
+
+
 def _learning_rate_in_its_band(job: JobConfig) -> Iterator[Problem]:
     rate, optimizer = job.training.learning_rate, job.training.optimizer
     is_tiny = job.model.model_architecture == Architecture.TINY
@@ -123,6 +163,8 @@ def _differential_guidance_changes_the_loss(job: JobConfig) -> Iterator[Problem]
 
 OBJECTIVE_RULES: tuple[Callable[[JobConfig], Iterator[Problem]], ...] = (
     _preservation_needs_trigger_and_class,
+    _one_preservation_at_a_time,
+    _preservation_rests_in_most_steps,
     _learning_rate_in_its_band,
     _warmup_ends_before_the_run,
     _differential_guidance_changes_the_loss,

@@ -29,9 +29,6 @@ from trainer.optim import (
 from trainer.training_step import Objective, StepResult, training_step
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-# One bad batch is an accident that its step can be skipped for; five in a row are a training that
-# has gone wrong, and every further step would only hide it.
-MAX_SKIPPED_IN_A_ROW = 5
 
 
 @dataclass
@@ -66,7 +63,9 @@ class Trainee:
     def take_step(self, batches: BatchSource) -> StepResult:
         """Take the next step, or skip it if its numbers are not finite; both count.
 
-        Raises NonFinite when MAX_SKIPPED_IN_A_ROW steps in a row had to be skipped.
+        One bad batch is an accident that its step can be skipped for; several in a row are a
+        training that has gone wrong, and every further step would only hide it. Raises NonFinite
+        when as many in a row had to be skipped as the job allows.
         """
         training = self.job.training
         set_learning_rate(self.optimizer, self._scheduled_rate())
@@ -81,10 +80,11 @@ class Trainee:
         )
         self.step += 1
         self.num_skipped_in_a_row = 0 if result.is_finite else self.num_skipped_in_a_row + 1
-        if self.num_skipped_in_a_row == MAX_SKIPPED_IN_A_ROW:
+        # Not ==: a resumed job may allow fewer than have been skipped already.
+        if self.num_skipped_in_a_row >= self.job.advanced.stop_when_a_non_finite_loss_repeats:
             raise NonFinite(
-                f"Loss or gradients were not finite in {MAX_SKIPPED_IN_A_ROW} steps in a row, the "
-                f"last was step {self.step}.",
+                f"Loss or gradients were not finite at step {self.step}; steps skipped in a row: "
+                f"{self.num_skipped_in_a_row}.",
                 "Resume from the last good checkpoint with a lower Learning Rate, or in FP32.",
                 field="training.learning_rate",
                 params={"step": self.step, "learning_rate": training.learning_rate},
@@ -181,7 +181,9 @@ def load_trainee(
 def objective_of(job: JobConfig) -> Objective:
     """What the job's steps minimise."""
     training, regularization, advanced = job.training, job.regularization, job.advanced
-    preserves = regularization.differential_output_preservation
+    preserves = (
+        regularization.differential_output_preservation or regularization.blank_prompt_preservation
+    )
     return Objective(
         seed=job.job.seed,
         batch_size=job.largest_batch_size,
@@ -198,3 +200,4 @@ def micro_batches(batches: BatchSource, step: int, count: int) -> Iterator[Batch
     """The micro-batches of a step, each read when its turn comes."""
     for micro in range(count):
         yield batches.batch(step, micro)
+        preservation_every_steps=regularization.every_n_steps,

@@ -17,7 +17,8 @@ class TrainingItem:
     """One picture with everything that its steps need to know of it.
 
     caption: with [trigger] replaced. class_caption: the caption with the preservation trigger
-    replaced by the class; None when preservation is off or the caption lacks the trigger.
+    replaced by the class, None if the caption lacks the trigger; under blank-prompt preservation
+    the empty prompt; None when both preservations are off.
     caption_dropout_rate: share of its turns with the empty prompt instead.
     cache_latents: whether its latents outlive the run.
     """
@@ -56,6 +57,8 @@ def training_items(job: JobConfig, indexes: Sequence[DatasetIndex]) -> list[Trai
                 if preserves
                 else None
             )
+            if job.regularization.blank_prompt_preservation:
+                of_class = ""
             items.append(
                 TrainingItem(
                     path=picture.path,

@@ -9,11 +9,13 @@ also where a bucket's last batch is smaller. The objective of a sample is
 
     weight(t) * [ loss(v, target') + multiplier * mean((vp - v0)^2) ]
 
-v: the prediction on the caption. vp: on the class caption. v0: the base model's on the class
-caption (adapters off, no gradient), all three from one draw of noise and t. target' is the true
-target, or under differential guidance the one moved away from v. A sample without a class caption
-has no second term. The two terms are differentiated one after the other, so that only one graph is
-in memory at a time.
+v: the prediction on the caption. vp: on the class caption, which under blank-prompt preservation is
+the empty prompt. v0: the base model's on the class caption (adapters off, no gradient), all three
+from one draw of noise and t. target' is the true target, or under differential guidance the one
+moved away from v; for a picture of a regularization set it is the base model's prediction on the
+same caption. A sample without a class caption has no second term. A mask weights the tokens of the first term. The LoRA Weight of a batch's dataset
+scales the LoRA throughout. The two terms are differentiated one after the other, so that only one
+graph is in memory at a time.
 
 Noise and t belong to (seed, step, place of the sample in the step), so they do not depend on how
 the step is cut into micro-batches, nor on the device.
@@ -48,7 +50,8 @@ class Objective:
     batch_size: pictures in a full micro-batch, which fixes each sample's place in the step.
     training_guidance: the guidance embedding; None for models without one.
     guidance_scale: of differential guidance; None when it is off.
-    preservation_multiplier: weight of output preservation; None when it is off.
+    preservation_multiplier: weight of output or blank-prompt preservation; None when both are off.
+    preservation_every_steps: it takes part in the first step and every so many after it.
     """
 
     seed: int
@@ -63,10 +66,18 @@ class Objective:
 
 @dataclass(frozen=True)
 class StepResult:
+    preservation_every_steps: int = 1
+
+    def preserves_at(self, step: int) -> bool:
+        """Whether the step after `step` steps has the preservation term."""
+        return self.preservation_multiplier is not None and (
+            step % self.preservation_every_steps == 0
+        )
     """Means over the step's samples.
 
     loss: against the true target, unweighted. objective: what was differentiated.
-    preservation_loss: unweighted, over the samples that had a class caption; None without any.
+    preservation_loss: unweighted, over the samples that had a class caption; None without any, and
+    at steps that preservation leaves out.
     gradient_norm: before clipping. is_finite: False means that no update was made.
     """
 
@@ -163,7 +174,8 @@ def _accumulate(
             guidance=objective.training_guidance,
         )
 
-    multiplier, class_embeds = objective.preservation_multiplier, batch.class_embeds
+    multiplier = objective.preservation_multiplier if objective.preserves_at(step) else None
+    class_embeds = batch.class_embeds
     preserved = base = None
     if multiplier is not None and class_embeds is not None:
         preserved = batch.has_class.nonzero().squeeze(1)

@@ -99,6 +99,8 @@ CASES: dict[str, Case] = {
     "datasets.0.caption_dropout_rate": Case(1.0),
     "datasets.0.resolutions": Case([48 + 16 * 2]),
     "sample.sample_every": Case(1, ONE_PROMPT),
+    "regularization.every_n_steps": Case(2, PRESERVED),
+    "regularization.blank_prompt_preservation": Case(True),
     "sample.first_sample_at_step_0": Case(True, ONE_PROMPT),
     "sample.width": Case(96, ONE_PROMPT),
     "sample.height": Case(96, ONE_PROMPT),

@@ -55,6 +55,12 @@ def test_class_captions_are_there_under_preservation_where_the_trigger_is() -> N
     assert [item.class_caption for item in items] == ["drawing, a cat", None, None]
 
 
+def test_under_blank_prompt_preservation_every_picture_holds_the_empty_prompt() -> None:
+    job = _job(regularization__blank_prompt_preservation=True)
+    assert [item.class_caption for item in training_items(job, [INDEX])] == [""] * 3
+    assert "" in _texts(job)
+
+
 def test_settings_of_a_dataset_reach_its_pictures_only() -> None:
     datasets = [
         {"target_dataset": "cats", "resolutions": [64], "cache_latents": False},
