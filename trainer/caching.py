@@ -3,13 +3,15 @@
 A FLUX.2 run needs each picture's latents and each prompt's embedding thousands of times, and they
 never change while a LoRA trains. They are computed once and kept:
 
-    <cache>/latents/3f/3f9a….safetensors     [C, h, w]
-    <cache>/prompts/a0/a04c….safetensors     [T, D]
-    <cache>/private/<run>/{latents,prompts}  the same for a run whose caches are off
+    <cache>/latents/3f/3f9a….safetensors      [C, h, w]
+    <cache>/references/b1/b107….safetensors   [C, h, w]
+    <cache>/masks/77/7713….safetensors        [h, w]
+    <cache>/prompts/a0/a04c….safetensors      [T, D]
+    <cache>/private/<run>/{latents,prompts,…} the same for a run whose caches are off
 
 **Keys are contents.** The name of a file is the hash of everything that its numbers depend on: for
-latents the picture's bytes, the size it was brought to, the autoencoder's configuration and
-weights, the data type, the versions of the libraries, the kind of device; for prompts the text, the
+latents the picture's bytes, the size it was brought to, how it is mirrored, the autoencoder's
+configuration and weights, the data type, the versions of the libraries, the kind of device; for prompts the text, the
 encoder, its quantization, the tokenizer, the hidden states taken, the rows padded to. So a renamed
 picture is found again, an edited one is not, a fine-tuned autoencoder never meets another's
 latents, two jobs with the same picture share it, and nobody ever has to clear a cache. Peers that
@@ -41,7 +43,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from trainer import folder_lock
 from trainer.durable_write import TEMPORARY_PREFIX, write_bytes
@@ -50,8 +52,9 @@ from trainer.errors import FolderInUse
 if TYPE_CHECKING:
     import torch
 
-Kind = Literal["latents", "prompts"]
+Kind = Literal["latents", "references", "masks", "prompts"]
 TENSOR_NAME = "tensor"
+PRIVATE_FOLDER = "private"
 # A temporary file of a run that is still writing is seconds old.
 _STALE_AFTER_SECONDS = 3600
 
@@ -77,6 +80,11 @@ class Slot:
     def path(self) -> Path:
         # 256 sub-folders: file systems and people both tire of folders with 100,000 entries.
         return self.root / self.key[:2] / f"{self.key}.safetensors"
+
+    @property
+    def outlives_the_run(self) -> bool:
+        """Whether it lies in the shared cache, and not in the folder of one run."""
+        return self.root.parent.parent.name != PRIVATE_FOLDER
 
     def state(self) -> Literal["whole", "missing", "damaged"]:
         """Whether the tensor can be read, proved by its bytes; loads no torch."""
@@ -154,7 +162,7 @@ class CacheFolders:
 
     def _private_folder(self) -> Path:
         if self._private is None:
-            folder = self._cache / "private" / uuid.uuid4().hex
+            folder = self._cache / PRIVATE_FOLDER / uuid.uuid4().hex
             lock = folder.with_suffix(".lock")
             # Callbacks run in reverse: the folder goes while the lock still says that it is ours.
             self._closing.callback(lock.unlink, missing_ok=True)
@@ -166,12 +174,12 @@ class CacheFolders:
 
 def _remove_abandoned(cache: Path) -> None:
     """Remove what killed runs left: private folders nobody holds, temporary files of old."""
-    for lock in (cache / "private").glob("*.lock"):
+    for lock in (cache / PRIVATE_FOLDER).glob("*.lock"):
         with contextlib.suppress(FolderInUse), folder_lock.held(lock):
             shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
             lock.unlink(missing_ok=True)
     stale_before = time.time() - _STALE_AFTER_SECONDS
-    for kind in ("latents", "prompts"):
+    for kind in get_args(Kind):
         for temporary in (cache / kind).glob(f"*/{TEMPORARY_PREFIX}*"):
             with contextlib.suppress(FileNotFoundError):
                 if temporary.stat().st_mtime < stale_before:

@@ -52,6 +52,11 @@ class JobConfig(Panel):
         return float(self.target.linear_rank) if alpha is None else alpha
 
     @property
+    def largest_batch_size(self) -> int:
+        """Pictures in the largest micro-batch: datasets may have a batch size of their own."""
+        return max(dataset.batch_size or self.training.batch_size for dataset in self.datasets)
+
+    @property
     def preservation_trigger(self) -> str:
         """The word that preservation replaces by the class."""
         own = self.regularization.trigger

@@ -3,8 +3,12 @@
 The door, the dataset page and the trainer ask here, so all three see the same answer. A dataset is
 the pictures directly in one folder, in the order of their names; sub-folders are not searched (a
 folder of rejects or originals beside the pictures must not train), which is said when there are
-any. Only headers and caption files are read: thousands of pictures take a second or two. Whether a
-picture decodes to its last row is asked by `damaged_pictures` before anything is encoded.
+any. Only headers and caption files are read, in parallel, and a `FileMemory` spares the headers of
+files that have not changed. Whether a picture decodes to its last row is asked by
+`bad_files.py` before anything is encoded.
+
+A picture that cannot train, or whose mask or reference cannot be used, is no item of the index. The
+Datasets panel's Bad Files says whether that refuses the job or is a warning.
 
 An empty caption file counts: somebody made it, so the picture trains with the empty prompt, not
 with the Default Caption, and a warning names it.
@@ -12,24 +16,23 @@ with the Default Caption, and a warning names it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trainer.captions import read_caption
+from trainer.companions import Companions, PictureFile, find_masks, find_references
 from trainer.errors import Problem, Severity
-from trainer.parallel import WAITING_THREADS, WORKING_THREADS, in_threads
+from trainer.file_memory import FileMemory
+from trainer.file_problems import problem_of_files
+from trainer.parallel import WAITING_THREADS, in_threads
 from trainer.pictures import (
     OTHER_PICTURE_SUFFIXES,
     PICTURE_SUFFIXES,
     UnreadablePicture,
-    read_picture,
-    upright_size,
 )
 
 MIN_PICTURE_SIDE_PX = 64  # the smallest side that Resolutions can ask for
-_NAMES_IN_A_MESSAGE = 5
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class DatasetItem:
     """A picture and its caption.
 
     caption: as written, [trigger] not yet replaced; the default caption where the picture has no
-    file of its own. width, height: px, after EXIF orientation.
+    file of its own. width, height: px, after EXIF orientation. mask: where there is a mask dataset.
+    references: one from each control dataset, in order.
     """
 
     path: Path
@@ -45,6 +49,8 @@ class DatasetItem:
     has_own_caption: bool
     width: int
     height: int
+    mask: Path | None = None
+    references: tuple[PictureFile, ...] = ()
 
     @property
     def name(self) -> str:
@@ -66,11 +72,18 @@ def scan_dataset(
     caption_extension: str,
     default_caption: str,
     field_prefix: str = "datasets.0",
+    mask_folder: Path | None = None,
+    control_folders: Sequence[Path] = (),
+    leaves_out_bad_files: bool = False,
+    memory: FileMemory | None = None,
 ) -> DatasetIndex:
     """The folder's pictures with captions and sizes; what is wrong is in `.problems`.
 
-    field_prefix: where the dataset stands in its job, for the problems' `field`.
+    field_prefix: where the dataset stands in its job, for the problems' `field`. mask_folder,
+    control_folders: where each picture's mask and references lie. memory: of files that were read
+    before; the caller saves it.
     """
+    memory = memory or FileMemory(None)
     field_path = f"{field_prefix}.target_dataset"
     if not folder.is_dir():
         return DatasetIndex(folder, problems=[_missing_folder(folder, field_path)])
@@ -93,41 +106,81 @@ def scan_dataset(
 
     reads = list(
         in_threads(
-            lambda path: _read_pair(path, caption_extension), listing.pictures, WAITING_THREADS
+            lambda path: _read_pair(path, caption_extension, memory),
+            listing.pictures,
+            WAITING_THREADS,
         )
     )
-    items = [
-        DatasetItem(
-            path=read.path,
-            caption=default_caption if read.caption is None else read.caption,
-            has_own_caption=read.caption is not None,
-            width=read.size[0],
-            height=read.size[1],
+    pictures = [PictureFile(read.path, *read.size) for read in reads if read.size is not None]
+    masks = None
+    if mask_folder is not None:
+        masks = find_masks(
+            mask_folder, pictures, field_path=f"{field_prefix}.mask_dataset", memory=memory
         )
-        for read in reads
-        if read.size is not None and not read.caption_fault
+    references = [
+        find_references(
+            control_folder,
+            pictures,
+            field_path=f"{field_prefix}.control_datasets.{number}",
+            memory=memory,
+        )
+        for number, control_folder in enumerate(control_folders)
     ]
-    problems += _problems_of_reads(reads, default_caption, field_prefix)
+    bad = _problems_of_reads(reads, default_caption, field_prefix)
+    for companions in [*([masks] if masks else []), *references]:
+        bad += companions.problems
+    problems += [_left_out(problem) for problem in bad] if leaves_out_bad_files else bad
+    items = _items(reads, default_caption, masks, references)
+    if not items and leaves_out_bad_files:
+        problems.append(_nothing_left(folder, len(reads), field_path))
     return DatasetIndex(folder, items, problems)
 
 
-def damaged_pictures(
-    paths: Sequence[Path],
-    *,
-    field_path: str | None = None,
-    tick: Callable[[int], None] = lambda done: None,
-) -> list[Problem]:
-    """Decode each picture wholly; one problem names those that fail. Empty when all are sound.
+def _items(
+    reads: Sequence[_Pair],
+    default_caption: str,
+    masks: Companions | None,
+    references: Sequence[Companions],
+) -> list[DatasetItem]:
+    """The pictures that can train, with what belongs to them."""
+    items: list[DatasetItem] = []
+    for read in reads:
+        stem = read.path.stem
+        if read.size is None or read.caption_fault or min(read.size) < MIN_PICTURE_SIDE_PX:
+            continue
+        if any(stem not in found.of_stem for found in [*([masks] if masks else []), *references]):
+            continue
+        items.append(
+            DatasetItem(
+                path=read.path,
+                caption=default_caption if read.caption is None else read.caption,
+                has_own_caption=read.caption is not None,
+                width=read.size[0],
+                height=read.size[1],
+                mask=masks.of_stem[stem].path if masks else None,
+                references=tuple(found.of_stem[stem] for found in references),
+            )
+        )
+    return items
 
-    tick: called with the number done after each; what it raises ends the work.
-    """
-    found: list[str] = []
-    with closing(in_threads(_decoding_fault, paths, WORKING_THREADS)) as faults:
-        for done, (path, fault) in enumerate(zip(paths, faults, strict=True), start=1):
-            if fault:
-                found.append(f"{path.name} ({fault})")
-            tick(done)
-    return [_damaged(found, field_path)] if found else []
+
+def _left_out(problem: Problem) -> Problem:
+    """A fault of files, where Bad Files says to leave their pictures out."""
+    if problem.severity != Severity.ERROR:
+        return problem
+    hint = "Their pictures are left out, as Bad Files says."
+    return replace(problem, severity=Severity.WARNING, hint=hint)
+
+
+def _nothing_left(folder: Path, num_pictures: int, field_path: str) -> Problem:
+    return Problem(
+        "dataset_without_usable_pictures",
+        f"None of the {num_pictures} pictures in {folder} can be used, so leaving bad files out "
+        "leaves nothing.",
+        "The other messages say what is wrong with them.",
+        field_path,
+        params={"folder": str(folder), "count": num_pictures},
+    )
 
 
 @dataclass(frozen=True)
@@ -212,10 +265,10 @@ class _Pair:
     caption_fault: str
 
 
-def _read_pair(path: Path, caption_extension: str) -> _Pair:
+def _read_pair(path: Path, caption_extension: str, memory: FileMemory) -> _Pair:
     size, fault = None, ""
     try:
-        size = upright_size(path)
+        size = memory.upright_size(path)
     except UnreadablePicture as error:
         fault = str(error)
     caption, caption_fault = None, ""
@@ -249,7 +302,7 @@ def _problems_of_reads(
             problem_of_files(
                 "pictures_too_small",
                 f"Pictures with a side under {MIN_PICTURE_SIDE_PX} px: {{names}}.",
-                "Replace or remove them; pictures are never scaled up.",
+                "Replace or remove them: there is too little in them to learn from.",
                 small,
                 field_path,
             )
@@ -295,14 +348,6 @@ def _problems_of_reads(
     return problems
 
 
-def _decoding_fault(path: Path) -> str:
-    try:
-        read_picture(path)
-    except UnreadablePicture as error:
-        return str(error)
-    return ""
-
-
 def _missing_folder(folder: Path, field_path: str) -> Problem:
     is_file = folder.exists()
     return Problem(
@@ -331,24 +376,6 @@ def _damaged(files: Sequence[str], field_path: str | None) -> Problem:
         "Replace or remove them.",
         files,
         field_path,
-    )
-
-
-def problem_of_files(
-    code: str,
-    message: str,
-    hint: str,
-    files: Sequence[str],
-    field_path: str | None,
-    severity: Severity = Severity.ERROR,
-) -> Problem:
-    """One problem for all files with the same fault: the first few at {names}, all in params."""
-    names = ", ".join(files[:_NAMES_IN_A_MESSAGE])
-    if len(files) > _NAMES_IN_A_MESSAGE:
-        names += f" and {len(files) - _NAMES_IN_A_MESSAGE} more"
-    filled = message.format(names=names)
-    return Problem(
-        code, filled, hint, field_path, severity, params={"count": len(files), "files": list(files)}
     )
 
 

@@ -7,26 +7,19 @@ same sentences: the schema's, the rules across settings, then what lies on the d
 
 from __future__ import annotations
 
-import difflib
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from trainer.buckets import assign_resolution
-from trainer.captions import contains_trigger, has_trigger_placeholder
 from trainer.config import JobConfig
-from trainer.dataset_index import DatasetIndex, problem_of_files, scan_dataset
+from trainer.dataset_checks import examine_datasets
+from trainer.dataset_index import DatasetIndex
 from trainer.errors import BadDataset, BadModel, DarkroomError, JobRefused, Problem, Severity
-from trainer.folders import Folders, join_inside
+from trainer.folders import Folders
 from trainer.job_file import parse_job
 from trainer.job_rules import cross_field_problems
-from trainer.model_check import model_problems
-from trainer.model_folder import model_folder
-from trainer.panels.datasets import Dataset
-from trainer.panels.field import TRIGGER_PLACEHOLDER
-from trainer.training_items import TrainingItem, training_items
+from trainer.model_check import source_problems
+from trainer.model_parts import model_source
 
 
 @dataclass(frozen=True)
@@ -77,11 +70,11 @@ def examine_job(data: Mapping[str, Any], folders: Folders) -> Verdict:
         job = parse_job(data)
     except JobRefused as refusal:
         return Verdict(job=None, job_problems=list(refusal.problems))
-    indexes = [_index_of(dataset, i, folders) for i, dataset in enumerate(job.datasets)]
+    indexes, dataset_problems = examine_datasets(job, folders)
     return Verdict(
         job=job,
         job_problems=cross_field_problems(job),
-        dataset_problems=_dataset_problems(job, indexes),
+        dataset_problems=dataset_problems,
         model_problems=_model_problems(job, folders),
         indexes=indexes,
     )
@@ -102,163 +95,9 @@ def _class_of_first_error(verdict: Verdict) -> type[DarkroomError]:
     return BadModel
 
 
-def _index_of(dataset: Dataset, number: int, folders: Folders) -> DatasetIndex:
-    field_prefix = f"datasets.{number}"
-    name = dataset.target_dataset
-    try:
-        folder = join_inside(folders.datasets, name, field=f"{field_prefix}.target_dataset")
-    except JobRefused as refusal:
-        return DatasetIndex(folders.datasets, problems=list(refusal.problems))
-    if not folder.exists():
-        problem = _no_such_dataset(name, folders.datasets, f"{field_prefix}.target_dataset")
-        return DatasetIndex(folder, problems=[problem])
-    return scan_dataset(
-        folder,
-        caption_extension=dataset.caption_extension,
-        default_caption=dataset.default_caption,
-        field_prefix=field_prefix,
-    )
-
-
-def _no_such_dataset(name: str, root: Path, field_path: str) -> Problem:
-    names = (
-        sorted(entry.name for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
-    )
-    near = difflib.get_close_matches(name, names, n=3)
-    hint = (
-        f"Did you mean {' or '.join(near)}?"
-        if near
-        else "Put the pictures and their captions into a folder of this name there."
-    )
-    return Problem(
-        "dataset_missing",
-        f"There is no dataset {name!r} in {root}.",
-        hint,
-        field_path,
-        params={"name": name, "near": near},
-    )
-
-
-def _dataset_problems(job: JobConfig, indexes: Sequence[DatasetIndex]) -> list[Problem]:
-    problems = [problem for index in indexes for problem in index.problems]
-    problems += _placeholders_without_trigger(job, indexes)
-    items = training_items(job, indexes)
-    if not items:
-        return problems
-    problems += _captions_without_trigger(job, items)
-    problems += _small_pictures(job, indexes)
-    problems += _batches_never_full(job, items)
-    return problems
-
-
-def _placeholders_without_trigger(job: JobConfig, indexes: Sequence[DatasetIndex]) -> list[Problem]:
-    if job.job.trigger_word:
-        return []
-    problems: list[Problem] = []
-    for index in indexes:
-        files = [
-            item.name
-            for item in index.items
-            if item.has_own_caption and has_trigger_placeholder(item.caption)
-        ]
-        if files:
-            problems.append(
-                problem_of_files(
-                    "placeholder_without_trigger",
-                    f"{TRIGGER_PLACEHOLDER} stands in captions of {index.folder.name}, but Trigger "
-                    "Word is blank: {names}.",
-                    f"Fill in Trigger Word, or take {TRIGGER_PLACEHOLDER} out of the captions.",
-                    files,
-                    "job.trigger_word",
-                )
-            )
-    return problems
-
-
-def _captions_without_trigger(job: JobConfig, items: Sequence[TrainingItem]) -> list[Problem]:
-    preserves = job.regularization.differential_output_preservation
-    trigger = job.preservation_trigger if preserves else job.job.trigger_word
-    if not trigger:
-        return []
-    without = [item.name for item in items if not contains_trigger(item.caption, trigger)]
-    if not without:
-        return []
-    none_has_it = len(without) == len(items)
-    if preserves and none_has_it:
-        return [
-            Problem(
-                "preservation_without_captions",
-                f"Differential Output Preservation compares captions with and without {trigger!r}, "
-                "but no caption contains it.",
-                f"Write it (or {TRIGGER_PLACEHOLDER}) into the captions, or turn preservation off.",
-                "regularization.differential_output_preservation",
-                params={"trigger": trigger, "count": len(items)},
-            )
-        ]
-    fate = "preservation skips these" if preserves else "the trigger learns nothing from these"
-    which = "All captions" if none_has_it else f"{len(without)} of {len(items)} captions"
-    return [
-        problem_of_files(
-            "captions_without_trigger",
-            f"{which} lack the trigger {trigger!r}, and {fate}: {{names}}.",
-            f"Write it (or {TRIGGER_PLACEHOLDER}) into the captions if that is not meant.",
-            without,
-            "regularization.trigger" if preserves else "job.trigger_word",
-            Severity.WARNING,
-        )
-    ]
-
-
-def _small_pictures(job: JobConfig, indexes: Sequence[DatasetIndex]) -> list[Problem]:
-    problems: list[Problem] = []
-    for i, (dataset, index) in enumerate(zip(job.datasets, indexes, strict=True)):
-        small = [
-            f"{item.name} ({item.width}x{item.height})"
-            for item in index.items
-            if assign_resolution(item.width, item.height, dataset.resolutions).resolution is None
-        ]
-        if small:
-            problems.append(
-                problem_of_files(
-                    "pictures_below_resolution",
-                    f"Pictures with fewer pixels than {min(dataset.resolutions)} squared keep "
-                    "their own size: {names}.",
-                    "Add a lower resolution to train them with the others, or larger pictures.",
-                    small,
-                    f"datasets.{i}.resolutions",
-                    Severity.WARNING,
-                )
-            )
-    return problems
-
-
-def _batches_never_full(job: JobConfig, items: Sequence[TrainingItem]) -> list[Problem]:
-    sizes = Counter(item.bucket.size for item in items)
-    largest = max(sizes.values())
-    batch_size = job.training.batch_size
-    if batch_size <= largest:
-        return []
-    return [
-        Problem(
-            "batch_never_full",
-            f"Batch Size is {batch_size}, but no more than {largest} of the {len(items)} pictures "
-            "share a size, and a batch has one size: batches are smaller.",
-            "Lower Batch Size, choose fewer resolutions, or use Gradient Accumulation.",
-            "training.batch_size",
-            Severity.WARNING,
-            {"batch_size": batch_size, "largest": largest},
-        )
-    ]
-
-
 def _model_problems(job: JobConfig, folders: Folders) -> list[Problem]:
-    name = job.model.name_or_path
-    is_relative = name and not Path(name).expanduser().is_absolute()
-    if is_relative:
-        try:
-            join_inside(folders.models, name, field="model.name_or_path")
-        except JobRefused as refusal:
-            return list(refusal.problems)
-    if not name and job.variant.hub_id is not None:
-        return []  # job_rules.py has said that a path is needed
-    return model_problems(model_folder(job, folders), job.variant)
+    try:
+        source = model_source(job.model, folders)
+    except JobRefused as refusal:
+        return list(refusal.problems)
+    return source_problems(source)

@@ -10,10 +10,11 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trainer.caching import CacheFolders, DamagedCacheFile, Slot
 from trainer.errors import DiskFull
+from trainer.pictures import Flip
 from trainer.training_items import TrainingItem
 
 if TYPE_CHECKING:
@@ -23,33 +24,72 @@ if TYPE_CHECKING:
 # pictures of most datasets. Beyond it the system's page cache still spares the disk.
 RECENT_TENSORS_BYTES = 2 << 30
 
-# Path, (width, height) in px, and whether its latents outlive the run.
-PictureAtSize: TypeAlias = tuple[Path, tuple[int, int], bool]
+
+class EncodedPicture(NamedTuple):
+    """What tells latents apart within a run: two datasets may share a folder.
+
+    size: (width, height) in px. is_kept: whether they outlive the run.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    flip: Flip
+    is_reference: bool
+    is_kept: bool
+
+
+class EncodedMask(NamedTuple):
+    """What tells masks apart; sizes are (width, height) in px."""
+
+    path: Path
+    picture_size: tuple[int, int]
+    size: tuple[int, int]
+    is_kept: bool
 
 
 class EncodedRun:
     """Everything a run can need, encoded and on disk; a context manager that removes what is
     private to the run when it closes.
 
-    items: the pictures that train, in the job's order.
+    items: the pictures that train, in the job's order. caches: where it was encoded into.
+    manifest: `dataset_manifest` of the items.
     """
 
     def __init__(
         self,
         items: Sequence[TrainingItem],
-        latents: Mapping[PictureAtSize, Slot],
+        latents: Mapping[EncodedPicture, Slot],
+        masks: Mapping[EncodedMask, Slot],
         prompts: Mapping[str, Slot],
         caches: CacheFolders,
+        manifest: Mapping[str, Any],
     ) -> None:
         self.items = list(items)
+        self.caches = caches
+        self.manifest = manifest
         self._latents = latents
-        self._prompts = prompts
-        self._caches = caches
+        self._masks = masks
+        self._prompts = dict(prompts)
         self._recent = _RecentTensors(RECENT_TENSORS_BYTES)
 
-    def latents(self, item: TrainingItem) -> torch.Tensor:
-        """[C, h, w]: the picture's normalised latents in the job's data type, on the CPU."""
-        return self._recent.read(self._latents[picture_of(item)])
+    def latents(self, item: TrainingItem, flip: Flip = "") -> torch.Tensor:
+        """[C, h, w]: the picture's normalised latents in the job's data type, on the CPU.
+
+        flip: one of the item's `flips`.
+        """
+        return self._recent.read(self._latents[picture_of(item, flip)])
+
+    def references(self, item: TrainingItem, flip: Flip = "") -> list[torch.Tensor]:
+        """[C, h, w] for each of the picture's references, each of its own size."""
+        return [self._recent.read(self._latents[key]) for key in references_of(item, flip)]
+
+    def mask(self, item: TrainingItem, flip: Flip = "") -> torch.Tensor | None:
+        """float32 [h, w]: how much each token of the picture trains; None without a mask."""
+        key = mask_of(item)
+        if key is None:
+            return None
+        dims = [dim for dim, axis in ((1, "x"), (0, "y")) if axis in flip]
+        return self._recent.read(self._masks[key]).flip(dims)
 
     def prompt(self, text: str) -> torch.Tensor:
         """[T, D]: the text's prompt embedding in the job's data type, on the CPU.
@@ -59,9 +99,13 @@ class EncodedRun:
         """
         return self._recent.read(self._prompts[text])
 
+    def add_prompts(self, prompts: Mapping[str, Slot]) -> None:
+        """Texts that were encoded since, into `caches`."""
+        self._prompts.update(prompts)
+
     def close(self) -> None:
         """Remove what was encoded for this run only; calling it again does nothing."""
-        self._caches.close()
+        self.caches.close()
 
     def __enter__(self) -> EncodedRun:
         return self
@@ -75,9 +119,31 @@ class EncodedRun:
         self.close()
 
 
-def picture_of(item: TrainingItem) -> PictureAtSize:
-    """What tells latents apart within a run: two datasets may share a folder."""
-    return item.path, item.bucket.size, item.cache_latents
+def picture_of(item: TrainingItem, flip: Flip) -> EncodedPicture:
+    """The item's picture, mirrored so."""
+    return EncodedPicture(item.path, item.bucket.size, flip, False, item.cache_latents)
+
+
+def references_of(item: TrainingItem, flip: Flip) -> list[EncodedPicture]:
+    """The item's references in order, mirrored with it."""
+    return [
+        EncodedPicture(reference.path, reference.size, flip, True, item.cache_latents)
+        for reference in item.references
+    ]
+
+
+def mask_of(item: TrainingItem) -> EncodedMask | None:
+    """The item's mask; it is mirrored when it is read."""
+    if item.mask is None:
+        return None
+    return EncodedMask(item.mask, item.size, item.bucket.size, item.cache_latents)
+
+
+def pictures_of(item: TrainingItem) -> list[EncodedPicture]:
+    """All that the autoencoder encodes for an item: itself and its references, each way to lie."""
+    return [
+        key for flip in item.flips for key in (picture_of(item, flip), *references_of(item, flip))
+    ]
 
 
 class _RecentTensors:
@@ -105,6 +171,9 @@ def _read_proved(slot: Slot) -> torch.Tensor:
     try:
         return slot.read()
     except (DamagedCacheFile, OSError) as error:
+        if isinstance(error, DamagedCacheFile):
+            # What was proved once is not read again at the next start: gone, it is encoded again.
+            slot.path.unlink(missing_ok=True)
         vanished = isinstance(error, OSError) and error.errno == errno.ENOENT
         raise DiskFull(
             f"The cache file {slot.path} {'went away' if vanished else 'was damaged'} while the "

@@ -17,26 +17,29 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.caching import CacheFolders, Slot, content_key
+from trainer.bad_files import unusable_files, usable_items
+from trainer.caching import CacheFolders, Slot
 from trainer.config import JobConfig
-from trainer.dataset_index import DatasetIndex, damaged_pictures
-from trainer.encoded_run import EncodedRun, PictureAtSize, picture_of
-from trainer.encoding_plan import EncodingPlan, PictureTask, PromptTask
+from trainer.dataset_index import DatasetIndex
+from trainer.dataset_manifest import dataset_manifest
+from trainer.encoded_run import EncodedMask, EncodedPicture, EncodedRun, mask_of, pictures_of
+from trainer.encoding_plan import EncodingPlan, MaskTask, PictureTask, PromptTask
 from trainer.encoding_process import run_child
-from trainer.errors import BadDataset, BadModel, ChildFailed, StopRequested
+from trainer.encoding_slots import picture_slots, prompt_slots
+from trainer.errors import ChildFailed, JobRefused, Problem, StopRequested
 from trainer.events import Event, Progress, Warned
-from trainer.fingerprints import file_sha256, part_fingerprint
+from trainer.file_memory import FileMemory
 from trainer.folders import Folders
-from trainer.model_folder import model_folder
+from trainer.model_parts import local_parts
 from trainer.parallel import WORKING_THREADS, in_threads
-from trainer.texts import texts_of_run
-from trainer.training_items import TrainingItem, training_items
+from trainer.prompt_lengths import prompts_too_long
+from trainer.texts import sample_prompt_text, texts_of_run
+from trainer.training_items import TrainingItem
+from trainer.validation_items import all_items
 
-# A change to how pictures are scaled or prompts are prepared gives every tensor a new key.
-RECIPE_VERSION = 1
 _REPORT_EVERY_SECONDS = 0.2
 
 
@@ -56,131 +59,114 @@ def encode_missing(
     about five times a second; when it says yes, the child is ended.
 
     Starts no child, and loads no torch, when nothing is missing. Raises StopRequested, BadDataset
-    (a picture that cannot be decoded, before any model loads), BadModel, OutOfMemory, DiskFull,
-    ChildFailed.
+    (a file that cannot be used, before any model loads), JobRefused (a sample prompt that is too
+    long), BadModel, OutOfMemory, DiskFull, ChildFailed.
     """
-
     tick = _Ticker(report, stop_requested)
-    caches = CacheFolders(folders.cache)
+    caches, memory = CacheFolders(folders.cache), FileMemory(folders.cache)
     try:
-        items = training_items(job, indexes)
-        latents = _latents_slots(job, folders, items, caches, device=device, tick=tick)
-        prompts = _prompt_slots(job, folders, items, caches, device=device)
-        missing_pictures, missing_prompts = _missing(latents, prompts, report, tick)
-        if missing_pictures or missing_prompts:
-            _refuse_damaged([task.path for task in missing_pictures], tick)
-            plan = EncodingPlan(
-                architecture=job.variant.architecture.value,
-                model_folder=model_folder(job, folders).resolve(),
-                device=device,
-                data_type=job.training.data_type,
-                quantization=job.quantization.text_encoder,
-                pictures=tuple(missing_pictures),
-                prompts=tuple(missing_prompts),
-            )
+        items = all_items(job, indexes)
+        latents, masks = picture_slots(
+            job, folders, items, caches, memory, device=device, tick=tick
+        )
+        prompts = prompt_slots(job, folders, items, caches, device=device)
+        missing = _missing(latents, masks, prompts, memory, report, tick)
+        if missing:
+            items = _without_bad_files(job, folders, items, missing, report, tick)
+            missing = missing.needed_by(job, items)
+            plan = _plan(job, folders, missing, device=device)
             run_child(plan, tick=tick, stop_requested=stop_requested)
-            _prove_written(plan)
+            _prove_written(plan, memory)
+        manifest = dataset_manifest(job, items, memory.sha256)
     except BaseException:
         caches.close()
         raise
-    return EncodedRun(items, latents, prompts, caches)
+    finally:
+        memory.save()
+    return EncodedRun(items, latents, masks, prompts, caches, manifest)
 
 
-def _latents_slots(
+def encode_changed_prompts(
     job: JobConfig,
     folders: Folders,
-    items: Sequence[TrainingItem],
-    caches: CacheFolders,
+    encoded: EncodedRun,
     *,
     device: str,
-    tick: Callable[[int, int, str], None],
-) -> dict[PictureAtSize, Slot]:
-    made_with = {
-        "recipe": RECIPE_VERSION,
-        "autoencoder": _fingerprint(model_folder(job, folders) / "vae"),
-        "data_type": job.training.data_type,
-        "device": device,
-        "versions": {name: version(name) for name in ("torch", "diffusers", "pillow")},
-    }
-    paths = list(dict.fromkeys(item.path for item in items))
-    hashes: dict[Path, str] = {}
-    try:
-        with closing(in_threads(file_sha256, paths, WORKING_THREADS)) as found:
-            for path, sha256 in zip(paths, found, strict=True):
-                hashes[path] = sha256
-                tick(len(hashes), len(paths), "reading pictures")
-    except OSError as error:
-        raise BadDataset(
-            f"{error.filename} cannot be read: {error.strerror}.",
-            "It was there when the job was checked: put it back, or start the job again.",
-            code="picture_vanished",
-            field="datasets",
-        ) from error
-    return {
-        picture_of(item): caches.slot(
-            "latents",
-            content_key(picture=hashes[item.path], size=item.bucket.size, **made_with),
-            shared=item.cache_latents,
+    report: Callable[[Event], None],
+    stop_requested: Callable[[], bool],
+) -> None:
+    """Encode what a job that was changed in mid-run asks for beyond what `encoded` holds.
+
+    The pictures stay those of the run's beginning. Nothing is lost if this fails: `encoded` is as
+    it was. Raises what `encode_missing` raises.
+    """
+    tick = _Ticker(report, stop_requested)
+    memory = FileMemory(folders.cache)
+    prompts = prompt_slots(job, folders, encoded.items, encoded.caches, device=device)
+    missing = _missing({}, {}, prompts, memory, report, tick)
+    if missing:
+        _without_bad_files(job, folders, encoded.items, missing, report, tick)
+        plan = _plan(job, folders, missing, device=device)
+        run_child(plan, tick=tick, stop_requested=stop_requested)
+        _prove_written(plan, memory)
+    encoded.add_prompts(prompts)
+
+
+@dataclass(frozen=True)
+class _Missing:
+    """What has to be encoded, each content once, by its key."""
+
+    pictures: dict[EncodedPicture, PictureTask]
+    masks: dict[EncodedMask, MaskTask]
+    prompts: dict[str, PromptTask]
+
+    def __bool__(self) -> bool:
+        return bool(self.pictures or self.masks or self.prompts)
+
+    def needed_by(self, job: JobConfig, items: Sequence[TrainingItem]) -> _Missing:
+        """Without what only pictures that were left out would have needed."""
+        pictures = {key for item in items for key in pictures_of(item)}
+        masks = {mask_of(item) for item in items}
+        texts = set(texts_of_run(job, items))
+        return _Missing(
+            {key: task for key, task in self.pictures.items() if key in pictures},
+            {key: task for key, task in self.masks.items() if key in masks},
+            {key: task for key, task in self.prompts.items() if key in texts},
         )
-        for item in items
-    }
 
 
-def _prompt_slots(
-    job: JobConfig,
-    folders: Folders,
-    items: Sequence[TrainingItem],
-    caches: CacheFolders,
-    *,
-    device: str,
-) -> dict[str, Slot]:
-    model, variant = model_folder(job, folders), job.variant
-    packages = ["torch", "diffusers", "transformers"]
-    if job.quantization.text_encoder != "none":
-        packages.append("optimum-quanto")
-    made_with = {
-        "recipe": RECIPE_VERSION,
-        "text_encoder": _fingerprint(model / "text_encoder"),
-        "tokenizer": _fingerprint(model / "tokenizer"),
-        "pipeline": variant.pipeline_class,
-        "out_layers": variant.text_encoder_out_layers,
-        "max_sequence_length": variant.max_sequence_length,
-        "quantization": job.quantization.text_encoder,
-        "data_type": job.training.data_type,
-        "device": device,
-        "versions": {name: version(name) for name in packages},
-    }
-    return {
-        text: caches.slot(
-            "prompts",
-            content_key(text=text, **made_with),
-            shared=job.training.cache_text_embeddings,
-        )
-        for text in texts_of_run(job, items)
-    }
-
-
-def _fingerprint(folder: Path) -> str:
-    try:
-        return part_fingerprint(folder)
-    except (OSError, ValueError) as error:
-        raise BadModel(
-            f"{folder} cannot be read: {error}.",
-            "The download is incomplete or damaged: download the folder again.",
-            field="model.name_or_path",
-        ) from error
+def _plan(job: JobConfig, folders: Folders, missing: _Missing, *, device: str) -> EncodingPlan:
+    parts = local_parts(job.model, folders)
+    return EncodingPlan(
+        architecture=job.variant.architecture.value,
+        autoencoder=parts.autoencoder.absolute(),
+        text_encoder=parts.text_encoder.absolute(),
+        tokenizer=parts.tokenizer.absolute(),
+        device=device,
+        data_type=job.training.data_type,
+        vae_data_type=job.model.vae_data_type,
+        quantization=job.quantization.text_encoder,
+        # The same content may be asked for under several names: each slot is filled once.
+        pictures=tuple({task.slot.path: task for task in missing.pictures.values()}.values()),
+        masks=tuple({task.slot.path: task for task in missing.masks.values()}.values()),
+        prompts=tuple({task.slot.path: task for task in missing.prompts.values()}.values()),
+    )
 
 
 def _missing(
-    latents: dict[PictureAtSize, Slot],
+    latents: dict[EncodedPicture, Slot],
+    masks: dict[EncodedMask, Slot],
     prompts: dict[str, Slot],
+    memory: FileMemory,
     report: Callable[[Event], None],
     tick: Callable[[int, int, str], None],
-) -> tuple[list[PictureTask], list[PromptTask]]:
-    """What has to be encoded, each content once; damaged files count, and are reported."""
-    slots = list({slot.path: slot for slot in (*latents.values(), *prompts.values())}.values())
+) -> _Missing:
+    """What the caches lack; damaged files count, and are reported."""
+    slots = list(
+        {s.path: s for s in (*latents.values(), *masks.values(), *prompts.values())}.values()
+    )
     states: dict[Path, str] = {}
-    with closing(in_threads(Slot.state, slots, WORKING_THREADS)) as found:
+    with closing(in_threads(lambda slot: _state(slot, memory), slots, WORKING_THREADS)) as found:
         for slot, state in zip(slots, found, strict=True):
             states[slot.path] = state
             tick(len(states), len(slots), "checking the caches")
@@ -196,29 +182,87 @@ def _missing(
             )
         )
     asked = {path for path, state in states.items() if state != "whole"}
-    pictures = {
-        slot.path: PictureTask(path.resolve(), size, slot)
-        for (path, size, _), slot in latents.items()
-        if slot.path in asked
-    }
-    texts = {
-        slot.path: PromptTask(text, slot) for text, slot in prompts.items() if slot.path in asked
-    }
-    return list(pictures.values()), list(texts.values())
-
-
-def _refuse_damaged(paths: Sequence[Path], tick: Callable[[int, int, str], None]) -> None:
-    problems = damaged_pictures(
-        paths,
-        field_path="datasets",
-        tick=lambda done: tick(done, len(paths), "checking pictures"),
+    return _Missing(
+        {
+            key: PictureTask(key.path.resolve(), key.size, slot, key.flip, key.is_reference)
+            for key, slot in latents.items()
+            if slot.path in asked
+        },
+        {
+            key: MaskTask(key.path.resolve(), key.picture_size, key.size, slot)
+            for key, slot in masks.items()
+            if slot.path in asked
+        },
+        {text: PromptTask(text, slot) for text, slot in prompts.items() if slot.path in asked},
     )
+
+
+def _state(slot: Slot, memory: FileMemory) -> str:
+    """As `Slot.state`; a file that was proved before and has not changed is not read again."""
+    if memory.is_proved(slot.path):
+        return "whole"
+    state = slot.state()
+    if state == "whole" and slot.outlives_the_run:
+        memory.prove(slot.path)
+    return state
+
+
+def _without_bad_files(
+    job: JobConfig,
+    folders: Folders,
+    items: Sequence[TrainingItem],
+    missing: _Missing,
+    report: Callable[[Event], None],
+    tick: Callable[[int, int, str], None],
+) -> list[TrainingItem]:
+    """The items whose files can be used to their ends; the others are reported.
+
+    Raises BadDataset where a dataset refuses bad files, JobRefused for sample prompts.
+    """
+    pictures, masks = list(missing.pictures.values()), list(missing.masks.values())
+    paths = list(dict.fromkeys(task.path for task in pictures))
+    total = len(paths) + len(masks)
+    files = unusable_files(paths, masks, tick=lambda done: tick(done, total, "checking pictures"))
+    too_long = {}
+    if missing.prompts:
+        tick(0, len(missing.prompts), "measuring prompts")
+        tokenizer = local_parts(job.model, folders).tokenizer
+        too_long = prompts_too_long(list(missing.prompts), tokenizer, job.variant)
+    kept, problems = usable_items(job, items, files=files, captions=too_long)
+    for problem in problems:
+        report(_warning(problem))
+    _refuse_long_sample_prompts(job, too_long)
+    return kept
+
+
+def _refuse_long_sample_prompts(job: JobConfig, too_long: dict[str, str]) -> None:
+    problems = [
+        Problem(
+            "prompt_too_long",
+            f"The sample prompt has {too_long[text]}; its end would be cut off.",
+            "Shorten it.",
+            f"sample.prompts.{number}.prompt",
+            params={"length": too_long[text]},
+        )
+        for number, prompt in enumerate(job.sample.prompts)
+        if (text := sample_prompt_text(job, prompt)) in too_long
+    ]
     if problems:
-        raise BadDataset.from_problems(problems)
+        raise JobRefused.from_problems(problems)
 
 
-def _prove_written(plan: EncodingPlan) -> None:
-    for task in (*plan.pictures, *plan.prompts):
+def _warning(problem: Problem) -> Warned:
+    return Warned(
+        code=problem.code,
+        message=problem.message,
+        hint=problem.hint,
+        field=problem.field,
+        params=dict(problem.params),
+    )
+
+
+def _prove_written(plan: EncodingPlan, memory: FileMemory) -> None:
+    for task in (*plan.pictures, *plan.masks, *plan.prompts):
         state = task.slot.state()
         if state != "whole":
             raise ChildFailed(
@@ -226,6 +270,8 @@ def _prove_written(plan: EncodingPlan) -> None:
                 "Check the disk that holds the cache folder.",
                 code="cache_not_written",
             )
+        if task.slot.outlives_the_run:
+            memory.prove(task.slot.path)
 
 
 class _Ticker:

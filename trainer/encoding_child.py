@@ -19,12 +19,27 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
-from trainer.encoding_plan import EncodingPlan, done_line, failure_line, progress_line
+from trainer.encoding_plan import (
+    EncodingPlan,
+    MaskTask,
+    PictureTask,
+    done_line,
+    failure_line,
+    progress_line,
+)
 from trainer.errors import EXIT_COMPLETED, EXIT_CRASHED, BadDataset
-from trainer.pictures import UnreadablePicture, read_for_bucket
+from trainer.pictures import (
+    UnreadablePicture,
+    mirrored,
+    read_for_bucket,
+    read_mask,
+    read_reference,
+)
 
 if TYPE_CHECKING:
-    pass
+    from PIL import Image
+
+    from trainer.buckets import Fit
 
 _READ_BYTES = 1 << 16
 
@@ -53,11 +68,13 @@ def main() -> int:
 
 
 def encode(plan: EncodingPlan, progress: Callable[[int, str], None]) -> None:
-    """Pictures first, then prompts; each result is on disk before the next begins.
+    """Masks first, then pictures, then prompts; each result is on disk before the next begins.
 
     progress: takes the number of tasks done and what is worked on. Raises BadDataset, BadModel,
     and what `failures.named_failure` knows.
     """
+    if plan.masks:
+        _prepare_masks(plan, progress)
     if plan.pictures:
         _encode_pictures(plan, progress)
         gc.collect()
@@ -65,43 +82,78 @@ def encode(plan: EncodingPlan, progress: Callable[[int, str], None]) -> None:
         _encode_prompts(plan, progress)
 
 
+def _prepare_masks(plan: EncodingPlan, progress: Callable[[int, str], None]) -> None:
+    import torch
+
+    for done, task in enumerate(plan.masks, start=1):
+        try:
+            weights = read_mask(task.path, task.picture_size, task.size)
+        except UnreadablePicture as error:
+            raise _unreadable(task, error) from error
+        about = {"mask": task.path.name, "size_px": list(task.size)}
+        task.slot.write(torch.from_numpy(weights), about)
+        progress(done, "preparing masks")
+
+
 def _encode_pictures(plan: EncodingPlan, progress: Callable[[int, str], None]) -> None:
     from trainer.latents import encode_pictures, load_autoencoder, picture_to_pixels
+    from trainer.variants import Architecture
 
-    progress(0, "loading the autoencoder")
+    already = len(plan.masks)
+    progress(already, "loading the autoencoder")
     autoencoder = load_autoencoder(
-        plan.model_folder, dtype=_torch_dtype(plan.data_type), device=plan.device
+        plan.autoencoder,
+        architecture=Architecture(plan.architecture),
+        dtype=_torch_dtype(plan.vae_data_type),
+        device=plan.device,
     )
     for done, task in enumerate(plan.pictures, start=1):
-        try:
-            picture, fit = read_for_bucket(task.path, task.size)
-        except UnreadablePicture as error:
-            raise BadDataset(
-                f"{task.path} cannot be read: {error}.",
-                "Replace or remove it.",
-                code="pictures_damaged",
-                field="datasets",
-                params={"files": [task.path.name]},
-            ) from error
+        picture, fit = _read(task)
         latents = encode_pictures(autoencoder, picture_to_pixels(picture))[0]
-        about = {
-            "picture": task.path.name,
-            "size_px": list(task.size),
-            "scaled_to_px": [fit.scaled_width_px, fit.scaled_height_px],
-            "crop_left_top_px": [fit.left_px, fit.top_px],
-        }
-        task.slot.write(latents, about)
-        progress(done, "encoding pictures")
+        task.slot.write(latents, _about(task, fit))
+        progress(already + done, "encoding pictures")
+
+
+def _read(task: PictureTask) -> tuple[Image.Image, Fit]:
+    try:
+        if task.is_reference:
+            picture, fit = read_reference(task.path)
+        else:
+            picture, fit = read_for_bucket(task.path, task.size)
+    except UnreadablePicture as error:
+        raise _unreadable(task, error) from error
+    return mirrored(picture, task.flip), fit
+
+
+def _about(task: PictureTask, fit: Fit) -> dict[str, object]:
+    return {
+        "picture": task.path.name,
+        "size_px": list(task.size),
+        "scaled_to_px": [fit.scaled_width_px, fit.scaled_height_px],
+        "crop_left_top_px": [fit.left_px, fit.top_px],
+        "flip": task.flip,
+    }
+
+
+def _unreadable(task: PictureTask | MaskTask, error: UnreadablePicture) -> BadDataset:
+    return BadDataset(
+        f"{task.path} cannot be read: {error}.",
+        "Replace or remove it.",
+        code="pictures_damaged",
+        field="datasets",
+        params={"files": [task.path.name]},
+    )
 
 
 def _encode_prompts(plan: EncodingPlan, progress: Callable[[int, str], None]) -> None:
     from trainer.prompt_encoding import load_prompt_encoder
     from trainer.variants import VARIANTS, Architecture
 
-    already = len(plan.pictures)
+    already = len(plan.masks) + len(plan.pictures)
     progress(already, "loading the text encoder")
     encoder = load_prompt_encoder(
-        plan.model_folder,
+        plan.text_encoder,
+        tokenizer=plan.tokenizer,
         variant=VARIANTS[Architecture(plan.architecture)],
         dtype=_torch_dtype(plan.data_type),
         device=plan.device,

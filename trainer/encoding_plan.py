@@ -15,13 +15,29 @@ from typing import Any, Literal
 from trainer import errors
 from trainer.caching import Slot
 from trainer.errors import ChildFailed, DarkroomError, Problem, Severity
+from trainer.pictures import Flip
 
 
 @dataclass(frozen=True)
 class PictureTask:
-    """A picture to encode at (width, height) px into a slot."""
+    """A picture to encode at (width, height) px into a slot.
+
+    flip: how it is mirrored. is_reference: brought to its size as references are.
+    """
 
     path: Path
+    size: tuple[int, int]
+    slot: Slot
+    flip: Flip = ""
+    is_reference: bool = False
+
+
+@dataclass(frozen=True)
+class MaskTask:
+    """A mask to bring to its picture's tokens: both sizes are (width, height) in px."""
+
+    path: Path
+    picture_size: tuple[int, int]
     size: tuple[int, int]
     slot: Slot
 
@@ -36,15 +52,28 @@ class PromptTask:
 
 @dataclass(frozen=True)
 class EncodingPlan:
-    """Everything the child needs to know. quantization is the text encoder's."""
+    """Everything the child needs to know.
+
+    autoencoder: a folder or a single file. data_type: of the prompts; vae_data_type: of the
+    pictures. quantization is the text encoder's.
+    """
 
     architecture: str
-    model_folder: Path
+    autoencoder: Path
+    text_encoder: Path
+    tokenizer: Path
     device: str
     data_type: Literal["bf16", "fp32"]
+    vae_data_type: Literal["bf16", "fp32"]
     quantization: Literal["none", "float8"]
     pictures: tuple[PictureTask, ...]
     prompts: tuple[PromptTask, ...]
+    masks: tuple[MaskTask, ...] = ()
+
+    @property
+    def num_tasks(self) -> int:
+        """Pictures, masks and prompts."""
+        return len(self.pictures) + len(self.masks) + len(self.prompts)
 
     def to_line(self) -> str:
         """The plan as one line of JSON."""
@@ -55,12 +84,31 @@ class EncodingPlan:
         """The plan that `to_line` wrote."""
         data: dict[str, Any] = json.loads(line)
         pictures = tuple(
-            PictureTask(Path(task["path"]), (task["size"][0], task["size"][1]), _slot(task))
+            PictureTask(
+                Path(task["path"]),
+                _size(task["size"]),
+                _slot(task),
+                task["flip"],
+                task["is_reference"],
+            )
             for task in data.pop("pictures")
         )
+        masks = tuple(
+            MaskTask(
+                Path(task["path"]), _size(task["picture_size"]), _size(task["size"]), _slot(task)
+            )
+            for task in data.pop("masks")
+        )
         prompts = tuple(PromptTask(task["text"], _slot(task)) for task in data.pop("prompts"))
-        folder = Path(data.pop("model_folder"))
-        return cls(model_folder=folder, pictures=pictures, prompts=prompts, **data)
+        places = {
+            part: Path(data.pop(part)) for part in ("autoencoder", "text_encoder", "tokenizer")
+        }
+        return cls(**places, pictures=pictures, masks=masks, prompts=prompts, **data)
+
+
+def _size(sides: list[int]) -> tuple[int, int]:
+    width_px, height_px = sides
+    return width_px, height_px
 
 
 def _slot(task: dict[str, Any]) -> Slot:

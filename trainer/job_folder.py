@@ -44,6 +44,11 @@ class RunFolder:
     def log(self) -> Path:
         return self.path / "trainer.log"
 
+    @property
+    def dataset(self) -> Path:
+        """What the run trains on: `trainer.dataset_manifest`."""
+        return self.path / "dataset.json"
+
 
 @dataclass(frozen=True)
 class JobFolder:

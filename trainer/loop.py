@@ -111,7 +111,7 @@ def train(
         restore(trainee, beginning, record)
         parts = load_drawing_parts(model, vae_dtype=DTYPES[job.model.vae_data_type])
         pipeline = build_pipeline(job.variant, trainee.transformer, parts)
-        rounds = SampleRounds(job, pipeline, encoded, record)
+        rounds = SampleRounds(job, pipeline, encoded, record, datasets=folders.datasets)
         changes = ChangeTaker(encoded, rounds, record, folders=folders, device=device)
         batches = BatchSource(
             encoded.items,

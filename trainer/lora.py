@@ -54,6 +54,23 @@ class Lora:
                 layer.enable_adapters(True)
 
     @contextmanager
+    def weighted(self, factor: float) -> Iterator[None]:
+        """The LoRA at `factor` times its strength within the block, backward passes included:
+        a checkpointed block computes its forward pass once more when gradients pass through it.
+        """
+        if factor == 1:
+            yield
+            return
+        scalings = [layer.scaling[ADAPTER_NAME] for layer in self.layers]
+        for layer, scaling in zip(self.layers, scalings, strict=True):
+            layer.scaling[ADAPTER_NAME] = scaling * factor
+        try:
+            yield
+        finally:
+            for layer, scaling in zip(self.layers, scalings, strict=True):
+                layer.scaling[ADAPTER_NAME] = scaling
+
+    @contextmanager
     def holding(self, values: Mapping[str, torch.Tensor]) -> Iterator[None]:
         """Other values in the parameters within the block (the moving average, to sample with)."""
         kept = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
-from trainer.buckets import Fit, fit_to_bucket
+from trainer.buckets import Fit, fit_to_bucket, reference_fit, reference_size
+from trainer.panels.field import SIDE_MULTIPLE_PX
+
+# How a picture is mirrored: not at all, left and right (x), top and bottom (y), or both.
+Flip = Literal["", "x", "y", "xy"]
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 # Pictures to people, but not read here: said by name, so that nobody thinks they were trained on.
@@ -65,12 +70,50 @@ def read_for_bucket(path: Path, bucket_size: tuple[int, int]) -> tuple[Image.Ima
     """The picture scaled and cut to (width, height) in px. Raises UnreadablePicture."""
     picture = read_picture(path)
     fit = fit_to_bucket(picture.width, picture.height, bucket_size)
+    return _fitted(picture, fit, bucket_size, Image.Resampling.LANCZOS), fit
+
+
+def read_reference(path: Path) -> tuple[Image.Image, Fit]:
+    """The picture as the model is shown a reference. Raises UnreadablePicture."""
+    picture = read_picture(path)
+    fit = reference_fit(*picture.size)
+    return _fitted(picture, fit, reference_size(*picture.size), Image.Resampling.LANCZOS), fit
+
+
+def read_mask(
+    path: Path, picture_size: tuple[int, int], bucket_size: tuple[int, int]
+) -> np.ndarray:
+    """How much each latent token of a picture trains: float32 [h, w] in 0..1, h = height / 16.
+
+    The mask goes the way of its picture of `picture_size` px into the bucket; a token's number is
+    the mean brightness of its 16 x 16 px, white being 1. Raises UnreadablePicture.
+    """
+    fit = fit_to_bucket(*picture_size, bucket_size)
+    grey = read_picture(path).convert("L")
+    cut = np.asarray(_fitted(grey, fit, bucket_size, Image.Resampling.BOX), dtype=np.float32) / 255
+    width, height = (side // SIDE_MULTIPLE_PX for side in bucket_size)
+    return cut.reshape(height, SIDE_MULTIPLE_PX, width, SIDE_MULTIPLE_PX).mean(axis=(1, 3))
+
+
+def mirrored(picture: Image.Image, flip: Flip) -> Image.Image:
+    """The picture flipped."""
+    if "x" in flip:
+        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if "y" in flip:
+        picture = picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    return picture
+
+
+def _fitted(
+    picture: Image.Image, fit: Fit, size: tuple[int, int], resampling: Image.Resampling
+) -> Image.Image:
+    """Scaled as `fit` says and cut to (width, height) px."""
     scaled_size = (fit.scaled_width_px, fit.scaled_height_px)
     if picture.size != scaled_size:
-        picture = picture.resize(scaled_size, Image.Resampling.LANCZOS)
-    width_px, height_px = bucket_size
+        picture = picture.resize(scaled_size, resampling)
+    width_px, height_px = size
     box = (fit.left_px, fit.top_px, fit.left_px + width_px, fit.top_px + height_px)
-    return picture.crop(box), fit
+    return picture.crop(box)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import torch
 from hypothesis import given, settings
@@ -11,13 +12,19 @@ from hypothesis import strategies as st
 
 from trainer.batches import BatchSource
 from trainer.buckets import Bucket
-from trainer.training_items import TrainingItem
+from trainer.pictures import Flip
+from trainer.training_items import ReferenceItem, TrainingItem
 
 SIZES = [(64, 64), (96, 64), (64, 96)]
 
 
 def _item(
-    number: int, size: tuple[int, int], *, dropout: float = 0.0, with_class: bool = True
+    number: int,
+    size: tuple[int, int],
+    *,
+    dropout: float = 0.0,
+    with_class: bool = True,
+    **settings: Any,
 ) -> TrainingItem:
     return TrainingItem(
         path=Path(f"{number:03}.png"),
@@ -26,18 +33,41 @@ def _item(
         class_caption=f"class {number}" if with_class else None,
         caption_dropout_rate=dropout,
         cache_latents=True,
+        **settings,
     )
 
 
 class OnDisk:
-    """Stands for what was encoded: latents and embeddings that say what they belong to."""
+    """Stands for what was encoded: latents and embeddings that say what they belong to.
 
-    def latents(self, item: TrainingItem) -> torch.Tensor:
+    A mirrored picture has 0.25 (x) and 0.5 (y) added to its number, a reference 10 and its place.
+    """
+
+    def latents(self, item: TrainingItem, flip: Flip = "") -> torch.Tensor:
         width, height = item.bucket.size
-        return torch.full((128, height // 16, width // 16), float(item.name[:3]))
+        return torch.full((128, height // 16, width // 16), _lying(item, flip))
+
+    def references(self, item: TrainingItem, flip: Flip = "") -> list[torch.Tensor]:
+        return [
+            torch.full(
+                (128, reference.size[1] // 16, reference.size[0] // 16),
+                _lying(item, flip) + 10 * (place + 1),
+            )
+            for place, reference in enumerate(item.references)
+        ]
+
+    def mask(self, item: TrainingItem, flip: Flip = "") -> torch.Tensor | None:
+        if item.mask is None:
+            return None
+        width, height = item.bucket.size
+        return torch.full((height // 16, width // 16), _lying(item, flip) / 1000)
 
     def prompt(self, text: str) -> torch.Tensor:
         return torch.full((2, 3), _number_of(text))
+
+
+def _lying(item: TrainingItem, flip: Flip) -> float:
+    return float(item.name[:3]) + 0.25 * ("x" in flip) + 0.5 * ("y" in flip)
 
 
 def _number_of(text: str) -> float:
@@ -153,3 +183,81 @@ def test_captions_are_dropped_at_their_rate_and_differently_for_each_turn() -> N
     first, second = zip(*dropped, strict=True)
     assert first != second
     assert dropped[0::2] != dropped[1::2]
+
+
+def test_repeats_are_turns_in_an_epoch() -> None:
+    items = [_item(0, (64, 64), num_repeats=3), _item(1, (64, 64)), _item(2, (96, 64))]
+    batches = _source(items, batch_size=2).epoch(0)
+    turns = Counter(item.name for batch in batches for item in batch)
+    assert turns == {"000.png": 3, "001.png": 1, "002.png": 1}
+
+
+def test_each_dataset_has_its_batch_size_and_shares_no_batch_with_another_one() -> None:
+    small = [_item(number, (64, 64), batch_size=2) for number in range(4)]
+    large = [_item(number, (64, 64), batch_size=3) for number in range(10, 16)]
+    batches = _source([*small, *large], batch_size=3).epoch(0)
+    assert sorted(len(batch) for batch in batches) == [2, 2, 3, 3]
+    assert all(len({item.batch_size for item in batch}) == 1 for batch in batches)
+
+
+def test_a_batch_has_one_lora_weight_and_one_size_for_each_reference() -> None:
+    def references(side: int) -> tuple[ReferenceItem, ...]:
+        return (ReferenceItem(Path("r.png"), (side, 64)),)
+
+    items = [
+        *(_item(number, (64, 64), lora_weight=0.5) for number in range(2)),
+        *(_item(number, (64, 64), references=references(64)) for number in range(2, 4)),
+        *(_item(number, (64, 64), references=references(96)) for number in range(4, 6)),
+        *(_item(number, (64, 64)) for number in range(6, 8)),
+    ]
+    source = _source(items)
+    batches = [source.batch(step, 0) for step in range(4)]
+    assert sorted(batch.lora_weight for batch in batches) == [0.5, 1.0, 1.0, 1.0]
+    shapes = sorted(tuple(r.shape) for batch in batches for r in batch.references)
+    assert shapes == [(2, 128, 4, 4), (2, 128, 4, 6)]
+    for batch in batches:
+        for reference in batch.references:
+            assert reference[:, 0, 0, 0].tolist() == [float(n[:3]) + 10 for n in batch.names]
+
+
+def test_a_picture_is_mirrored_at_half_of_its_turns_with_its_mask_and_references() -> None:
+    item = _item(
+        0,
+        (64, 64),
+        flips=("", "x"),
+        mask=Path("m.png"),
+        references=(ReferenceItem(Path("r.png"), (64, 64)),),
+    )
+    source = _source([item], batch_size=1)
+    numbers = []
+    for step in range(400):
+        batch = source.batch(step, 0)
+        assert batch.masks is not None
+        number = batch.latents[0, 0, 0, 0].item()
+        assert batch.references[0][0, 0, 0, 0].item() == number + 10
+        assert torch.allclose(batch.masks[0, 0, 0] * 1000, batch.latents[0, 0, 0, 0])
+        numbers.append(number)
+    # 400 tosses: four standard deviations are 0.1.
+    assert set(numbers) == {0.0, 0.25}
+    assert abs(sum(number == 0.25 for number in numbers) / 400 - 0.5) < 0.1
+    again = _source([item], batch_size=1)
+    assert [again.batch(step, 0).latents[0, 0, 0, 0].item() for step in (7, 3)] == [
+        numbers[7],
+        numbers[3],
+    ]
+
+
+def test_a_batch_without_masks_has_none_and_one_with_some_has_ones_for_the_others() -> None:
+    plain = _item(0, (64, 64))
+    assert _source([plain]).batch(0, 0).masks is None
+    batch = _source([plain, _item(500, (64, 64), mask=Path("m.png"))]).batch(0, 0)
+    assert batch.masks is not None
+    assert sorted(batch.masks[:, 0, 0].tolist()) == [0.5, 1.0]
+
+
+def test_a_batch_says_which_pictures_train_towards_the_base_model() -> None:
+    assert _source([_item(0, (64, 64))]).batch(0, 0).towards_base is None
+    items = [_item(0, (64, 64)), _item(1, (64, 64), is_regularization=True)]
+    batch = _source(items).batch(0, 0)
+    assert batch.towards_base is not None
+    assert batch.towards_base.tolist() == [name == "001.png" for name in batch.names]

@@ -26,9 +26,10 @@ JOB: dict[str, Any] = {
 
 @pytest.fixture
 def folders(tmp_path: Path) -> Folders:
-    """`cats`: three pictures of 64 px; the captions of two hold the placeholder."""
+    """`cats`: five pictures of 64 px; the captions of four hold the placeholder."""
     folders = Folders(tmp_path / "datasets", tmp_path / "models", tmp_path / "cache")
-    for name, caption in {"a": "[trigger], a cat", "b": "[trigger], a cat", "c": "a cat"}.items():
+    for name in "abcde":
+        caption = "a cat" if name == "c" else "[trigger], a cat"
         _picture(folders.datasets / "cats" / f"{name}.png", caption)
     return folders
 
@@ -53,7 +54,7 @@ def test_a_job_that_can_run_is_admitted_with_its_pictures(folders: Folders) -> N
     assert verdict.errors == []
     assert verdict.admitted().job.training_name == "cats"
     assert [[item.name for item in index.items] for index in verdict.indexes] == [
-        ["a.png", "b.png", "c.png"]
+        ["a.png", "b.png", "c.png", "d.png", "e.png"]
     ]
     # Reported, not refused: the third caption lacks the trigger.
     assert _codes(verdict) == {"captions_without_trigger": Severity.WARNING}
@@ -122,7 +123,7 @@ def test_a_placeholder_in_captions_wants_a_trigger_word_and_names_the_files(
     verdict = _examine(folders, job__trigger_word="")
     (problem,) = verdict.errors
     assert problem.code == "placeholder_without_trigger"
-    assert problem.params["files"] == ["a.png", "b.png"]
+    assert problem.params["files"] == ["a.png", "b.png", "d.png", "e.png"]
 
 
 def test_preservation_with_no_trigger_in_any_caption_is_refused(folders: Folders) -> None:
@@ -149,16 +150,18 @@ def test_pictures_under_every_resolution_are_named(folders: Folders) -> None:
     _picture(folders.datasets / "cats" / "large.png", "zorvex", side_px=128)
     verdict = _examine(folders, datasets__0__resolutions=[128])
     (warning,) = [p for p in verdict.warnings if p.code == "pictures_below_resolution"]
-    assert warning.params["files"] == ["a.png (64x64)", "b.png (64x64)", "c.png (64x64)"]
+    assert warning.params["files"] == [f"{name}.png (64x64)" for name in "abcde"]
+    upscaled = _examine(folders, datasets__0__resolutions=[128], datasets__0__allow_upscaling=True)
+    assert "pictures_below_resolution" not in _codes(upscaled)
 
 
 def test_a_batch_size_that_no_size_of_picture_fills_is_a_warning(folders: Folders) -> None:
     _picture(folders.datasets / "cats" / "large.png", "zorvex", side_px=128)
     assert "batch_never_full" in _codes(
-        _examine(folders, training__batch_size=4, datasets__0__resolutions=[64, 128])
+        _examine(folders, training__batch_size=6, datasets__0__resolutions=[64, 128])
     )
     assert "batch_never_full" not in _codes(
-        _examine(folders, training__batch_size=3, datasets__0__resolutions=[64, 128])
+        _examine(folders, training__batch_size=5, datasets__0__resolutions=[64, 128])
     )
 
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
+from pydantic import Field
+
 from trainer.panels.field import Panel, SidePx, setting
+
+MAX_CONTROL_DATASETS = 10
+
+FolderName = Annotated[str, Field(min_length=1, max_length=255)]
 
 
 class Dataset(Panel):
@@ -14,6 +22,25 @@ class Dataset(Panel):
         "the same name beside it.",
         widget="dataset",
         min_length=1,
+        max_length=255,
+    )
+    control_datasets: list[FolderName] = setting(
+        list,
+        label="Control Datasets",
+        help="Folders of reference pictures, for LoRAs that edit: the model is shown them and "
+        "learns to make the target from them. Reference n of cat.png is the picture cat.* in the "
+        "nth folder. Each is scaled down to at most 1024 x 1024 px of area and cut to sides in "
+        "multiples of 16, as at inference; their tokens follow the target's at time t = 10 n.",
+        widget="text_lines",
+        max_length=MAX_CONTROL_DATASETS,
+    )
+    mask_dataset: str = setting(
+        "",
+        label="Mask Dataset",
+        help="Folder of masks: cat.* there belongs to cat.png here; white trains, black does not. "
+        "With m = mean brightness of a token's 16 x 16 px in 0..1 and e = its error, a picture's "
+        "loss is sum(m e) / sum(m). Preservation looks at the whole picture.",
+        placeholder="blank = every part of a picture trains",
         max_length=255,
     )
     default_caption: str = setting(
@@ -29,6 +56,25 @@ class Dataset(Panel):
         help="A caption for cat.png is cat.txt.",
         pattern=r"^[A-Za-z0-9_]{1,16}$",
     )
+    batch_size: int | None = setting(
+        None,
+        label="Batch Size",
+        help="Pictures of this dataset in one forward pass; with another number than other "
+        "datasets, its pictures never share a pass with theirs.",
+        unit="pictures",
+        placeholder="blank = the Batch Size of the Training panel",
+        ge=1,
+        le=64,
+    )
+    bad_files: Literal["refuse", "leave_out"] = setting(
+        "refuse",
+        label="Bad Files",
+        help="What becomes of files that cannot be used (damaged or tiny pictures, unreadable or "
+        "too long captions, pictures whose mask or reference is missing): refuse the job and name "
+        "them, or train without their pictures and name them in a warning.",
+        no_effect="Every file can be used.",
+        choices={"refuse": "Refuse the job", "leave_out": "Leave them out"},
+    )
     caption_dropout_rate: float = setting(
         0.05,
         label="Caption Dropout Rate",
@@ -36,11 +82,51 @@ class Dataset(Panel):
         ge=0,
         le=1,
     )
+    lora_weight: float = setting(
+        1.0,
+        label="LoRA Weight",
+        help="How much of the LoRA acts while these pictures train: a layer computes "
+        "W x + LoRA Weight * (alpha / rank) * B A x. At 0.5 the LoRA learns to change the picture "
+        "fully at half its strength, so at full strength it overdoes what they teach; at 2 it "
+        "holds back.",
+        gt=0,
+        le=10,
+    )
+    num_repeats: int = setting(
+        1,
+        label="Num Repeats",
+        help="Times that each picture trains in one pass over all datasets: 10 pictures with 3 "
+        "repeats weigh as much as 30 with 1.",
+        unit="times",
+        no_effect="There is one dataset.",
+        ge=1,
+        le=1000,
+    )
     cache_latents: bool = setting(
         True,
         label="Cache Latents",
         help="Keep encoded pictures on disk for the next run. Off encodes them for this run and "
         "deletes them at its end.",
+    )
+    is_regularization: bool = setting(
+        False,
+        label="Is Regularization",
+        help="These pictures hold the model where it is: their target is not the picture but the "
+        "base model's own prediction v0 from it, loss(v, v0), with the same caption. The trigger "
+        "in their captions becomes the Preservation Class: '[trigger], a dog' trains as 'photo, "
+        "a dog'.",
+    )
+    flip_x: bool = setting(
+        False,
+        label="Flip X",
+        help="Mirror left and right at half of a picture's turns, drawn by (seed, step, picture); "
+        "its mask and references are mirrored with it. Questionable for faces, wrong for text.",
+    )
+    flip_y: bool = setting(
+        False,
+        label="Flip Y",
+        help="As Flip X, top and bottom. With both on, each of the four ways to lie comes up a "
+        "quarter of the time.",
     )
     resolutions: list[SidePx] = setting(
         lambda: [768, 896, 1024],
@@ -51,4 +137,11 @@ class Dataset(Panel):
         widget="resolutions",
         min_length=1,
         max_length=16,
+    )
+    allow_upscaling: bool = setting(
+        False,
+        label="Allow Upscaling",
+        help="Scale pictures smaller than every resolution up to the smallest: with 768, one of "
+        "512 x 512 trains at 768 x 768. The LoRA may learn their blur.",
+        no_effect="Every picture fills a resolution.",
     )
