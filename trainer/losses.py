@@ -16,9 +16,16 @@ LossType = Literal["mse", "mae", "huber"]
 
 
 def per_sample_loss(
-    prediction: torch.Tensor, target: torch.Tensor, loss_type: LossType
+    prediction: torch.Tensor,
+    target: torch.Tensor,
+    loss_type: LossType,
+    token_weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Mean over tokens and channels of the error between [B, L, C] and [B, L, C]: [B].
+
+    token_weights: [B, L], a picture's mask; the mean over tokens is then weighted,
+    sum(m * error) / sum(m). A mask of ones changes nothing, and a small one does not make its
+    picture count less. The door refuses masks that are black throughout.
 
     huber is half the square below an error of 1 and the error minus 1/2 above.
     """
@@ -30,7 +37,10 @@ def per_sample_loss(
         error = functional.l1_loss(prediction, target, reduction="none")
     else:
         error = functional.huber_loss(prediction, target, reduction="none", delta=1.0)
-    return error.flatten(1).mean(1)
+    if token_weights is None:
+        return error.flatten(1).mean(1)
+    weights = token_weights.to(error)
+    return (error.mean(2) * weights).sum(1) / weights.sum(1)
 
 
 def guided_target(prediction: torch.Tensor, target: torch.Tensor, *, scale: float) -> torch.Tensor:

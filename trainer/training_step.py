@@ -23,7 +23,7 @@ the step is cut into micro-batches, nor on the device.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,14 +40,14 @@ from trainer.timesteps import (
     draw_timestep,
     loss_weight,
 )
-from trainer.tokens import image_ids, pack, text_ids
+from trainer.tokens import image_ids, pack, reference_ids, text_ids
 
 
 @dataclass(frozen=True)
 class Objective:
     """What a step minimises.
 
-    batch_size: pictures in a full micro-batch, which fixes each sample's place in the step.
+    batch_size: pictures in the largest micro-batch, which fixes each sample's place in the step.
     training_guidance: the guidance embedding; None for models without one.
     guidance_scale: of differential guidance; None when it is off.
     preservation_multiplier: weight of output or blank-prompt preservation; None when both are off.
@@ -105,7 +105,8 @@ def training_step(
     optimizer.zero_grad(set_to_none=True)
     sums = _Sums(transformer.device)
     for micro, batch in enumerate(micro_batches):
-        _accumulate(transformer, lora, batch, sums, step=step, micro=micro, objective=objective)
+        with lora.weighted(batch.lora_weight):
+            _accumulate(transformer, lora, batch, sums, step=step, micro=micro, objective=objective)
 
     parameters = list(lora.parameters.values())
     for parameter in parameters:
@@ -172,6 +173,7 @@ def _accumulate(
             embeds=embeds.to(device, dtype),
             size=size,
             guidance=objective.training_guidance,
+            references=[reference[rows] for reference in batch.references],
         )
 
     multiplier = objective.preservation_multiplier if objective.preserves_at(step) else None
@@ -186,10 +188,17 @@ def _accumulate(
     aim = target
     if objective.guidance_scale is not None:
         aim = guided_target(prediction, target, scale=objective.guidance_scale)
-    training = (weight * per_sample_loss(prediction, aim, objective.loss_type)).sum()
+    if batch.towards_base is not None:
+        rows = batch.towards_base.nonzero().squeeze(1)
+        with torch.no_grad(), lora.off():
+            aim = aim.index_copy(
+                0, rows.to(device), predict(rows, batch.prompt_embeds[rows]).to(aim)
+            )
+    masks = None if batch.masks is None else batch.masks.flatten(1).to(device)  # [B, L]
+    training = (weight * per_sample_loss(prediction, aim, objective.loss_type, masks)).sum()
     training.backward()
     with torch.no_grad():
-        sums.loss += per_sample_loss(prediction, target, objective.loss_type).sum()
+        sums.loss += per_sample_loss(prediction, target, objective.loss_type, masks).sum()
         sums.objective += training.detach()
         sums.num_samples += len(t)
     del prediction
@@ -233,20 +242,26 @@ def predict_velocity(
     embeds: torch.Tensor,
     size: tuple[int, int],
     guidance: float | None,
+    references: Sequence[torch.Tensor] = (),
 ) -> torch.Tensor:
     """v [B, L, C] for noisy latents [B, L, C] at timesteps [B] with prompts [B, T, D].
 
-    size: (h, w) of the latents. The call is the pipeline's own.
+    size: (h, w) of the latents. references: normalised latents of reference pictures, [B, C, h, w]
+    each; their tokens come after the picture's, unnoised, share its timestep, and are cut off the
+    prediction. The call is the pipeline's own.
     """
     device = noisy.device
+    reference_sizes = [(latents.shape[2], latents.shape[3]) for latents in references]
+    tokens = torch.cat([noisy, *(pack(latents).to(noisy) for latents in references)], dim=1)
+    ids = torch.cat([image_ids(*size), reference_ids(reference_sizes)])
     return transformer(
-        hidden_states=noisy,
+        hidden_states=tokens,
         timestep=timestep,
         guidance=None
         if guidance is None
         else torch.full((len(noisy),), guidance, device=device, dtype=torch.float32),
         encoder_hidden_states=embeds,
         txt_ids=text_ids(embeds.shape[1]).to(device),
-        img_ids=image_ids(*size).to(device),
+        img_ids=ids.to(device),
         return_dict=False,
-    )[0]
+    )[0][:, : noisy.shape[1]]
