@@ -88,7 +88,7 @@ def save_checkpoint(
         written = write_lora_file(
             folder / LORA_FILE,
             state.lora if state.average is None else state.average,
-            scale=job.lora_alpha / job.target.linear_rank,
+            scale=job.lora_scale,
             dtype=dtype,
             key_format=job.save.key_format,
             metadata=lora_metadata(

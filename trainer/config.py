@@ -52,6 +52,12 @@ class JobConfig(Panel):
         return float(self.target.linear_rank) if alpha is None else alpha
 
     @property
+    def lora_scale(self) -> float:
+        """What the product of what is trained is multiplied by: alpha / rank, if it has a rank."""
+        is_whole = self.target.target_type == "lokr" and self.target.lokr_full_rank
+        return 1.0 if is_whole else self.lora_alpha / self.target.linear_rank
+
+    @property
     def largest_batch_size(self) -> int:
         """Pictures in the largest micro-batch: datasets may have a batch size of their own."""
         return max(dataset.batch_size or self.training.batch_size for dataset in self.datasets)

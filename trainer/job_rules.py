@@ -18,6 +18,7 @@ from trainer.errors import Problem, Severity, without_effect
 from trainer.objective_rules import OBJECTIVE_RULES
 from trainer.panels.field import TRIGGER_PLACEHOLDER
 from trainer.pictures import OTHER_PICTURE_SUFFIXES, PICTURE_SUFFIXES
+from trainer.target_rules import TARGET_RULES
 from trainer.texts import sample_guidance
 from trainer.variants import VARIANTS, Architecture
 
@@ -115,7 +116,11 @@ def _large_models_want_a_gpu(job: JobConfig) -> Iterator[Problem]:
 
 def _small_ranks_hardly_move_flux2(job: JobConfig) -> Iterator[Problem]:
     rank = job.target.linear_rank
-    if rank <= 8 and job.model.model_architecture != Architecture.TINY:
+    if (
+        rank <= 8
+        and job.target.target_type == "lora"
+        and job.model.model_architecture != Architecture.TINY
+    ):
         yield Problem(
             "rank_small",
             f"Linear Rank {rank} hardly moves FLUX.2.",
@@ -175,10 +180,19 @@ def _captions_are_not_all_dropped(job: JobConfig) -> Iterator[Problem]:
 def _settings_have_an_effect(job: JobConfig) -> Iterator[Problem]:
     """Settings changed from their default while the switch that they belong to is off."""
     preservation_is_off = not job.regularization.differential_output_preservation
+    target = job.target
+    is_lora = target.target_type == "lora"
+    has_no_rank = not is_lora and target.lokr_full_rank
     both_are_off = preservation_is_off and not job.regularization.blank_prompt_preservation
     prompts = job.sample.prompts
     every_prompt_has_a_seed = all(prompt.seed is not None for prompt in prompts)
     belongs_to = [
+        (target, "target", "linear_rank", has_no_rank),
+        (target, "target", "linear_alpha", has_no_rank),
+        (target, "target", "lokr_factor", is_lora),
+        (target, "target", "lokr_full_rank", is_lora),
+        (target, "target", "layer_pattern", target.layers != "pattern"),
+        (job.save, "save", "key_format", not is_lora),
         (job.training, "training", "warmup_steps", job.training.lr_schedule == "constant"),
         (job.training, "training", "ema_decay", not job.training.use_ema),
         (job.regularization, "regularization", "trigger", preservation_is_off),
@@ -212,6 +226,7 @@ _RULES: tuple[Callable[[JobConfig], Iterator[Problem]], ...] = (
     _distilled_models_train_badly,
     _large_models_want_a_gpu,
     _small_ranks_hardly_move_flux2,
+    *TARGET_RULES,
     *OBJECTIVE_RULES,
     _something_is_saved_and_drawn_on_the_way,
     _caption_files_are_not_pictures,

@@ -16,7 +16,7 @@ from trainer.checkpoint import Checkpoint, TrainingState, read_state
 from trainer.config import JobConfig
 from trainer.ema import start_average, update_average
 from trainer.errors import NonFinite
-from trainer.lora import Lora, add_lora
+from trainer.lora import Lora, add_lokr, add_lora, block_linears
 from trainer.model_loading import load_transformer
 from trainer.optim import (
     export_state,
@@ -27,6 +27,7 @@ from trainer.optim import (
     set_learning_rate,
 )
 from trainer.training_step import Objective, StepResult, training_step
+from trainer.target_layers import chosen_layers
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -158,9 +159,7 @@ def load_trainee(
         quantization=job.quantization.transformer,
         progress=progress,
     )
-    lora = add_lora(
-        transformer, rank=job.target.linear_rank, alpha=job.lora_alpha, seed=job.job.seed
-    )
+    lora = add_target(transformer, job)
     if training.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
     optimizer = make_optimizer(
@@ -183,6 +182,30 @@ def objective_of(job: JobConfig) -> Objective:
     training, regularization, advanced = job.training, job.regularization, job.advanced
     preserves = (
         regularization.differential_output_preservation or regularization.blank_prompt_preservation
+def add_target(transformer: Flux2Transformer2DModel, job: JobConfig) -> Lora:
+    """What the Target panel asks for, on the layers that it chooses."""
+    target = job.target
+    layers = chosen_layers(block_linears(transformer), target.layers, target.layer_pattern)
+    if target.target_type == "lokr":
+        return add_lokr(
+            transformer,
+            rank=None if target.lokr_full_rank else target.linear_rank,
+            alpha=job.lora_alpha,
+            factor=target.lokr_factor,
+            seed=job.job.seed,
+            layers=layers,
+            dropout=target.dropout,
+        )
+    return add_lora(
+        transformer,
+        rank=target.linear_rank,
+        alpha=job.lora_alpha,
+        seed=job.job.seed,
+        layers=layers,
+        dropout=target.dropout,
+    )
+
+
     )
     return Objective(
         seed=job.job.seed,

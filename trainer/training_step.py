@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import torch
 from diffusers import Flux2Transformer2DModel
@@ -41,6 +42,9 @@ from trainer.timesteps import (
     loss_weight,
 )
 from trainer.tokens import image_ids, pack, reference_ids, text_ids
+
+# Forward passes of a micro-batch, at most: each has a dropout of its own.
+MAX_PASSES = 16
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def training_step(
     optimizer.zero_grad(set_to_none=True)
     sums = _Sums(transformer.device)
     for micro, batch in enumerate(micro_batches):
-        with lora.weighted(batch.lora_weight):
+        with lora.weighted(batch.lora_weight), lora.training():
             _accumulate(transformer, lora, batch, sums, step=step, micro=micro, objective=objective)
 
     parameters = list(lora.parameters.values())
@@ -165,7 +169,10 @@ def _accumulate(
     weight = loss_weight(t, objective.timestep_type)
     size = (batch.latents.shape[2], batch.latents.shape[3])
 
+    passes = count(micro * MAX_PASSES)
+
     def predict(rows: torch.Tensor | slice, embeds: torch.Tensor) -> torch.Tensor:
+        lora.begin_pass(seed=objective.seed, step=step, index=next(passes))
         return predict_velocity(
             transformer,
             noisy[rows],

@@ -9,23 +9,32 @@ import pytest
 import torch
 
 from tests.trainer.mini_transformer import JOINT_DIM, mini_transformer
-from trainer.lora import Lora, add_lora, block_linears, target_pattern
+from trainer.lokr import LoKrLinear
+from trainer.lora import Lora, add_lokr, add_lora, block_linears, target_pattern
 from trainer.tokens import image_ids, text_ids
 
 
-def output_of(transformer: torch.nn.Module) -> torch.Tensor:
+def answer_of(transformer: torch.nn.Module) -> torch.Tensor:
     draw = torch.Generator().manual_seed(5)
     dtype = transformer.dtype
+    return transformer(
+        hidden_states=torch.randn(1, 6, 128, generator=draw).to(dtype),
+        timestep=torch.tensor([0.4], dtype=dtype),  # type: ignore[arg-type]
+        guidance=torch.ones(1),
+        encoder_hidden_states=torch.randn(1, 4, JOINT_DIM, generator=draw).to(dtype),
+        img_ids=image_ids(2, 3),
+        txt_ids=text_ids(4),
+        return_dict=False,
+    )[0]
+
+
+def output_of(transformer: torch.nn.Module) -> torch.Tensor:
     with torch.no_grad():
-        return transformer(
-            hidden_states=torch.randn(1, 6, 128, generator=draw).to(dtype),
-            timestep=torch.tensor([0.4], dtype=dtype),  # type: ignore[arg-type]
-            guidance=torch.ones(1),
-            encoder_hidden_states=torch.randn(1, 4, JOINT_DIM, generator=draw).to(dtype),
-            img_ids=image_ids(2, 3),
-            txt_ids=text_ids(4),
-            return_dict=False,
-        )[0]
+        return answer_of(transformer)
+
+
+def loss_of(transformer: torch.nn.Module) -> torch.Tensor:
+    return answer_of(transformer).square().mean()
 
 
 def make_it_change_something(lora: Lora) -> None:
@@ -54,9 +63,10 @@ def test_every_linear_layer_of_the_blocks_is_trained_and_no_other() -> None:
 
 def test_the_pattern_hits_the_layers_and_not_the_module_list_of_the_same_name() -> None:
     pattern = target_pattern(block_linears(mini_transformer()))
-    assert re.fullmatch(pattern, "transformer_blocks.7.attn.to_out.0")
-    assert re.fullmatch(pattern, "single_transformer_blocks.41.attn.to_out")
-    assert not re.fullmatch(pattern, "transformer_blocks.7.attn.to_out")
+    assert re.fullmatch(pattern, "transformer_blocks.0.attn.to_out.0")
+    assert re.fullmatch(pattern, "single_transformer_blocks.0.attn.to_out")
+    assert not re.fullmatch(pattern, "transformer_blocks.0.attn.to_out")
+    assert not re.fullmatch(pattern, "transformer_blocks.0xattn.to_out.0")
     assert not re.fullmatch(pattern, "norm_out.linear")
 
 
@@ -125,3 +135,82 @@ def test_holding_other_values_ends_with_the_block() -> None:
     with lora.holding({name: torch.ones_like(p) for name, p in kept.items()}):
         assert all((p == 1).all() for p in lora.parameters.values())
     assert all(torch.equal(lora.parameters[name], kept[name]) for name in kept)
+
+
+# ------------------------------------------------------------------------------ layers and dropout
+
+
+def test_only_the_chosen_layers_are_trained_and_start_as_they_would_among_all() -> None:
+    chosen = ["single_transformer_blocks.0.attn.to_out", "transformer_blocks.0.attn.to_out.0"]
+    some = add_lora(mini_transformer(), rank=2, alpha=2.0, seed=0, layers=chosen)
+    every = add_lora(mini_transformer(), rank=2, alpha=2.0, seed=0)
+    assert {name.rpartition(".lora_")[0] for name in some.parameters} == set(chosen)
+    for name, parameter in some.parameters.items():
+        assert torch.equal(parameter, every.parameters[name])
+
+
+def tuned(kind: str, dropout: float = 0.0) -> tuple[torch.nn.Module, Lora]:
+    """A mini transformer with a LoRA or LoKr that changes something."""
+    transformer = mini_transformer(torch.float32)
+    lora = (
+        add_lora(transformer, rank=2, alpha=2.0, seed=0, dropout=dropout)
+        if kind == "lora"
+        else add_lokr(transformer, rank=2, alpha=2.0, factor=4, seed=0, dropout=dropout)
+    )
+    draw = torch.Generator().manual_seed(1)
+    for parameter in lora.parameters.values():
+        parameter.data = torch.randn(parameter.shape, generator=draw) * 0.2
+    return transformer, lora
+
+
+@pytest.mark.parametrize("kind", ["lora", "lokr"])
+def test_dropout_is_a_function_of_seed_step_and_pass_and_off_outside_training(kind: str) -> None:
+    transformer, lora = tuned(kind, dropout=0.5)
+    plain_transformer, _ = tuned(kind)
+
+    def dropped(seed: int, step: int, index: int) -> torch.Tensor:
+        torch.rand(3)  # whatever the global generator has done must not matter
+        with lora.training():
+            lora.begin_pass(seed=seed, step=step, index=index)
+            return output_of(transformer)
+
+    first = dropped(1, 2, 3)
+    assert torch.equal(dropped(1, 2, 3), first)
+    for other in ((2, 2, 3), (1, 3, 3), (1, 2, 4)):
+        assert not torch.equal(dropped(*other), first)
+    assert torch.equal(output_of(transformer), output_of(plain_transformer))
+    assert not torch.equal(output_of(transformer), first)
+    with lora.training(), lora.off():
+        assert torch.equal(output_of(transformer), output_of(mini_transformer(torch.float32)))
+
+
+@pytest.mark.parametrize("kind", ["lora", "lokr"])
+def test_a_checkpointed_block_drops_the_same_again_in_its_second_pass(kind: str) -> None:
+    def gradients(checkpointing: bool) -> dict[str, torch.Tensor]:
+        transformer, lora = tuned(kind, dropout=0.5)
+        if checkpointing:
+            transformer.enable_gradient_checkpointing()
+        with lora.training():
+            lora.begin_pass(seed=1, step=2, index=3)
+            loss_of(transformer).backward()
+        return {name: p.grad for name, p in lora.parameters.items() if p.grad is not None}
+
+    kept, recomputed = gradients(False), gradients(True)
+    assert kept.keys() == recomputed.keys()
+    assert kept
+    for name, gradient in kept.items():
+        assert torch.equal(gradient, recomputed[name]), name
+
+
+def test_dropout_keeps_the_mean_of_what_is_added() -> None:
+    layer = torch.nn.Linear(32, 4, bias=False)
+    lokr = LoKrLinear(layer, "default", rank=None, alpha=1.0, factor=4, dropout=0.25).eval()
+    x = torch.ones(4000, 32)
+    for parameter in lokr.parts("default").values():
+        torch.nn.init.constant_(parameter, 0.1)
+    added = lokr(x) - layer(x)
+    lokr.input_dropout.train()
+    torch.manual_seed(0)
+    dropped = lokr(x) - layer(x)
+    assert dropped.std() > 0.01
+    assert torch.allclose(dropped.mean(0), added.mean(0), rtol=0.02)
