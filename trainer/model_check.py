@@ -50,6 +50,22 @@ def source_problems(source: ModelSource) -> list[Problem]:
     return problems + _hub_problems(source, source.base, variant)
 
 
+def revision_problems(revision: str, source: ModelSource) -> list[Problem]:
+    """A warning for a Revision where nothing comes from the hub."""
+    if not revision or (isinstance(source.base, HubRepository) and source.needed):
+        return []
+    return [
+        Problem(
+            "no_effect",
+            f"Revision ({revision}) has no effect here: nothing comes from the hub.",
+            "Leave it blank, or leave Name or Path blank to take the model from the hub.",
+            "model.revision",
+            Severity.WARNING,
+            {"value": revision},
+        )
+    ]
+
+
 def is_whole(source: ModelSource) -> bool:
     """Whether everything that is needed of the base lies on this machine."""
     folder = source.base_folder

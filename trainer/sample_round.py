@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
 from trainer.config import JobConfig
 from trainer.encoding import EncodedRun
 from trainer.events import Sample, SampleFailed
+from trainer.pictures import read_picture
 from trainer.run_record import RunRecord
+from trainer.sample_check import control_image_path
 from trainer.sampling import Pipeline, SampleRequest, draw, sample_requests, write_picture
-from trainer.texts import EMPTY_PROMPT, samples_need_empty_prompt
 from trainer.trainee import Trainee
 
 logger = logging.getLogger(__name__)
@@ -25,8 +27,17 @@ logger = logging.getLogger(__name__)
 class SampleRounds:
     """The job's pictures, drawn again and again with what the LoRA has become."""
 
-    def __init__(self, job: JobConfig, pipeline: Pipeline, encoded: EncodedRun, record: RunRecord):
+    def __init__(
+        self,
+        job: JobConfig,
+        pipeline: Pipeline,
+        encoded: EncodedRun,
+        record: RunRecord,
+        *,
+        datasets: Path,
+    ):
         self._pipeline = pipeline
+        self._datasets = datasets
         self._record = record
         self._encoded = encoded
         self.change(job)
@@ -36,8 +47,9 @@ class SampleRounds:
         encoded = self._encoded
         self._job = job
         self._requests = sample_requests(job)
-        self._prompts = {r.prompt: encoded.prompt(r.prompt) for r in self._requests}
-        self._empty = encoded.prompt(EMPTY_PROMPT) if samples_need_empty_prompt(job) else None
+        texts = [r.prompt for r in self._requests]
+        texts += [r.negative_prompt for r in self._requests if r.negative_prompt is not None]
+        self._prompts = {text: encoded.prompt(text) for text in texts}
 
     def draw_missing(self, trainee: Trainee) -> None:
         """The pictures that should be there before the next step and are not.
@@ -71,20 +83,28 @@ class SampleRounds:
                 self._record.progress(done, len(requests), request.prompt)
                 if self._record.poll():
                     return
-                self._draw_one(step, request)
+                self._draw_one(trainee, step, request)
             self._record.progress(len(requests), len(requests))
 
-    def _draw_one(self, step: int, request: SampleRequest) -> None:
+    def _draw_one(self, trainee: Trainee, step: int, request: SampleRequest) -> None:
         path = self._record.job_folder.sample(step, request.prompt_index)
+        negative = request.negative_prompt
         try:
-            picture = draw(
-                self._pipeline,
-                request,
-                variant=self._job.variant,
-                prompt_embeds=self._prompts[request.prompt],
-                empty_embeds=self._empty if request.guidance_scale > 1 else None,
-                stop_requested=self._record.poll,
-            )
+            references = [
+                read_picture(control_image_path(name, self._datasets))
+                for name in request.control_images
+            ]
+            with trainee.lora.weighted(request.lora_strength):
+                picture = draw(
+                    self._pipeline,
+                    request,
+                    variant=self._job.variant,
+                    prompt_embeds=self._prompts[request.prompt],
+                    negative_embeds=None if negative is None else self._prompts[negative],
+                    references=references,
+                    stop_requested=self._record.poll,
+                    time_out_seconds=self._job.sample.time_out_per_sample,
+                )
             if picture is None:
                 return
             write_picture(path, picture, request.recipe(self._job.job.training_name, step))
@@ -111,6 +131,9 @@ class SampleRounds:
                 height=request.height,
                 guidance_scale=request.guidance_scale,
                 sample_steps=request.sample_steps,
+                lora_strength=request.lora_strength,
+                negative_prompt=request.negative_prompt,
+                control_images=list(request.control_images),
                 path=self._record.job_folder.relative(path),
             )
         )

@@ -1,5 +1,8 @@
 """Pictures on the way, drawn by the Diffusers pipeline, so that a preview is what inference gives.
 
+Reference pictures go to the pipeline as they are upright; it scales and encodes them itself. The
+autoencoder may compute in another data type than the transformer: it casts what it is given.
+
 The pipeline is put together from the parts that are in memory anyway: the transformer that trains,
 the scheduler, and the autoencoder, which waits on the CPU between samples. Its text encoder is
 absent: the prompts were encoded beforehand. Noise comes from a CPU generator with the sample's
@@ -7,13 +10,14 @@ seed, so a picture is the same on every device up to rounding, and nothing is dr
 generators that training uses.
 
 Each picture carries its recipe as a PNG text chunk named `darkroom`: JSON with prompt, seed, size,
-guidance, steps, and the training step.
+guidance, steps, LoRA strength, references, and the training step.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +29,12 @@ from PIL import Image, PngImagePlugin
 from trainer.config import JobConfig
 from trainer.durable_write import replacing
 from trainer.model_loading import DrawingParts
-from trainer.texts import sample_guidance, sample_prompt_text
+from trainer.texts import (
+    negative_prompt_text,
+    sample_guidance,
+    sample_prompt_text,
+    samples_need_negative_prompt,
+)
 from trainer.variants import Variant
 
 RECIPE_CHUNK = "darkroom"
@@ -34,7 +43,10 @@ Pipeline = Flux2Pipeline | Flux2KleinPipeline
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """One picture to draw at every sampling, defaults filled in; `prompt` has no placeholder."""
+    """One picture to draw at every sampling, defaults filled in; texts have no placeholder.
+
+    negative_prompt: None where the model draws without one. control_images: references by name.
+    """
 
     prompt_index: int
     prompt: str
@@ -43,15 +55,28 @@ class SampleRequest:
     height: int
     guidance_scale: float
     sample_steps: int
+    lora_strength: float = 1.0
+    negative_prompt: str | None = None
+    control_images: tuple[str, ...] = ()
 
     def recipe(self, training_name: str, step: int) -> dict[str, Any]:
-        """What the picture's file says about itself."""
-        return {"training_name": training_name, "step": step, **asdict(self)}
+        """What the picture's file says about itself, as it comes back from JSON."""
+        about = {**asdict(self), "control_images": list(self.control_images)}
+        return {"training_name": training_name, "step": step, **about}
+
+
+class _Stopped(Exception):
+    """The run is to stop: no picture."""
+
+
+class SampleTimedOut(Exception):
+    """A picture took longer than it may."""
 
 
 def sample_requests(job: JobConfig) -> list[SampleRequest]:
     """The pictures that the Sample panel asks for, in the prompts' order."""
     panel, side_px = job.sample, job.variant.sample_side_px
+    negative = negative_prompt_text(job) if samples_need_negative_prompt(job) else None
 
     def first(*values: int | None) -> int:
         return next(value for value in values if value is not None)
@@ -65,6 +90,9 @@ def sample_requests(job: JobConfig) -> list[SampleRequest]:
             height=first(prompt.height, panel.height, side_px),
             guidance_scale=sample_guidance(job, prompt),
             sample_steps=first(panel.sample_steps, job.variant.sample_steps),
+            lora_strength=prompt.lora_strength,
+            negative_prompt=negative if sample_guidance(job, prompt) > 1 else None,
+            control_images=tuple(prompt.control_images),
         )
         for index, prompt in enumerate(panel.prompts)
     ]
@@ -86,7 +114,13 @@ def build_pipeline(
     else:
         pipeline = Flux2Pipeline(**shared)
     pipeline.set_progress_bar_config(disable=True)
+    parts.autoencoder.post_quant_conv.register_forward_pre_hook(_in_own_data_type)
     return pipeline
+
+
+def _in_own_data_type(first_layer: Any, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+    """What the pipeline decodes is in the transformer's data type."""
+    return (inputs[0].to(first_layer.weight.dtype),)
 
 
 def draw(
@@ -95,22 +129,25 @@ def draw(
     *,
     variant: Variant,
     prompt_embeds: torch.Tensor,
-    empty_embeds: torch.Tensor | None,
+    negative_embeds: torch.Tensor | None,
     stop_requested: Callable[[], bool],
+    references: Sequence[Image.Image] = (),
+    time_out_seconds: float | None = None,
 ) -> Image.Image | None:
     """The picture; None if a stop was asked for between two denoising steps.
 
-    prompt_embeds, empty_embeds: [T, D] on the CPU; the empty prompt's is needed by klein above
-    guidance 1 only.
+    prompt_embeds, negative_embeds: [T, D] on the CPU; the latter is needed by klein above guidance
+    1 only. references: upright RGB pictures. Raises SampleTimedOut between two denoising steps.
     """
     device, dtype = pipeline.transformer.device, pipeline.transformer.dtype
-    stopped = False
+    began = time.monotonic()
 
-    def after_step(pipe: Pipeline, _step: int, _t: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
-        nonlocal stopped
+    def after_step(_pipe: Pipeline, _step: int, _t: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+        # Not Diffusers' interrupt flag: after that the autoencoder still decodes what is there.
         if stop_requested():
-            stopped = True
-            pipe._interrupt = True  # Diffusers' documented way to end the denoising loop
+            raise _Stopped
+        if time_out_seconds is not None and time.monotonic() - began > time_out_seconds:
+            raise SampleTimedOut(f"It took longer than {time_out_seconds:g} s.")
         return kwargs
 
     options: dict[str, Any] = {
@@ -118,11 +155,12 @@ def draw(
         "text_encoder_out_layers": variant.text_encoder_out_layers,
         "callback_on_step_end": after_step,
     }
-    if isinstance(pipeline, Flux2KleinPipeline) and empty_embeds is not None:
-        options["negative_prompt_embeds"] = empty_embeds[None].to(device, dtype)
+    if isinstance(pipeline, Flux2KleinPipeline) and negative_embeds is not None:
+        options["negative_prompt_embeds"] = negative_embeds[None].to(device, dtype)
     pipeline.vae.to(device)
     try:
         result = pipeline(
+            image=list(references) or None,
             prompt_embeds=prompt_embeds[None].to(device, dtype),
             height=request.height,
             width=request.width,
@@ -131,9 +169,11 @@ def draw(
             generator=torch.Generator("cpu").manual_seed(request.seed),
             **options,
         )
+    except _Stopped:
+        return None
     finally:
         pipeline.vae.to("cpu")
-    return None if stopped else result.images[0]  # pyright: ignore[reportAttributeAccessIssue]
+    return result.images[0]  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def write_picture(path: Path, picture: Image.Image, recipe: dict[str, Any]) -> None:

@@ -174,7 +174,7 @@ def test_a_stop_ends_a_picture_between_two_denoising_steps(pipeline: Flux2Pipeli
             request,
             variant=TINY,
             prompt_embeds=embeds,
-            empty_embeds=None,
+            negative_embeds=None,
             stop_requested=lambda: len(passes) >= stop_after,
         )
 

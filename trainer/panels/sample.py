@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from trainer.panels.field import Panel, SeedNumber, SidePx, setting
+
+MAX_CONTROL_IMAGES = 10
 
 
 class SamplePrompt(Panel):
@@ -31,6 +35,24 @@ class SamplePrompt(Panel):
         ge=0,
         le=30,
     )
+    lora_strength: float = setting(
+        1.0,
+        label="LoRA Strength",
+        help="How much of the LoRA this picture is drawn with: 0 is the base model, 1 the LoRA as "
+        "it was trained, 0.5 half of what it adds to every weight.",
+        no_effect="At step 0, whose pictures are the base model's.",
+        ge=-4,
+        le=4,
+    )
+    control_images: list[str] = setting(
+        list,
+        label="Control Images",
+        help="Reference pictures that the prompt edits or combines, as an edit LoRA is used: "
+        "names within the datasets folder, such as my-edits/sources/1.png, or absolute paths. "
+        "Shown to the model in this order, each scaled to at most a megapixel.",
+        widget="words",
+        max_length=MAX_CONTROL_IMAGES,
+    )
 
 
 class SamplePanel(Panel):
@@ -49,6 +71,13 @@ class SamplePanel(Panel):
         True,
         label="First sample at step 0",
         help="Draw the base model's pictures before training, to compare with.",
+    )
+    sampler: Literal["flow_match"] = setting(
+        "flow_match",
+        label="Sampler",
+        help="Flow matching in Euler steps, along the noise levels that FLUX.2's own pipeline "
+        "takes for the picture's size and number of steps.",
+        choices={"flow_match": "Flow match (Euler)"},
     )
     width: SidePx | None = setting(
         None,
@@ -73,6 +102,15 @@ class SamplePanel(Panel):
         ge=0,
         le=30,
     )
+    negative_prompt: str = setting(
+        "",
+        label="Negative Prompt",
+        help="What klein pictures above guidance 1 are drawn away from; blank is FLUX.2's own "
+        "way. [trigger] is replaced by the Trigger Word.",
+        no_effect="dev and tiny, and any picture at guidance 1 or below.",
+        widget="text_lines",
+        max_length=10_000,
+    )
     sample_steps: int | None = setting(
         None,
         label="Sample Steps",
@@ -92,6 +130,15 @@ class SamplePanel(Panel):
         label="Walk Seed",
         help="Give each prompt a seed of its own: the seed plus the prompt's place in the list.",
         no_effect="There is one prompt, or each has a seed of its own.",
+    )
+    time_out_per_sample: float = setting(
+        600.0,
+        label="Time-out per Sample",
+        help="A picture that takes longer is given up between two denoising steps and reported; "
+        "training goes on as if it had been drawn.",
+        unit="seconds",
+        gt=0,
+        le=86_400,
     )
     prompts: list[SamplePrompt] = setting(
         list,
