@@ -53,6 +53,8 @@ def usable_items(
     """
     if not files and not captions:
         return list(items), []
+    validation = job.dataset_of_validation
+    datasets = [*job.datasets, *([] if validation is None else [validation])]
     paths = {path.resolve(): fault for path, fault in files.items()}
     kept: list[TrainingItem] = []
     faults: dict[int, dict[str, list[str]]] = {}
@@ -66,7 +68,7 @@ def usable_items(
                 names.append(name)
 
     problems = [
-        _problem(code, names, number, leaves_out=job.datasets[number].bad_files == "leave_out")
+        _problem(code, names, number, leaves_out=datasets[number].bad_files == "leave_out")
         for number, by_code in sorted(faults.items())
         for code, names in by_code.items()
     ]

@@ -160,10 +160,12 @@ def _nothing_to_probe(job: JobConfig, items: Sequence[TrainingItem]) -> list[Pro
 
 
 def _placeholders_without_trigger(job: JobConfig, indexes: Sequence[DatasetIndex]) -> list[Problem]:
-    if job.job.trigger_word:
+    if job.job.trigger_word or job.training.unload_te:
         return []
     problems: list[Problem] = []
-    for index in indexes:
+    for dataset, index in zip(job.datasets, indexes, strict=True):
+        if dataset.is_regularization:
+            continue  # the class takes its place there
         files = [
             item.name
             for item in index.items
@@ -195,7 +197,7 @@ def _no_captions_at_all(job: JobConfig, indexes: Sequence[DatasetIndex]) -> list
         )
         for number, (dataset, index) in enumerate(zip(job.datasets, indexes, strict=True))
         if index.items
-        and not dataset.is_regularization
+        and not (dataset.is_regularization or job.training.unload_te)
         and not any(item.caption.strip() for item in index.items)
     ]
 

@@ -26,6 +26,7 @@ from trainer.config import JobConfig
 from trainer.dataset_index import DatasetIndex
 from trainer.dataset_manifest import dataset_manifest
 from trainer.encoded_run import EncodedMask, EncodedPicture, EncodedRun, mask_of, pictures_of
+from trainer.encoding_passes import pictures_per_pass, prompts_per_pass
 from trainer.encoding_plan import EncodingPlan, MaskTask, PictureTask, PromptTask
 from trainer.encoding_process import run_child
 from trainer.encoding_slots import picture_slots, prompt_slots
@@ -70,7 +71,7 @@ def encode_missing(
             job, folders, items, caches, memory, device=device, tick=tick
         )
         prompts = prompt_slots(job, folders, items, caches, device=device)
-        missing = _missing(latents, masks, prompts, memory, report, tick)
+        missing = _missing(job, latents, masks, prompts, memory, report, tick, device=device)
         if missing:
             items = _without_bad_files(job, folders, items, missing, report, tick)
             missing = missing.needed_by(job, items)
@@ -103,7 +104,7 @@ def encode_changed_prompts(
     tick = _Ticker(report, stop_requested)
     memory = FileMemory(folders.cache)
     prompts = prompt_slots(job, folders, encoded.items, encoded.caches, device=device)
-    missing = _missing({}, {}, prompts, memory, report, tick)
+    missing = _missing(job, {}, {}, prompts, memory, report, tick, device=device)
     if missing:
         _without_bad_files(job, folders, encoded.items, missing, report, tick)
         plan = _plan(job, folders, missing, device=device)
@@ -150,16 +151,22 @@ def _plan(job: JobConfig, folders: Folders, missing: _Missing, *, device: str) -
         pictures=tuple({task.slot.path: task for task in missing.pictures.values()}.values()),
         masks=tuple({task.slot.path: task for task in missing.masks.values()}.values()),
         prompts=tuple({task.slot.path: task for task in missing.prompts.values()}.values()),
+        prompts_per_pass=prompts_per_pass(
+            job.training.encoding_batch_size, job.variant.max_sequence_length, device=device
+        ),
     )
 
 
 def _missing(
+    job: JobConfig,
     latents: dict[EncodedPicture, Slot],
     masks: dict[EncodedMask, Slot],
     prompts: dict[str, Slot],
     memory: FileMemory,
     report: Callable[[Event], None],
     tick: Callable[[int, int, str], None],
+    *,
+    device: str,
 ) -> _Missing:
     """What the caches lack; damaged files count, and are reported."""
     slots = list(
@@ -184,7 +191,14 @@ def _missing(
     asked = {path for path, state in states.items() if state != "whole"}
     return _Missing(
         {
-            key: PictureTask(key.path.resolve(), key.size, slot, key.flip, key.is_reference)
+            key: PictureTask(
+                key.path.resolve(),
+                key.size,
+                slot,
+                key.flip,
+                key.is_reference,
+                pictures_per_pass(job.training.encoding_batch_size, key.size, device=device),
+            )
             for key, slot in latents.items()
             if slot.path in asked
         },

@@ -19,6 +19,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
+from trainer.encoding_passes import filled_up, picture_passes, slices
 from trainer.encoding_plan import (
     EncodingPlan,
     MaskTask,
@@ -96,6 +97,8 @@ def _prepare_masks(plan: EncodingPlan, progress: Callable[[int, str], None]) -> 
 
 
 def _encode_pictures(plan: EncodingPlan, progress: Callable[[int, str], None]) -> None:
+    import torch
+
     from trainer.latents import encode_pictures, load_autoencoder, picture_to_pixels
     from trainer.variants import Architecture
 
@@ -107,11 +110,17 @@ def _encode_pictures(plan: EncodingPlan, progress: Callable[[int, str], None]) -
         dtype=_torch_dtype(plan.vae_data_type),
         device=plan.device,
     )
-    for done, task in enumerate(plan.pictures, start=1):
-        picture, fit = _read(task)
-        latents = encode_pictures(autoencoder, picture_to_pixels(picture))[0]
-        task.slot.write(latents, _about(task, fit))
-        progress(already + done, "encoding pictures")
+    done = already
+    for tasks in picture_passes(plan.pictures):
+        pictures, fits = zip(*(_read(task) for task in tasks), strict=True)
+        pixels = [picture_to_pixels(picture) for picture in pictures]
+        batch = torch.cat(filled_up(pixels, tasks[0].per_pass))
+        for task, fit, latents in zip(
+            tasks, fits, encode_pictures(autoencoder, batch), strict=False
+        ):
+            task.slot.write(latents, _about(task, fit))
+        done += len(tasks)
+        progress(done, "encoding pictures")
 
 
 def _read(task: PictureTask) -> tuple[Image.Image, Fit]:
@@ -159,9 +168,13 @@ def _encode_prompts(plan: EncodingPlan, progress: Callable[[int, str], None]) ->
         device=plan.device,
         quantization=plan.quantization,
     )
-    for done, task in enumerate(plan.prompts, start=1):
-        task.slot.write(encoder.encode(task.text), {"text": task.text})
-        progress(already + done, "encoding prompts")
+    done = already
+    for tasks in slices(plan.prompts, plan.prompts_per_pass):
+        texts = filled_up([task.text for task in tasks], plan.prompts_per_pass)
+        for task, embedding in zip(tasks, encoder.encode_all(texts), strict=False):
+            task.slot.write(embedding, {"text": task.text})
+        done += len(tasks)
+        progress(done, "encoding prompts")
 
 
 def _torch_dtype(data_type: str):

@@ -22,7 +22,8 @@ from trainer.pictures import Flip
 class PictureTask:
     """A picture to encode at (width, height) px into a slot.
 
-    flip: how it is mirrored. is_reference: brought to its size as references are.
+    flip: how it is mirrored. is_reference: brought to its size as references are. per_pass:
+    pictures of its size in one forward pass.
     """
 
     path: Path
@@ -30,6 +31,7 @@ class PictureTask:
     slot: Slot
     flip: Flip = ""
     is_reference: bool = False
+    per_pass: int = 1
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class EncodingPlan:
     pictures: tuple[PictureTask, ...]
     prompts: tuple[PromptTask, ...]
     masks: tuple[MaskTask, ...] = ()
+    prompts_per_pass: int = 1
 
     @property
     def num_tasks(self) -> int:
@@ -90,6 +93,7 @@ class EncodingPlan:
                 _slot(task),
                 task["flip"],
                 task["is_reference"],
+                task["per_pass"],
             )
             for task in data.pop("pictures")
         )

@@ -11,6 +11,7 @@ from typing import Any
 from trainer.caching import CacheFolders, Slot, content_key
 from trainer.config import JobConfig
 from trainer.encoded_run import EncodedMask, EncodedPicture, mask_of, pictures_of
+from trainer.encoding_passes import pictures_per_pass, prompts_per_pass
 from trainer.errors import BadDataset, BadModel
 from trainer.file_memory import FileMemory
 from trainer.fingerprints import part_fingerprint
@@ -52,7 +53,15 @@ def picture_slots(
         {
             key: caches.slot(
                 "references" if key.is_reference else "latents",
-                content_key(picture=hashes[key.path], size=key.size, **_ways_of(key), **made_with),
+                content_key(
+                    picture=hashes[key.path],
+                    size=key.size,
+                    **_ways_of(key),
+                    **_in_passes_of(
+                        pictures_per_pass(job.training.encoding_batch_size, key.size, device=device)
+                    ),
+                    **made_with,
+                ),
                 shared=key.is_kept,
             )
             for key in pictures
@@ -98,6 +107,11 @@ def prompt_slots(
         "data_type": job.training.data_type,
         "device": device,
         "versions": {name: version(name) for name in packages},
+        **_in_passes_of(
+            prompts_per_pass(
+                job.training.encoding_batch_size, variant.max_sequence_length, device=device
+            )
+        ),
     }
     return {
         text: caches.slot(
@@ -133,6 +147,10 @@ def _ways_of(key: EncodedPicture) -> dict[str, Any]:
     """What else tells one encoding of a picture from another."""
     ways: dict[str, Any] = {"flip": key.flip} if key.flip else {}
     return ways | ({"reference": True} if key.is_reference else {})
+
+
+def _in_passes_of(number: int) -> dict[str, Any]:
+    return {"per_pass": number} if number > 1 else {}
 
 
 def _fingerprint(part: Path) -> str:

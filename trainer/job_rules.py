@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from trainer.captions import has_trigger_placeholder
 from trainer.config import JobConfig
+from trainer.dataset_rules import DATASET_RULES
 from trainer.errors import Problem, Severity, without_effect
 from trainer.objective_rules import OBJECTIVE_RULES
 from trainer.panels.field import TRIGGER_PLACEHOLDER
@@ -59,6 +60,7 @@ def _placeholder_needs_a_trigger_word(job: JobConfig) -> Iterator[Problem]:
     texts = {
         f"datasets.{i}.default_caption": dataset.default_caption
         for i, dataset in enumerate(job.datasets)
+        if not dataset.is_regularization  # the class takes the trigger's place there
     } | {f"sample.prompts.{i}.prompt": p.prompt for i, p in enumerate(job.sample.prompts)}
     for field, text in texts.items():
         if has_trigger_placeholder(text):
@@ -228,6 +230,7 @@ _RULES: tuple[Callable[[JobConfig], Iterator[Problem]], ...] = (
     _small_ranks_hardly_move_flux2,
     *TARGET_RULES,
     *OBJECTIVE_RULES,
+    *DATASET_RULES,
     _something_is_saved_and_drawn_on_the_way,
     _caption_files_are_not_pictures,
     _captions_are_not_all_dropped,

@@ -12,8 +12,9 @@ klein: a quarter of the memory), the output head and the vision tower. The cut m
 that belongs to the last layer of the whole one, so that norm becomes an identity; then the three
 states are equal bit for bit to the whole model's, which a test holds.
 
-One prompt at a time: in a batch, matrix products may round differently, and a cached embedding must
-not depend on which others were missing with it.
+In a batch, matrix products may round differently than alone: how many prompts share a pass is
+settled in `encoding_passes.py`, so that a cached embedding does not depend on which others were
+missing.
 """
 
 from __future__ import annotations
@@ -54,16 +55,20 @@ class PromptEncoder:
     dtype: torch.dtype
     device: str
 
-    @torch.no_grad()
     def encode(self, text: str) -> torch.Tensor:
         """[T, D]: what the pipeline feeds the transformer for this prompt."""
+        return self.encode_all([text])[0]
+
+    @torch.no_grad()
+    def encode_all(self, texts: list[str]) -> torch.Tensor:
+        """[B, T, D]: the same for several prompts in one forward pass."""
         embeddings, _ids = self.pipeline.encode_prompt(
-            prompt=[text],
+            prompt=texts,
             device=torch.device(self.device),
             max_sequence_length=self.variant.max_sequence_length,
             text_encoder_out_layers=self.variant.text_encoder_out_layers,
         )
-        return embeddings[0].to(self.dtype)
+        return embeddings.to(self.dtype)
 
 
 def load_prompt_encoder(

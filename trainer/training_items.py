@@ -11,6 +11,7 @@ from trainer.captions import class_caption, replace_trigger_placeholder
 from trainer.config import JobConfig
 from trainer.dataset_index import DatasetIndex
 from trainer.panels.datasets import Dataset
+from trainer.panels.field import TRIGGER_PLACEHOLDER
 from trainer.pictures import Flip
 
 
@@ -114,9 +115,11 @@ def caption_of(job: JobConfig, dataset: Dataset, written: str) -> str:
     """What a picture trains with, of what is written for it.
 
     A regularization set trains without the trigger: the class stands in its place, for [trigger]
-    and for the word itself.
+    and for the word itself. Under Unload TE the trigger, or the class, is all there is.
     """
     trigger, of_class = job.job.trigger_word, job.regularization.preservation_class
+    if job.training.unload_te:
+        written = TRIGGER_PLACEHOLDER
     if not dataset.is_regularization:
         return replace_trigger_placeholder(written, trigger)
     caption = replace_trigger_placeholder(written, of_class)

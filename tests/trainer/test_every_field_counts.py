@@ -88,6 +88,7 @@ CASES: dict[str, Case] = {
     "training.loss_type": Case("mae"),
     "training.use_ema": Case(True),
     "training.ema_decay": Case(0.5, {"training.use_ema": True}),
+    "training.unload_te": Case(True, {"training.cache_text_embeddings": False}),
     "training.data_type": Case("bf16"),
     "save.data_type": Case("fp16"),
     "save.key_format": Case("comfyui"),
@@ -145,6 +146,8 @@ EXCEPTIONS: dict[str, str] = {
     "training.cache_text_embeddings": "changes what stays in the cache, not results; "
     "test_caches_that_are_off_are_empty_after_the_run below",
     "datasets.0.cache_latents": "as cache_text_embeddings",
+    "training.encoding_batch_size": "changes how many are encoded at once, results in rounding "
+    "only; test_encoding_passes.py",
     "datasets.0.bad_files": "decides between a refusal and a run; test_bad_files.py shows both",
     "advanced.stop_when_a_non_finite_loss_repeats": "counts in a run whose numbers are not finite; "
     "test_runs.py: test_numbers_that_are_none_end_the_run_at_the_fifth_in_a_row",

@@ -166,6 +166,24 @@ class TrainingPanel(Panel):
         "deletes them at its end. The text encoder leaves memory before training either way, and "
         "preservation and caption dropout work with both.",
     )
+    unload_te: bool = setting(
+        False,
+        label="Unload TE",
+        help="Ignore the captions: every picture trains on the Trigger Word alone, so that the "
+        "text encoder has one text to encode. Pictures of regularization sets train on the "
+        "Preservation Class. Excludes Cache Text Embeddings.",
+    )
+    encoding_batch_size: int | None = setting(
+        None,
+        label="Encoding Batch Size",
+        help="Pictures, and prompts, that are encoded in one forward pass before training. Auto: "
+        "one on a CPU; on a GPU as many pictures as make up 1024 x 1024 px and as many prompts as "
+        "make up 512 rows. The results differ in rounding only.",
+        unit="pictures or prompts",
+        placeholder="blank = auto",
+        ge=1,
+        le=64,
+    )
     data_type: Literal["bf16", "fp32"] = setting(
         "bf16",
         label="Data Type",
