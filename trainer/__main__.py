@@ -2,9 +2,11 @@
 
     python -m trainer run JOB.yaml --output PARENT [--resume auto|never|CHECKPOINT]
     python -m trainer check JOB.yaml
+    python -m trainer cache JOB.yaml
     python -m trainer convert IN OUT --format diffusers|comfyui
     python -m trainer inspect FILE
     python -m trainer merge --model M --lora F --strength S --output DIR
+    python -m trainer sample --model M --lora F --strength S --prompt "..." -o OUT.png
 
 The exit codes are those of errors.py: 0 completed, 3 stopped on request, 2 job refused, others by
 kind of failure. torch is imported after the job has passed the door, so a refusal is instant.
@@ -20,6 +22,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from trainer.cache_command import COMMAND as CACHE_COMMAND
+from trainer.cache_command import run_cache_command
 from trainer.door import Verdict, examine_job
 from trainer.errors import EXIT_COMPLETED, DarkroomError, JobRefused, Problem
 from trainer.folders import Folders
@@ -27,6 +31,8 @@ from trainer.job_file import read_yaml
 from trainer.lora_commands import COMMANDS as LORA_COMMANDS
 from trainer.lora_commands import add_lora_commands, run_lora_command
 from trainer.run_record import record_refusal
+from trainer.sample_command import COMMAND as SAMPLE_COMMAND
+from trainer.sample_command import add_sample_command, run_sample_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,13 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
     )
     folders = _folders(options)
-    if options.command in LORA_COMMANDS:
-        return _run_lora_command(options, folders)
+    if options.command in (*LORA_COMMANDS, SAMPLE_COMMAND, CACHE_COMMAND):
+        return _run_on_files(options, folders)
     return _check(options.job, folders) if options.command == "check" else _run(options, folders)
 
 
-def _run_lora_command(options: argparse.Namespace, folders: Folders) -> int:
+def _run_on_files(options: argparse.Namespace, folders: Folders) -> int:
     try:
+        if options.command == CACHE_COMMAND:
+            return run_cache_command(options, folders)
+        if options.command == SAMPLE_COMMAND:
+            return run_sample_command(options, folders)
         return run_lora_command(options, folders)
     except DarkroomError as error:
         _print_problems(error.problems)
@@ -120,7 +130,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="train a job, or go on with it")
     check = commands.add_parser("check", help="say what is wrong with a job, without running it")
-    for command in (run, check):
+    cache = commands.add_parser(CACHE_COMMAND, help="encode what a job needs, without training")
+    for command in (run, check, cache):
         command.add_argument("job", type=Path, metavar="JOB.yaml")
         for name, what in (
             ("datasets", "datasets are looked up in"),
@@ -144,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--run-number", type=int, metavar="N", help="number of the run's folder")
     run.add_argument("--token", default="", help="written into the run's first event")
     add_lora_commands(commands)
+    add_sample_command(commands)
     return parser
 
 

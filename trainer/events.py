@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-Phase = Literal["download", "load", "encode", "train", "sample", "save", "finish"]
+Phase = Literal["download", "load", "encode", "train", "validate", "sample", "save", "finish"]
 
 
 class Event(BaseModel):
@@ -128,6 +128,9 @@ class Sample(Event):
     height: int
     guidance_scale: float
     sample_steps: int
+    lora_strength: float = 1.0
+    negative_prompt: str | None = None
+    control_images: list[str] = Field(default_factory=list)
     path: str
 
 

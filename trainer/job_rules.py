@@ -15,13 +15,17 @@ from pydantic import BaseModel
 from trainer.captions import has_trigger_placeholder
 from trainer.config import JobConfig
 from trainer.dataset_rules import DATASET_RULES
+from trainer.early_stop import measures
 from trainer.errors import Problem, Severity, without_effect
 from trainer.objective_rules import OBJECTIVE_RULES
 from trainer.panels.field import TRIGGER_PLACEHOLDER
 from trainer.pictures import OTHER_PICTURE_SUFFIXES, PICTURE_SUFFIXES
 from trainer.target_rules import TARGET_RULES
-from trainer.texts import sample_guidance
+from trainer.texts import sample_guidance, samples_need_negative_prompt
+from trainer.validation_rules import VALIDATION_RULES
 from trainer.variants import VARIANTS, Architecture
+
+OF_EVERY_MEASUREMENT = ("validate_every", "validation_noise_levels", "validation_seed")
 
 
 def cross_field_problems(job: JobConfig) -> list[Problem]:
@@ -94,6 +98,18 @@ def _distilled_models_train_badly(job: JobConfig) -> Iterator[Problem]:
                 field,
                 Severity.WARNING,
                 params={"value": guidance},
+            )
+
+
+def _samples_show_the_lora(job: JobConfig) -> Iterator[Problem]:
+    for i, prompt in enumerate(job.sample.prompts):
+        if prompt.lora_strength == 0:
+            yield Problem(
+                "sample_without_lora",
+                f"At LoRA Strength 0 prompt {i + 1} shows the base model at every step.",
+                "Leave it at 1; First sample at step 0 shows the base model once.",
+                f"sample.prompts.{i}.lora_strength",
+                Severity.WARNING,
             )
 
 
@@ -186,6 +202,8 @@ def _settings_have_an_effect(job: JobConfig) -> Iterator[Problem]:
     is_lora = target.target_type == "lora"
     has_no_rank = not is_lora and target.lokr_full_rank
     both_are_off = preservation_is_off and not job.regularization.blank_prompt_preservation
+    no_class_captions = preservation_is_off and not job.advanced.preservation_probe
+    no_classes = no_class_captions and not any(d.is_regularization for d in job.datasets)
     prompts = job.sample.prompts
     every_prompt_has_a_seed = all(prompt.seed is not None for prompt in prompts)
     belongs_to = [
@@ -197,12 +215,23 @@ def _settings_have_an_effect(job: JobConfig) -> Iterator[Problem]:
         (job.save, "save", "key_format", not is_lora),
         (job.training, "training", "warmup_steps", job.training.lr_schedule == "constant"),
         (job.training, "training", "ema_decay", not job.training.use_ema),
-        (job.regularization, "regularization", "trigger", preservation_is_off),
+        (job.regularization, "regularization", "trigger", no_class_captions),
         (job.regularization, "regularization", "multiplier", both_are_off),
         (job.regularization, "regularization", "every_n_steps", both_are_off),
-        (job.regularization, "regularization", "preservation_class", preservation_is_off),
+        (job.regularization, "regularization", "preservation_class", no_classes),
         (job.advanced, "advanced", "scale", not job.advanced.do_differential_guidance),
+        (job.advanced, "advanced", "held_out_share", job.advanced.validation != "held_out"),
+        (job.advanced, "advanced", "validation_dataset", job.advanced.validation != "dataset"),
+        *((job.advanced, "advanced", name, not measures(job)) for name in OF_EVERY_MEASUREMENT),
+        (job.advanced, "advanced", "patience", job.advanced.early_stop == "off"),
+        (
+            job.advanced,
+            "advanced",
+            "drift_limit",
+            job.advanced.early_stop != "preservation_drift",
+        ),
         (job.sample, "sample", "walk_seed", len(prompts) < 2 or every_prompt_has_a_seed),
+        (job.sample, "sample", "negative_prompt", not samples_need_negative_prompt(job)),
     ]
     for panel, panel_name, name, is_idle in belongs_to:
         if is_idle and _is_changed(panel, name):
@@ -226,10 +255,12 @@ _RULES: tuple[Callable[[JobConfig], Iterator[Problem]], ...] = (
     _trigger_is_a_word,
     _placeholder_needs_a_trigger_word,
     _distilled_models_train_badly,
+    _samples_show_the_lora,
     _large_models_want_a_gpu,
     _small_ranks_hardly_move_flux2,
     *TARGET_RULES,
     *OBJECTIVE_RULES,
+    *VALIDATION_RULES,
     *DATASET_RULES,
     _something_is_saved_and_drawn_on_the_way,
     _caption_files_are_not_pictures,

@@ -64,7 +64,7 @@ def load_transformer(
     """
     folder = path
     is_file = path.is_file()
-    transformer = _empty_transformer_of_file(path) if is_file else _empty_transformer(path)
+    transformer = empty_transformer(path)
     expected = dict(transformer.named_parameters())
     stored = _stored_in_original_layout(path) if is_file else _stored_tensors(weight_files(path))
     for done, (name, tensor) in enumerate(stored, start=1):
@@ -95,8 +95,15 @@ def load_transformer(
     return transformer.requires_grad_(False).eval()
 
 
-def _empty_transformer(folder: Path) -> Flux2Transformer2DModel:
-    """The architecture of `folder`, its parameters without memory."""
+def empty_transformer(path: Path) -> Flux2Transformer2DModel:
+    """The architecture of the folder or single file, its parameters without memory.
+
+    Raises BadModel.
+    """
+    return _empty_of_file(path) if path.is_file() else _empty_of_folder(path)
+
+
+def _empty_of_folder(folder: Path) -> Flux2Transformer2DModel:
     try:
         config: Any = Flux2Transformer2DModel.load_config(folder, local_files_only=True)
         with torch.device("meta"):
@@ -111,8 +118,8 @@ def _empty_transformer(folder: Path) -> Flux2Transformer2DModel:
     return transformer
 
 
-def _empty_transformer_of_file(file: Path) -> Flux2Transformer2DModel:
-    """The architecture that the shapes in a single file are of, its parameters without memory."""
+def _empty_of_file(file: Path) -> Flux2Transformer2DModel:
+    """The architecture that the shapes in the file are of."""
     try:
         config = transformer_config(read_header(file))
         with torch.device("meta"):

@@ -57,15 +57,19 @@ class SampleRounds:
         These are the base model's at the very beginning, and after a resume what a kill prevented.
         """
         for step in sorted({0, trainee.step}):
-            self._draw_missing_at(trainee, step)
+            self._draw_missing_if_due(trainee, step)
 
     def draw_missing_of_base(self, trainee: Trainee) -> None:
         """The base model's pictures that should be there and are not."""
-        self._draw_missing_at(trainee, 0)
+        self._draw_missing_if_due(trainee, 0)
 
-    def _draw_missing_at(self, trainee: Trainee, step: int) -> None:
+    def draw_missing_at(self, trainee: Trainee, step: int) -> None:
+        """The pictures of a step, the present one or 0, that are not there."""
+        self._draw(trainee, step, missing_requests(self._record, self._job, step))
+
+    def _draw_missing_if_due(self, trainee: Trainee, step: int) -> None:
         if is_sample_due(self._job, step):
-            self._draw(trainee, step, missing_requests(self._record, self._job, step))
+            self.draw_missing_at(trainee, step)
 
     def draw_all(self, trainee: Trainee) -> None:
         """Every prompt at the present step."""
