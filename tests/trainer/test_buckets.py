@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.buckets import Bucket, assign_resolution, fit_to_bucket
+from trainer.buckets import (
+    REFERENCE_AREA_PX,
+    Bucket,
+    assign_resolution,
+    fit_to_bucket,
+    reference_fit,
+    reference_size,
+)
 
 SIDES = st.integers(min_value=64, max_value=6000)
 RESOLUTIONS = st.lists(
@@ -100,3 +107,51 @@ def test_turning_a_picture_turns_its_bucket(
     upright = assign_resolution(width, height, resolutions)
     turned = assign_resolution(height, width, resolutions)
     assert upright.size == turned.size[::-1]
+
+
+@pytest.mark.parametrize(
+    ("size", "resolutions", "expected"),
+    [
+        ((512, 512), [768, 1024], Bucket(768, 768, 768)),  # the smallest of those it does not fill
+        ((384, 256), [768], Bucket(944, 624, 768)),  # as 1536 x 1024, which is scaled down to it
+        ((800, 800), [768, 1024], Bucket(768, 768, 768)),  # fills one: nothing is scaled up
+    ],
+)
+def test_upscaling_where_it_is_asked_for_goes_to_the_smallest_resolution(
+    size: tuple[int, int], resolutions: list[int], expected: Bucket
+) -> None:
+    assert assign_resolution(*size, resolutions, allow_upscaling=True) == expected
+
+
+@given(SIDES, SIDES, RESOLUTIONS)
+def test_upscaling_changes_only_pictures_that_fill_no_resolution(
+    width: int, height: int, resolutions: list[int]
+) -> None:
+    plain = assign_resolution(width, height, resolutions)
+    allowed = assign_resolution(width, height, resolutions, allow_upscaling=True)
+    if plain.resolution is not None:
+        assert allowed == plain
+        return
+    smallest = min(resolutions)
+    assert allowed.resolution == smallest
+    assert allowed.width_px % 16 == 0
+    assert allowed.height_px % 16 == 0
+    # Within the area, but for sides that would fall under 16 px.
+    assert allowed.width_px * allowed.height_px <= smallest**2 or 16 in allowed.size
+    fit = fit_to_bucket(width, height, allowed.size)
+    assert fit.scaled_width_px >= allowed.width_px
+    assert fit.scaled_height_px >= allowed.height_px
+
+
+@given(SIDES, SIDES)
+def test_a_reference_fits_the_pipelines_area_and_is_only_cut_below_it(
+    width: int, height: int
+) -> None:
+    bucket_width, bucket_height = reference_size(width, height)
+    fit = reference_fit(width, height)
+    assert bucket_width % 16 == bucket_height % 16 == 0
+    assert bucket_width * bucket_height <= REFERENCE_AREA_PX
+    assert 0 <= fit.scaled_width_px - bucket_width < 16
+    assert 0 <= fit.scaled_height_px - bucket_height < 16
+    if width * height <= REFERENCE_AREA_PX:
+        assert (fit.scaled_width_px, fit.scaled_height_px) == (width, height)

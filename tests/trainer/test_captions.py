@@ -91,3 +91,28 @@ def test_a_caption_in_another_encoding_is_refused_rather_than_guessed(tmp_path: 
     file.write_bytes("café".encode("latin-1"))
     with pytest.raises(UnicodeDecodeError):
         read_caption(file)
+
+
+WORDS = st.lists(st.sampled_from(["zorvex", "a", "cat,", "zorvexes", "(zorvex)", "猫", "\n"]))
+
+
+@given(WORDS)
+def test_only_the_triggers_own_letters_are_touched(words: list[str]) -> None:
+    """What is left when the trigger is cut out of the caption is what is left of the result when
+    the class is: the replacement moves, adds and drops nothing else.
+    """
+    caption = " ".join(words)
+    replaced = class_caption(caption, "zorvex", "PHOTO")
+    whole = {"zorvex", "(zorvex)"}
+    assert (replaced is not None) == any(word in whole for word in words)
+    if replaced is not None:
+        expected = [word.replace("zorvex", "PHOTO") if word in whole else word for word in words]
+        assert replaced == " ".join(expected)
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_a_placeholder_becomes_the_trigger_wherever_it_stands(before: str, after: str) -> None:
+    caption = f"{before}[trigger]{after}"
+    replaced = replace_trigger_placeholder(caption, "zorvex")
+    assert replaced == "zorvex".join(caption.split("[trigger]"))
+    assert not has_trigger_placeholder(replaced) or "[trigger]" in before + "zorvex" + after
