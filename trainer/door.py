@@ -20,6 +20,7 @@ from trainer.job_file import parse_job
 from trainer.job_rules import cross_field_problems
 from trainer.model_check import source_problems
 from trainer.model_parts import model_source
+from trainer.start_check import start_problems
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def examine_job(data: Mapping[str, Any], folders: Folders) -> Verdict:
     indexes, dataset_problems = examine_datasets(job, folders)
     return Verdict(
         job=job,
-        job_problems=cross_field_problems(job),
+        job_problems=cross_field_problems(job) + start_problems(job, folders),
         dataset_problems=dataset_problems,
         model_problems=_model_problems(job, folders),
         indexes=indexes,

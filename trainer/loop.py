@@ -40,6 +40,7 @@ from trainer.retention import remove_old_checkpoints
 from trainer.run_record import Outcome, RunRecord, opened_run
 from trainer.sample_round import SampleRounds, is_sample_due, missing_requests
 from trainer.sampling import build_pipeline
+from trainer.start_check import start_file
 from trainer.trainee import DTYPES, Trainee, load_trainee
 from trainer.training_step import StepResult
 from trainer.versions import running_versions
@@ -108,7 +109,7 @@ def train(
         trainee = load_trainee(
             job, model.transformer, device=device, progress=loading_progress(record)
         )
-        restore(trainee, beginning, record)
+        restore(trainee, beginning, record, start_from=start_file(job, folders))
         parts = load_drawing_parts(model, vae_dtype=DTYPES[job.model.vae_data_type])
         pipeline = build_pipeline(job.variant, trainee.transformer, parts)
         rounds = SampleRounds(job, pipeline, encoded, record, datasets=folders.datasets)
@@ -197,9 +198,18 @@ def loading_progress(record: RunRecord) -> Callable[[int, int], None]:
     return progress
 
 
-def restore(trainee: Trainee, beginning: Beginning, record: RunRecord) -> None:
-    """Put the checkpoint's state into the trainee, if there is one."""
-    if beginning.checkpoint is None or trainee.restore(beginning.checkpoint):
+def restore(
+    trainee: Trainee, beginning: Beginning, record: RunRecord, *, start_from: Path | None
+) -> None:
+    """Put the checkpoint's state into the trainee; without one, the LoRA that it is to start from.
+
+    Raises BadLora.
+    """
+    if beginning.checkpoint is None:
+        if start_from is not None:
+            trainee.start_from(start_from)
+        return
+    if trainee.restore(beginning.checkpoint):
         return
     record.warn(
         Problem(
@@ -271,6 +281,7 @@ def save(trainee: Trainee, record: RunRecord, base_model: str) -> None:
             base_model=base_model,
             dtype=DTYPES[job.save.data_type],
             versions=running_versions(),
+            about=trainee.about,
         )
         size_bytes = sum(file.stat().st_size for file in path.iterdir())
         record.report(

@@ -38,6 +38,14 @@ from trainer.lora_reading import read_lora
 
 __all__ = ["WrittenLora", "lora_metadata", "read_metadata", "write_lora_file"]
 
+# Settings that may hold a path of the machine that trained.
+_PRIVATE_PATHS = (
+    ("model", "name_or_path"),
+    ("model", "autoencoder_path"),
+    ("model", "text_encoder_path"),
+    ("training", "start_from_lora"),
+)
+
 
 @dataclass(frozen=True)
 class WrittenLora:
@@ -106,7 +114,8 @@ def lora_metadata(
     """
     recipe = job.model_dump(mode="json")
     local_name = PurePath(job.model.name_or_path).name
-    recipe["model"]["name_or_path"] = local_name
+    for panel, name in _PRIVATE_PATHS:
+        recipe[panel][name] = PurePath(recipe[panel][name]).name
     values = {
         "training_name": job.job.training_name,
         "architecture": job.model.model_architecture.value,

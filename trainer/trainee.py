@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from trainer.config import JobConfig
 from trainer.ema import start_average, update_average
 from trainer.errors import NonFinite
 from trainer.lora import Lora, add_lokr, add_lora, block_linears
+from trainer.lora_header import read_metadata
+from trainer.lora_start import read_start
 from trainer.model_loading import load_transformer
 from trainer.optim import (
     export_state,
@@ -29,6 +31,7 @@ from trainer.optim import (
 from trainer.training_step import Objective, StepResult, training_step
 from trainer.target_layers import chosen_layers
 
+STARTED_FROM = "started_from"
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
@@ -36,7 +39,8 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 class Trainee:
     """step: steps taken, skipped ones included. average: None without EMA.
 
-    num_skipped_in_a_row: steps skipped since the last one that was finite.
+    num_skipped_in_a_row: steps skipped since the last one that was finite. about: what the saved
+    files say besides, by metadata key.
     """
 
     job: JobConfig
@@ -46,6 +50,7 @@ class Trainee:
     average: dict[str, torch.Tensor] | None
     step: int = 0
     num_skipped_in_a_row: int = 0
+    about: dict[str, str] = field(default_factory=dict)
 
     @property
     def learning_rate(self) -> float:
@@ -116,6 +121,14 @@ class Trainee:
             num_skipped_in_a_row=self.num_skipped_in_a_row,
         )
 
+    def start_from(self, lora_file: Path) -> None:
+        """Begin with another LoRA's values and a fresh optimizer. Raises BadLora."""
+        start = read_start(lora_file, self.lora)
+        self.lora.load(start.values)
+        if self.average is not None:
+            self._restore_average(start.values)
+        self.about = {STARTED_FROM: start.about}
+
     def restore(self, checkpoint: Checkpoint) -> bool:
         """Go on from a checkpoint that fits the job.
 
@@ -125,6 +138,8 @@ class Trainee:
         state = read_state(checkpoint)
         self.step = state.step
         self.num_skipped_in_a_row = state.num_skipped_in_a_row
+        told = read_metadata(checkpoint.lora)
+        self.about = {key: told[key] for key in (STARTED_FROM,) if key in told}
         self.lora.load(state.lora)
         if self.average is not None:
             self._restore_average(state.average if state.average is not None else state.lora)

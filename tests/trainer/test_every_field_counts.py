@@ -30,9 +30,11 @@ from trainer.door import examine_job
 from trainer.encoding import encode_missing
 from trainer.folders import Folders
 from trainer.job_file import parse_job
+from trainer.lora_file import write_lora_file
+from trainer.lora_keys import variant_layers
 from trainer.texts import texts_of_run
 from trainer.training_items import training_items
-from trainer.variants import BUNDLED_TINY_FOLDER
+from trainer.variants import BUNDLED_TINY_FOLDER, VARIANTS, Architecture
 
 STEPS = 2
 BASE = job_with({"training.steps": STEPS})
@@ -45,6 +47,7 @@ PRESERVED = {
 }
 LOKR = {"target.target_type": "lokr"}
 OTHER_MODEL = "other-tiny"
+START_LORA = "start.safetensors"
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ CASES: dict[str, Case] = {
     "training.timestep_type": Case("shift"),
     "training.timestep_bias": Case("high_noise"),
     "training.loss_type": Case("mae"),
+    "training.start_from_lora": Case(START_LORA, {"target.linear_rank": 4}),
     "training.use_ema": Case(True),
     "training.ema_decay": Case(0.5, {"training.use_ema": True}),
     "training.unload_te": Case(True, {"training.cache_text_embeddings": False}),
@@ -199,6 +203,7 @@ def walk_folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     for index, picture in enumerate(sorted((folders.datasets / "squares").glob("*.png"))):
         make_companions(folders.datasets, picture, bright_px=16 + 8 * index)
     make_other_model(folders.models / OTHER_MODEL)
+    make_lora(folders.models / START_LORA)
     encode_for_all_cases(folders)
     return folders
 
@@ -221,6 +226,17 @@ def make_other_model(folder: Path) -> None:
     tensors = load_file(file)
     tensors["proj_out.weight"] += 0.05
     save_file(tensors, file, metadata={"format": "pt"})
+
+
+def make_lora(file: Path) -> None:
+    """A LoRA of rank 4 on the bundled model that changes something."""
+    weights = load_file(BUNDLED_TINY_FOLDER / "transformer" / "diffusion_pytorch_model.safetensors")
+    values: dict[str, torch.Tensor] = {}
+    for layer in variant_layers(VARIANTS[Architecture.TINY]):
+        num_out, num_in = weights[f"{layer}.weight"].shape
+        values[f"{layer}.lora_A.weight"] = torch.full((4, num_in), 0.01)
+        values[f"{layer}.lora_B.weight"] = torch.full((num_out, 4), 0.01)
+    write_lora_file(file, values, scale=1.0, dtype=torch.float32, metadata={})
 
 
 def encode_for_all_cases(folders: Folders) -> None:

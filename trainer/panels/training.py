@@ -184,6 +184,16 @@ class TrainingPanel(Panel):
         ge=1,
         le=64,
     )
+    start_from_lora: str = setting(
+        "",
+        label="Start from a LoRA",
+        help="A LoRA or LoKr file, a checkpoint's folder or a job's folder whose values the "
+        "training begins with, at step 0 with a fresh optimizer. A full path, or a relative one "
+        "in the models folder. It must be of this model, Target Type, Linear Rank and Layers; "
+        "alpha may differ. A resumed job goes on from its own checkpoint instead.",
+        placeholder="blank = from nothing",
+        max_length=1000,
+    )
     data_type: Literal["bf16", "fp32"] = setting(
         "bf16",
         label="Data Type",
