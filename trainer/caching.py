@@ -82,6 +82,11 @@ class Slot:
         return self.root / self.key[:2] / f"{self.key}.safetensors"
 
     @property
+    def kind(self) -> str:
+        """What the tensor is of: one of `Kind`."""
+        return self.root.name
+
+    @property
     def outlives_the_run(self) -> bool:
         """Whether it lies in the shared cache, and not in the folder of one run."""
         return self.root.parent.parent.name != PRIVATE_FOLDER

@@ -6,7 +6,7 @@ Legend: C = 128 latent channels, h and w = the bucket's sides / 16, T = text row
 from __future__ import annotations
 
 import errno
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -51,8 +51,9 @@ class EncodedRun:
     """Everything a run can need, encoded and on disk; a context manager that removes what is
     private to the run when it closes.
 
-    items: the pictures that train, in the job's order. caches: where it was encoded into.
-    manifest: `dataset_manifest` of the items.
+    items: the pictures that train or are measured on, in the job's order. caches: where it was
+    encoded into. manifest: `dataset_manifest` of the items. num_encoded: tensors by kind that no
+    cache held.
     """
 
     def __init__(
@@ -63,14 +64,27 @@ class EncodedRun:
         prompts: Mapping[str, Slot],
         caches: CacheFolders,
         manifest: Mapping[str, Any],
+        num_encoded: Mapping[str, int],
     ) -> None:
         self.items = list(items)
         self.caches = caches
         self.manifest = manifest
+        self.num_encoded = num_encoded
         self._latents = latents
         self._masks = masks
         self._prompts = dict(prompts)
+        self._contents = {
+            (number, picture["file"]): picture["sha256"]
+            for number, dataset in enumerate(manifest["datasets"])
+            for picture in dataset["pictures"]
+        }
         self._recent = _RecentTensors(RECENT_TENSORS_BYTES)
+
+    @property
+    def num_tensors(self) -> Counter[str]:
+        """Tensors by kind (`caching.Kind`), each content once."""
+        slots = (*self._latents.values(), *self._masks.values(), *self._prompts.values())
+        return Counter(slot.kind for slot in {slot.path: slot for slot in slots}.values())
 
     def latents(self, item: TrainingItem, flip: Flip = "") -> torch.Tensor:
         """[C, h, w]: the picture's normalised latents in the job's data type, on the CPU.
@@ -98,6 +112,10 @@ class EncodedRun:
         a caption can be dropped or a sample needs the empty prompt for its guidance.
         """
         return self._recent.read(self._prompts[text])
+
+    def content(self, item: TrainingItem) -> str:
+        """The hash of the picture's file, as it was when it was encoded."""
+        return self._contents[item.dataset, item.name]
 
     def add_prompts(self, prompts: Mapping[str, Slot]) -> None:
         """Texts that were encoded since, into `caches`."""

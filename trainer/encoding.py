@@ -15,6 +15,7 @@ Legend: C = 128 latent channels, h and w = the bucket's sides / 16, T = text row
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -52,12 +53,14 @@ def encode_missing(
     device: str,
     report: Callable[[Event], None],
     stop_requested: Callable[[], bool],
+    is_for_later: bool = False,
 ) -> EncodedRun:
     """Encode what the caches lack; afterwards everything the run can need can be read.
 
     device: "cpu" or "cuda", where the child computes. report: takes Progress and Warned events
     (`EventLog.append`); the caller has said PhaseStarted("encode") before. stop_requested: asked
-    about five times a second; when it says yes, the child is ended.
+    about five times a second; when it says yes, the child is ended. is_for_later: leave out what
+    would be deleted at the end of this run, since none of it is left for another.
 
     Starts no child, and loads no torch, when nothing is missing. Raises StopRequested, BadDataset
     (a file that cannot be used, before any model loads), JobRefused (a sample prompt that is too
@@ -71,7 +74,12 @@ def encode_missing(
             job, folders, items, caches, memory, device=device, tick=tick
         )
         prompts = prompt_slots(job, folders, items, caches, device=device)
+        if is_for_later:
+            latents = {key: slot for key, slot in latents.items() if slot.outlives_the_run}
+            masks = {key: slot for key, slot in masks.items() if slot.outlives_the_run}
+            prompts = {text: slot for text, slot in prompts.items() if slot.outlives_the_run}
         missing = _missing(job, latents, masks, prompts, memory, report, tick, device=device)
+        plan = None
         if missing:
             items = _without_bad_files(job, folders, items, missing, report, tick)
             missing = missing.needed_by(job, items)
@@ -84,7 +92,8 @@ def encode_missing(
         raise
     finally:
         memory.save()
-    return EncodedRun(items, latents, masks, prompts, caches, manifest)
+    num_encoded = Counter(task.slot.kind for task in plan.tasks) if plan else Counter()
+    return EncodedRun(items, latents, masks, prompts, caches, manifest, num_encoded)
 
 
 def encode_changed_prompts(
@@ -276,7 +285,7 @@ def _warning(problem: Problem) -> Warned:
 
 
 def _prove_written(plan: EncodingPlan, memory: FileMemory) -> None:
-    for task in (*plan.pictures, *plan.masks, *plan.prompts):
+    for task in plan.tasks:
         state = task.slot.state()
         if state != "whole":
             raise ChildFailed(

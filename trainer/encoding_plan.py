@@ -74,9 +74,9 @@ class EncodingPlan:
     prompts_per_pass: int = 1
 
     @property
-    def num_tasks(self) -> int:
+    def tasks(self) -> tuple[PictureTask | MaskTask | PromptTask, ...]:
         """Pictures, masks and prompts."""
-        return len(self.pictures) + len(self.masks) + len(self.prompts)
+        return (*self.pictures, *self.masks, *self.prompts)
 
     def to_line(self) -> str:
         """The plan as one line of JSON."""

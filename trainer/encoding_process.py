@@ -36,7 +36,7 @@ def run_child(
     tick: called with (tasks done, tasks in all, what is worked on). Raises StopRequested, what the
     child says has failed, or ChildFailed with its last lines.
     """
-    total = plan.num_tasks
+    total = len(plan.tasks)
     child = _Child()
     try:
         child.send(plan.to_line())

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 
 from trainer.errors import DarkroomError, DiskFull, OutOfMemory
 
+_LOST_ERRORS = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENOTCONN}
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV}
 # safetensors and the CPU allocator report these as text only.
 _DISK_WORDS = ("no space left on device", "disk quota exceeded", "read-only file system")
@@ -41,7 +44,20 @@ def named_failure(error: BaseException) -> DarkroomError | None:
             "Free space on the disk of the output folder and the caches, and start the job again: "
             "it goes on from its last checkpoint.",
         )
+    if isinstance(error, OSError) and error.errno in _LOST_ERRORS and _folder_is_gone(error):
+        return DiskFull(
+            f"The folder of {error.filename} went away while the run used it.",
+            "Bring its disk or network share back, and start the job again: it goes on from its "
+            "last checkpoint.",
+            code="folder_lost",
+            params={"file": str(error.filename)},
+        )
     return None
+
+
+def _folder_is_gone(error: OSError) -> bool:
+    """A file that is missing in a folder that is there has a name of its own, or is our mistake."""
+    return bool(error.filename) and not Path(os.fsdecode(error.filename)).parent.is_dir()
 
 
 def _first_line(error: BaseException) -> str:

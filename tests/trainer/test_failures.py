@@ -33,6 +33,19 @@ def test_a_missing_file_is_no_full_disk() -> None:
     assert named_failure(FileNotFoundError(errno.ENOENT, "No such file")) is None
 
 
+def test_a_folder_that_went_away_has_a_name_and_a_missing_file_in_one_has_none(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(FileNotFoundError) as raised:
+        (tmp_path / "gone" / "file").read_bytes()
+    failure = named_failure(raised.value)
+    assert isinstance(failure, DiskFull)
+    assert failure.problems[0].code == "folder_lost"
+    with pytest.raises(FileNotFoundError) as raised:
+        (tmp_path / "file").read_bytes()
+    assert named_failure(raised.value) is None
+
+
 def test_memory_that_the_host_cannot_give_has_a_name() -> None:
     with pytest.raises(RuntimeError) as raised:
         torch.empty(2**55)
