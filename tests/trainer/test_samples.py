@@ -209,7 +209,7 @@ def test_the_autoencoder_draws_in_a_type_of_its_own(
         references=[read_picture(short_folders.datasets / GREEN)],
         stop_requested=lambda: False,
     )
-    theirs = drawn_by(pipeline, image=[Image.open(short_folders.datasets / GREEN)])
+    theirs = drawn_by(pipeline, image=[references(short_folders)[0]])
     difference = np.abs(np.asarray(picture).astype(int) - theirs)
     assert difference.max() == 0 if vae_dtype == torch.float32 else 0 < difference.mean() < 4
 
@@ -233,6 +233,20 @@ def test_a_control_image_that_cannot_be_shown_is_refused_at_its_field(
     assert problem.field == "sample.prompts.1.control_images"
     assert name in problem.message
     assert reason in problem.message
+
+
+@pytest.mark.parametrize("size", [(63, 200), (64, 513)])
+def test_a_reference_that_the_pipeline_would_refuse_is_refused_at_the_door(
+    short_folders: Folders, tmp_path: Path, pipeline: Flux2Pipeline, size: tuple[int, int]
+) -> None:
+    picture = Image.new("RGB", size, "teal")
+    picture.save(tmp_path / "reference.png")
+    with pytest.raises(ValueError, match="small|spect"):
+        drawn_by(pipeline, image=[picture])
+    prompts = [{"prompt": PROMPT, "control_images": [str(tmp_path / "reference.png")]}]
+    verdict = examine_job(job_with({"sample.prompts": prompts}), short_folders)
+    (problem,) = verdict.errors
+    assert f"{size[0]} x {size[1]} px" in problem.message
 
 
 def test_strength_0_in_a_sample_is_a_warning(short_folders: Folders) -> None:
