@@ -4,7 +4,8 @@
       lora.safetensors        for use: Save's data type, alpha folded in, the average if EMA is on
       state.safetensors       for resuming: `lora/NAME` and, with EMA, `ema/NAME`, float32
       optimizer.safetensors   the optimizer's tensors
-      checkpoint.json         step, job, base model, counters, and each file's size and SHA-256
+      checkpoint.json         step, job, base model, dataset, counters, measurements, whether it is
+                              the best, and each file's size and SHA-256
 
 The folder is filled under a temporary name and renamed when every byte is on the disk, so it is
 there whole or not at all; checksums tell later damage. There is no generator state and no position
@@ -17,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trainer.config import JobConfig
-from trainer.durable_write import new_folder
+from trainer.dataset_changes import Digests
+from trainer.durable_write import new_folder, write_text
+from trainer.early_stop import Measurement
 from trainer.errors import BadCheckpoint
+from trainer.job_folder import JobFolder
 from trainer.lora_file import WrittenLora, lora_metadata, write_lora_file
 from trainer.optim import OptimizerState
 from trainer.resume_rules import misfits
@@ -44,6 +48,7 @@ class TrainingState:
 
     step: steps taken, skipped ones included. lora, average: full-precision values by parameter
     name; average is None without EMA. num_skipped_in_a_row: steps skipped since the last good one.
+    measurements: all so far.
     """
 
     step: int
@@ -51,6 +56,7 @@ class TrainingState:
     average: Mapping[str, torch.Tensor] | None
     optimizer: OptimizerState
     num_skipped_in_a_row: int
+    measurements: tuple[Measurement, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,11 +83,13 @@ def save_checkpoint(
     base_model: str,
     dtype: torch.dtype,
     versions: Mapping[str, str],
+    dataset: Digests,
     about: Mapping[str, str] | None = None,
 ) -> WrittenLora:
     """Write the folder `path`, which must not exist; what reading the LoRA back has shown.
 
-    base_model: the transformer's fingerprint. dtype: of the LoRA file. about: more for its
+    base_model: the transformer's fingerprint. dtype: of the LoRA file. dataset: the pictures that
+    the run trains on, as `dataset_digests` gives them. about: more for its
     metadata. Raises NonFinite if a value does not fit the type.
     """
     with new_folder(path) as folder:
@@ -107,6 +115,9 @@ def save_checkpoint(
             "base_model": base_model,
             "optimizer_numbers": state.optimizer.numbers,
             "num_skipped_in_a_row": state.num_skipped_in_a_row,
+            "measurements": [asdict(measurement) for measurement in state.measurements],
+            "is_best": False,
+            "dataset": {name: dict(files) for name, files in dataset.items()},
             "versions": dict(versions),
             "num_threads": torch.get_num_threads(),
             "files": {
@@ -172,7 +183,26 @@ def read_state(checkpoint: Checkpoint) -> TrainingState:
             load_file(checkpoint.path / OPTIMIZER_FILE), checkpoint.manifest["optimizer_numbers"]
         ),
         num_skipped_in_a_row=checkpoint.manifest["num_skipped_in_a_row"],
+        measurements=tuple(
+            Measurement(**found) for found in checkpoint.manifest.get("measurements", [])
+        ),
     )
+
+
+def mark_best(folder: JobFolder, best: int) -> bool:
+    """Write into the checkpoints' manifests which of them is the best. True if that is news."""
+    is_news = False
+    for step in folder.checkpoint_steps():
+        path = folder.checkpoint(step) / MANIFEST_FILE
+        try:
+            manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue  # a damaged one is named when somebody resumes from it
+        if manifest.get("is_best", False) != (step == best):
+            is_news |= step == best
+            manifest["is_best"] = step == best
+            write_text(path, json.dumps(manifest, ensure_ascii=False, indent=1))
+    return is_news
 
 
 def _state_tensors(state: TrainingState) -> dict[str, torch.Tensor]:

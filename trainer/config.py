@@ -73,3 +73,26 @@ class JobConfig(Panel):
         """Steps between samples with the default filled in."""
         own = self.sample.sample_every
         return self.save.save_every if own is None else own
+
+    @property
+    def validate_every(self) -> int:
+        """Steps between measurements with the default filled in."""
+        own = self.advanced.validate_every
+        return self.save.save_every if own is None else own
+
+    @property
+    def dataset_of_validation(self) -> Dataset | None:
+        """The Validation Dataset, read as the first dataset is and never trained on."""
+        if self.advanced.validation != "dataset" or not self.advanced.validation_dataset:
+            return None
+        return self.datasets[0].model_copy(
+            update={
+                "target_dataset": self.advanced.validation_dataset,
+                "control_datasets": [],
+                "mask_dataset": "",
+                "is_regularization": False,
+                "caption_dropout_rate": 0.0,
+                "flip_x": False,
+                "flip_y": False,
+            }
+        )

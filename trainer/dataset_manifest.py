@@ -23,8 +23,8 @@ from trainer.training_items import TrainingItem
 def dataset_manifest(
     job: JobConfig, items: Sequence[TrainingItem], sha256_of: Callable[[Path], str]
 ) -> dict[str, Any]:
-    """The pictures of each of the job's datasets, in order, and last those of the Validation Dataset
-    if there is one. sha256_of: the hash of a file.
+    """The pictures of each of the job's datasets, in order; the Validation Dataset's come last, if
+    there is one. sha256_of: the hash of a file.
 
     crop: the scaled picture's size and the upper left corner of the box of `bucket_px` cut from it.
     """
@@ -45,6 +45,25 @@ def manifest_sha256(manifest: Mapping[str, Any]) -> str:
     """The identity of what a run trains on; file names count, since they give the order."""
     text = json.dumps(manifest, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def marked(manifest: Mapping[str, Any], held_out: Sequence[TrainingItem]) -> dict[str, Any]:
+    """The manifest with `held_out: true` at the pictures that are measured on and never train."""
+    places = {(item.dataset, item.name) for item in held_out}
+    return {
+        "datasets": [
+            {
+                "name": dataset["name"],
+                "pictures": [
+                    {**picture, "held_out": True}
+                    if (number, picture["file"]) in places
+                    else picture
+                    for picture in dataset["pictures"]
+                ],
+            }
+            for number, dataset in enumerate(manifest["datasets"])
+        ]
+    }
 
 
 def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:

@@ -7,26 +7,30 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from trainer.batches import BatchSource
 from trainer.change_taking import ChangeTaker
-from trainer.checkpoint import LORA_FILE, save_checkpoint
+from trainer.checkpoint import LORA_FILE
 from trainer.config import JobConfig
 from trainer.dataset_index import DatasetIndex
-from trainer.dataset_manifest import write_manifest
+from trainer.dataset_manifest import marked, write_manifest
 from trainer.durable_write import replacing
-from trainer.encoding import encode_missing
-from trainer.errors import Problem
-from trainer.events import CheckpointRemoved, CheckpointSaved, RunBegins, Step, Superseded
+from trainer.early_stop import best_step
+from trainer.encoding import EncodedRun, encode_missing
+from trainer.errors import BadCheckpoint, Problem
+from trainer.events import RunBegins, Step, Superseded
 from trainer.failures import named_failure
 from trainer.fingerprints import part_fingerprint
 from trainer.folders import Folders
 from trainer.lora_file import read_metadata
+from trainer.measuring import Measurer, ended_early
 from trainer.model_loading import choose_device, load_drawing_parts
 from trainer.model_obtaining import obtain_model
 from trainer.resume import (
@@ -36,13 +40,14 @@ from trainer.resume import (
     set_aside_from,
     set_aside_other_base_pictures,
 )
-from trainer.retention import remove_old_checkpoints
 from trainer.run_record import Outcome, RunRecord, opened_run
 from trainer.sample_round import SampleRounds, is_sample_due, missing_requests
 from trainer.sampling import build_pipeline
+from trainer.saving import Saver, is_save_due
 from trainer.start_check import start_file
 from trainer.trainee import DTYPES, Trainee, load_trainee
 from trainer.training_step import StepResult
+from trainer.validation_items import Sides, sides_of
 from trainer.versions import running_versions
 
 logger = logging.getLogger(__name__)
@@ -90,8 +95,9 @@ def train(
     device = start(job, record)
     model = obtain_model(job, folders, record)
     base_model = part_fingerprint(model.transformer)
-    beginning = begin(job, record, warnings, resume, base_model)
+    beginning = choose(job, record, warnings, resume, base_model)
     if is_complete(job, record, beginning):
+        begin(job, record, beginning, resume)
         return Outcome(completed=True, step=beginning.step, lora=record.job_folder.result.name)
 
     record.phase("encode", "pictures and prompts")
@@ -103,7 +109,9 @@ def train(
         report=record.report,
         stop_requested=record.poll,
     ) as encoded:
-        write_manifest(record.run_folder.dataset, encoded.manifest)
+        refuse_another_dataset(job, record, beginning, encoded.manifest)
+        begin(job, record, beginning, resume)
+        sides = part_pictures(job, encoded, record)
         record.stop_if_requested()
         record.phase("load", "transformer")
         trainee = load_trainee(
@@ -114,8 +122,10 @@ def train(
         pipeline = build_pipeline(job.variant, trainee.transformer, parts)
         rounds = SampleRounds(job, pipeline, encoded, record, datasets=folders.datasets)
         changes = ChangeTaker(encoded, rounds, record, folders=folders, device=device)
+        measurer = Measurer(job, encoded, sides.validation, record)
+        saver = Saver(record, base_model, encoded.manifest)
         batches = BatchSource(
-            encoded.items,
+            sides.training,
             encoded,
             batch_size=job.largest_batch_size,
             gradient_accumulation=job.training.gradient_accumulation,
@@ -124,14 +134,17 @@ def train(
 
         record.phase("train", f"{job.training.steps - trainee.step} steps")
         rounds.draw_missing(trainee)
+        measurer.measure_missing(trainee)
         while goes_on(trainee, changes, record):
             take_step(trainee, batches, record)
             record.poll()
-            if record.take_save() or is_save_due(trainee.job, trainee.step):
-                save(trainee, record, base_model)
+            measurer.measure_if_due(trainee)
+            if record.take_save() or is_save_due(trainee):
+                saver.save(trainee)
             if record.take_sample() or is_sample_due(trainee.job, trainee.step):
                 rounds.draw_all(trainee)
-        save(trainee, record, base_model)
+        saver.save(trainee)
+        draw_last(trainee, rounds, record)
     return finish(trainee, record)
 
 
@@ -146,27 +159,43 @@ def start(job: JobConfig, record: RunRecord) -> str:
     return device
 
 
-def begin(
+def choose(
     job: JobConfig,
     record: RunRecord,
     warnings: Sequence[Problem],
     resume: str,
     base_model: str,
 ) -> Beginning:
-    """Settle where the run begins, announce it, and set aside what it will make anew."""
+    """Settle where the run is to begin, and pass on what there is to be warned of."""
     record.phase("load", "settings and checkpoints")
-    folder, number = record.job_folder, record.run_folder.number
-    beginning = choose_beginning(folder, job, resume=resume, base_model=base_model)
+    beginning = choose_beginning(record.job_folder, job, resume=resume, base_model=base_model)
     record.at_step(beginning.step)
+    damaged = [problem for error in beginning.damaged for problem in error.problems]
+    for problem in [*warnings, *damaged]:
+        record.warn(problem)
+    return beginning
+
+
+def refuse_another_dataset(
+    job: JobConfig, record: RunRecord, beginning: Beginning, manifest: Mapping[str, Any]
+) -> None:
+    """Raises BadCheckpoint if pictures changed since the checkpoint, unless the job allows it."""
+    problems = beginning.dataset_problems(manifest)
+    if problems and job.advanced.changed_dataset == "refuse":
+        raise BadCheckpoint.from_problems(problems)
+    for problem in problems:
+        record.warn(replace(problem, hint="The run goes on, as Changed Dataset (Advanced) says."))
+
+
+def begin(job: JobConfig, record: RunRecord, beginning: Beginning, resume: str) -> None:
+    """Announce where the run begins, and set aside what it will make anew."""
+    folder, number = record.job_folder, record.run_folder.number
     record.report(
         RunBegins(
             resumed_from_step=beginning.step if beginning.checkpoint else None,
             changed_settings=beginning.changed_settings(job),
         )
     )
-    damaged = [problem for error in beginning.damaged for problem in error.problems]
-    for problem in [*warnings, *damaged]:
-        record.warn(problem)
     first = first_step_to_make_anew(folder, beginning, resume=resume)
     aside = set_aside_from(folder, first, run_number=number)
     if aside is not None:
@@ -174,7 +203,14 @@ def begin(
     aside = set_aside_other_base_pictures(folder, job, run_number=number)
     if aside is not None:
         record.report(Superseded(after_step=beginning.step, path=folder.relative(aside)))
-    return beginning
+
+
+def part_pictures(job: JobConfig, encoded: EncodedRun, record: RunRecord) -> Sides:
+    """Which pictures train and which are measured on; the manifest says it, in the run's folder."""
+    sides = sides_of(job, encoded.items, encoded.content)
+    encoded.manifest = marked(encoded.manifest, sides.validation)
+    write_manifest(record.run_folder.dataset, encoded.manifest)
+    return sides
 
 
 def is_complete(job: JobConfig, record: RunRecord, beginning: Beginning) -> bool:
@@ -225,7 +261,8 @@ def restore(
 def goes_on(trainee: Trainee, changes: ChangeTaker, record: RunRecord) -> bool:
     """Whether there is another step to take, once the changes that were asked for are made."""
     changes.take(trainee)
-    return trainee.step < trainee.job.training.steps and not record.stop
+    is_over = trainee.step >= trainee.job.training.steps or ended_early(trainee) is not None
+    return not is_over and not record.stop
 
 
 def take_step(trainee: Trainee, batches: BatchSource, record: RunRecord) -> None:
@@ -262,76 +299,23 @@ def _skipped(trainee: Trainee, result: StepResult) -> Problem:
     )
 
 
-def is_save_due(job: JobConfig, step: int) -> bool:
-    """Whether the job asks for a checkpoint after `step` steps."""
-    return step % job.save.save_every == 0 or step == job.training.steps
-
-
-def save(trainee: Trainee, record: RunRecord, base_model: str) -> None:
-    """Write the present step's checkpoint unless it is there, and make room for it."""
-    folder, step, job = record.job_folder, trainee.step, trainee.job
-    path = folder.checkpoint(step)
-    if step == 0 or path.exists():
-        return
-    with record.within("save", f"checkpoint at step {step}"):
-        written = save_checkpoint(
-            path,
-            trainee.state(),
-            job=job,
-            base_model=base_model,
-            dtype=DTYPES[job.save.data_type],
-            versions=running_versions(),
-            about=trainee.about,
-        )
-        size_bytes = sum(file.stat().st_size for file in path.iterdir())
-        record.report(
-            CheckpointSaved(
-                step=step,
-                path=folder.relative(path),
-                lora=folder.relative(path / LORA_FILE),
-                size_bytes=size_bytes,
-                num_layers=written.num_layers,
-                lora_norm=written.norm,
-            )
-        )
-        if not written.changes_anything:
-            record.warn(
-                Problem(
-                    "lora_changes_nothing",
-                    f"The LoRA at step {step} is zero throughout: it changes no picture.",
-                    "Raise the Learning Rate, or choose FP32 as Save's Data Type.",
-                    "training.learning_rate",
-                )
-            )
-        make_room(job, record)
-
-
-def make_room(job: JobConfig, record: RunRecord) -> None:
-    """Remove checkpoints beyond the number to keep; with an unreadable pins.json, none."""
-    try:
-        removed = remove_old_checkpoints(record.job_folder, keep=job.save.max_step_saves_to_keep)
-    except ValueError as error:
-        record.warn(
-            Problem(
-                "pins_unreadable",
-                f"{record.job_folder.pins} cannot be read: {error}. No checkpoint is removed.",
-                "Correct the file, or delete it to give up all pins.",
-            )
-        )
-        return
-    for step in removed:
-        record.report(CheckpointRemoved(step=step))
+def draw_last(trainee: Trainee, rounds: SampleRounds, record: RunRecord) -> None:
+    """The prompts at the end of a run that ended early, if its step was not due anyway."""
+    if ended_early(trainee) is not None and not record.stop:
+        rounds.draw_missing_at(trainee, trainee.step)
 
 
 def finish(trainee: Trainee, record: RunRecord) -> Outcome:
-    """Make the last checkpoint's LoRA the result, if all steps are done."""
-    folder, step = record.job_folder, trainee.step
-    if step < trainee.job.training.steps:
+    """Make a checkpoint's LoRA the result: the last one's, or the best one's after an early end."""
+    folder, step, job = record.job_folder, trainee.step, trainee.job
+    reason = ended_early(trainee)
+    if step < job.training.steps and reason is None:
         return Outcome(completed=False, step=step, lora=None)
     record.phase("finish", "result")
+    best = best_step(job, trainee.measurements, folder.checkpoint_steps()) if reason else None
     with replacing(folder.result) as temporary:
-        shutil.copyfile(folder.checkpoint(step) / LORA_FILE, temporary)
-    return Outcome(completed=True, step=step, lora=folder.result.name)
+        shutil.copyfile(folder.checkpoint(best or step) / LORA_FILE, temporary)
+    return Outcome(completed=True, step=step, lora=folder.result.name, ended_early=reason)
 
 
 @contextmanager

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import torch
 
-Purpose = Literal["noise", "timestep", "dropout", "order", "flip", "lora_init", "model_dropout"]
+Purpose = Literal[
+    "noise", "timestep", "dropout", "order", "flip", "lora_init", "model_dropout", "validation"
+]
 
 
 def derive_seed(seed: int, step: int, purpose: Purpose, index: int = 0) -> int:

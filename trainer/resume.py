@@ -15,14 +15,16 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trainer.checkpoint import Checkpoint, check_fits, open_checkpoint
 from trainer.config import JobConfig
+from trainer.dataset_changes import dataset_digests, dataset_problems
 from trainer.durable_write import remove_leftovers, write_text
-from trainer.errors import BadCheckpoint
+from trainer.errors import BadCheckpoint, Problem
 from trainer.job_folder import JobFolder
 from trainer.lora_file import read_metadata
 from trainer.resume_rules import changed_settings
@@ -49,6 +51,13 @@ class Beginning:
         if self.checkpoint is None:
             return {}
         return changed_settings(self.checkpoint.manifest["job"], job.model_dump(mode="json"))
+
+    def dataset_problems(self, manifest: Mapping[str, Any]) -> list[Problem]:
+        """What is another in the datasets than at the checkpoint; see `dataset_changes.py`."""
+        then = None if self.checkpoint is None else self.checkpoint.manifest.get("dataset")
+        if then is None:
+            return []
+        return dataset_problems(then, dataset_digests(manifest), step=self.step)
 
 
 def choose_beginning(

@@ -13,14 +13,15 @@ from trainer.durable_write import TEMPORARY_PREFIX
 from trainer.job_folder import JobFolder
 
 
-def remove_old_checkpoints(folder: JobFolder, *, keep: int) -> list[int]:
-    """Remove checkpoints beyond the newest `keep`, except pinned and starred ones. The steps gone.
+def remove_old_checkpoints(folder: JobFolder, *, keep: int, best: int | None = None) -> list[int]:
+    """Remove checkpoints beyond the newest `keep`, except pinned and starred ones and the one of
+    step `best`. The steps gone.
 
     The newest is never among them, since `keep` is at least 1.
     """
     steps = folder.checkpoint_steps()
     kept = kept_steps(folder.pins)
-    removed = [step for step in steps[:-keep] if step not in kept]
+    removed = [step for step in steps[:-keep] if step not in kept and step != best]
     for step in removed:
         path = folder.checkpoint(step)
         # Renamed first, so that a reader never finds a checkpoint with half of its files.

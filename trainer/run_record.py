@@ -43,11 +43,15 @@ logger = logging.getLogger("trainer")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run that did not fail ended. lora: the end result's path in the job's folder."""
+    """How a run that did not fail ended. lora: the end result's path in the job's folder.
+
+    ended_early: why a completed run took fewer steps than it was to.
+    """
 
     completed: bool
     step: int
     lora: str | None
+    ended_early: Problem | None = None
 
 
 class RunRecord:
@@ -201,6 +205,7 @@ class RunRecord:
                 exit_code=exit_code,
                 step=outcome.step,
                 lora=outcome.lora,
+                ended_early=outcome.ended_early.as_dict() if outcome.ended_early else None,
             )
         )
         return exit_code

@@ -13,7 +13,9 @@ from diffusers import Flux2Transformer2DModel
 
 from trainer.batches import Batch, BatchSource
 from trainer.checkpoint import Checkpoint, TrainingState, read_state
+from trainer.compilation import compile_blocks
 from trainer.config import JobConfig
+from trainer.early_stop import Measurement
 from trainer.ema import start_average, update_average
 from trainer.errors import NonFinite
 from trainer.lora import Lora, add_lokr, add_lora, block_linears
@@ -28,8 +30,8 @@ from trainer.optim import (
     make_optimizer,
     set_learning_rate,
 )
-from trainer.training_step import Objective, StepResult, training_step
 from trainer.target_layers import chosen_layers
+from trainer.training_step import Objective, StepResult, training_step
 
 STARTED_FROM = "started_from"
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -39,8 +41,9 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 class Trainee:
     """step: steps taken, skipped ones included. average: None without EMA.
 
-    num_skipped_in_a_row: steps skipped since the last one that was finite. about: what the saved
-    files say besides, by metadata key.
+    num_skipped_in_a_row: steps skipped since the last one that was finite. measurements: what
+    validation and the preservation probe found so far, in the order of their steps. about: what
+    the saved files say besides, by metadata key.
     """
 
     job: JobConfig
@@ -50,6 +53,7 @@ class Trainee:
     average: dict[str, torch.Tensor] | None
     step: int = 0
     num_skipped_in_a_row: int = 0
+    measurements: list[Measurement] = field(default_factory=list)
     about: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -119,6 +123,7 @@ class Trainee:
             average=self.average,
             optimizer=export_state(self.optimizer, self.lora.parameters),
             num_skipped_in_a_row=self.num_skipped_in_a_row,
+            measurements=tuple(self.measurements),
         )
 
     def start_from(self, lora_file: Path) -> None:
@@ -138,6 +143,7 @@ class Trainee:
         state = read_state(checkpoint)
         self.step = state.step
         self.num_skipped_in_a_row = state.num_skipped_in_a_row
+        self.measurements = list(state.measurements)
         told = read_metadata(checkpoint.lora)
         self.about = {key: told[key] for key in (STARTED_FROM,) if key in told}
         self.lora.load(state.lora)
@@ -177,6 +183,8 @@ def load_trainee(
     lora = add_target(transformer, job)
     if training.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
+    if job.advanced.compile:
+        compile_blocks(transformer)
     optimizer = make_optimizer(
         training.optimizer,
         lora.parameters,
@@ -192,11 +200,6 @@ def load_trainee(
     )
 
 
-def objective_of(job: JobConfig) -> Objective:
-    """What the job's steps minimise."""
-    training, regularization, advanced = job.training, job.regularization, job.advanced
-    preserves = (
-        regularization.differential_output_preservation or regularization.blank_prompt_preservation
 def add_target(transformer: Flux2Transformer2DModel, job: JobConfig) -> Lora:
     """What the Target panel asks for, on the layers that it chooses."""
     target = job.target
@@ -221,6 +224,11 @@ def add_target(transformer: Flux2Transformer2DModel, job: JobConfig) -> Lora:
     )
 
 
+def objective_of(job: JobConfig) -> Objective:
+    """What the job's steps minimise."""
+    training, regularization, advanced = job.training, job.regularization, job.advanced
+    preserves = (
+        regularization.differential_output_preservation or regularization.blank_prompt_preservation
     )
     return Objective(
         seed=job.job.seed,
@@ -231,6 +239,7 @@ def add_target(transformer: Flux2Transformer2DModel, job: JobConfig) -> Lora:
         training_guidance=job.variant.training_guidance,
         guidance_scale=advanced.scale if advanced.do_differential_guidance else None,
         preservation_multiplier=regularization.multiplier if preserves else None,
+        preservation_every_steps=regularization.every_n_steps,
     )
 
 
@@ -238,4 +247,3 @@ def micro_batches(batches: BatchSource, step: int, count: int) -> Iterator[Batch
     """The micro-batches of a step, each read when its turn comes."""
     for micro in range(count):
         yield batches.batch(step, micro)
-        preservation_every_steps=regularization.every_n_steps,

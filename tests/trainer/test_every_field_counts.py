@@ -28,12 +28,14 @@ from tests.trainer.short_runs import ShortRun, job_with, make_squares, run_here
 from trainer.config import JobConfig
 from trainer.door import examine_job
 from trainer.encoding import encode_missing
+from trainer.events import Measured
 from trainer.folders import Folders
 from trainer.job_file import parse_job
 from trainer.lora_file import write_lora_file
 from trainer.lora_keys import variant_layers
+from trainer.pictures import upright_size
 from trainer.texts import texts_of_run
-from trainer.training_items import training_items
+from trainer.validation_items import all_items
 from trainer.variants import BUNDLED_TINY_FOLDER, VARIANTS, Architecture
 
 STEPS = 2
@@ -48,6 +50,15 @@ PRESERVED = {
 LOKR = {"target.target_type": "lokr"}
 OTHER_MODEL = "other-tiny"
 START_LORA = "start.safetensors"
+VALIDATED = {"advanced.validation": "dataset", "advanced.validation_dataset": "more-squares"}
+PROBED = {"advanced.preservation_probe": True}
+STOPPED_EARLY = {
+    **PROBED,
+    "advanced.validate_every": 1,
+    "advanced.early_stop": "preservation_drift",
+    "advanced.patience": 1,
+    "advanced.drift_limit": 1e-9,
+}
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,9 @@ CASES: dict[str, Case] = {
     "job.trigger_word": Case("blorp"),
     "job.seed": Case(43),
     "model.name_or_path": Case(OTHER_MODEL),
+    "model.autoencoder_path": Case(f"{OTHER_MODEL}/vae"),
+    "model.text_encoder_path": Case(f"{OTHER_MODEL}/text_encoder"),
+    "model.vae_data_type": Case("bf16"),
     "quantization.transformer": Case("float8"),
     "quantization.text_encoder": Case("float8"),
     "target.linear_rank": Case(8),
@@ -108,6 +122,16 @@ CASES: dict[str, Case] = {
     "regularization.blank_prompt_preservation": Case(True),
     "advanced.do_differential_guidance": Case(True),
     "advanced.scale": Case(2.0, {"advanced.do_differential_guidance": True}),
+    "advanced.validation": Case("held_out"),
+    "advanced.held_out_share": Case(0.5, {"advanced.validation": "held_out"}),
+    "advanced.validation_dataset": Case("few-squares", VALIDATED),
+    "advanced.validate_every": Case(1, PROBED),
+    "advanced.validation_noise_levels": Case(2, PROBED),
+    "advanced.validation_seed": Case(43, PROBED),
+    "advanced.preservation_probe": Case(True),
+    "advanced.early_stop": Case("off", STOPPED_EARLY),
+    "advanced.patience": Case(2, STOPPED_EARLY),
+    "advanced.drift_limit": Case(10.0, STOPPED_EARLY),
     "datasets.0.target_dataset": Case("more-squares"),
     # One picture of six has no caption: batches of all pictures of a size see it within two steps.
     "datasets.0.default_caption": Case("[trigger], a square", {"training.batch_size": 6}),
@@ -118,7 +142,7 @@ CASES: dict[str, Case] = {
     "datasets.0.lora_weight": Case(0.5),
     "datasets.0.num_repeats": Case(2),
     "datasets.0.is_regularization": Case(
-        True, {"datasets": [*BASE["datasets"], {**BASE["datasets"][0], "num_repeats": 2}]}
+        True, {"datasets": [{**BASE["datasets"][0], "num_repeats": 50}, BASE["datasets"][0]]}
     ),
     "datasets.0.flip_x": Case(True),
     "datasets.0.flip_y": Case(True),
@@ -134,6 +158,9 @@ CASES: dict[str, Case] = {
     "sample.seed": Case(43, ONE_PROMPT),
     "sample.walk_seed": Case(True, TWO_PROMPTS),
     "sample.prompts.0.prompt": Case("a blue square", ONE_PROMPT),
+    "sample.time_out_per_sample": Case(1e-9, ONE_PROMPT),
+    "sample.prompts.0.lora_strength": Case(0.0, {**ONE_PROMPT, "training.learning_rate": 0.02}),
+    "sample.prompts.0.control_images": Case(["squares/1-green.png"], ONE_PROMPT),
     "sample.prompts.0.width": Case(96, ONE_PROMPT),
     "sample.prompts.0.height": Case(96, ONE_PROMPT),
     "sample.prompts.0.seed": Case(43, ONE_PROMPT),
@@ -141,6 +168,9 @@ CASES: dict[str, Case] = {
 }
 
 EXCEPTIONS: dict[str, str] = {
+    "model.revision": "chooses among versions on the hub; test_hub.py downloads and refuses some",
+    "sample.sampler": "has one value",
+    "sample.negative_prompt": "the tiny model draws without one; test_klein.py draws with it",
     "job.gpu": "which device computes must not change the result; "
     "test_the_gpu_setting_chooses_the_device below",
     "model.model_architecture": "another architecture needs another model's files; "
@@ -153,6 +183,9 @@ EXCEPTIONS: dict[str, str] = {
     "training.encoding_batch_size": "changes how many are encoded at once, results in rounding "
     "only; test_encoding_passes.py",
     "datasets.0.bad_files": "decides between a refusal and a run; test_bad_files.py shows both",
+    "advanced.changed_dataset": "counts where a run goes on from a checkpoint; "
+    "test_resumes.py: test_a_dataset_that_changed_is_named_and_the_person_decides",
+    "advanced.compile": "changes the kernels, not the results; test_compilation.py",
     "advanced.stop_when_a_non_finite_loss_repeats": "counts in a run whose numbers are not finite; "
     "test_runs.py: test_numbers_that_are_none_end_the_run_at_the_fifth_in_a_row",
 }
@@ -199,6 +232,8 @@ def walk_folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     make_squares(folders.datasets)
     shutil.copytree(folders.datasets / "squares", folders.datasets / "more-squares")
     (folders.datasets / "more-squares" / "5-purple.png").unlink()
+    shutil.copytree(folders.datasets / "more-squares", folders.datasets / "few-squares")
+    (folders.datasets / "few-squares" / "4-orange.png").unlink()
     (folders.datasets / "squares" / "0-red.caption").write_text("[trigger], another red square")
     for index, picture in enumerate(sorted((folders.datasets / "squares").glob("*.png"))):
         make_companions(folders.datasets, picture, bright_px=16 + 8 * index)
@@ -210,7 +245,7 @@ def walk_folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
 
 def make_companions(datasets: Path, picture: Path, *, bright_px: int) -> None:
     """A mask that is white at the left, and a reference of one colour."""
-    size = Image.open(picture).size
+    size = upright_size(picture)
     for folder in ("masks", "references"):
         (datasets / folder).mkdir(exist_ok=True)
     mask = Image.new("L", size, "black")
@@ -220,12 +255,18 @@ def make_companions(datasets: Path, picture: Path, *, bright_px: int) -> None:
 
 
 def make_other_model(folder: Path) -> None:
-    """The bundled model with a last layer of its own."""
+    """The bundled model with a layer of its own in each part."""
     shutil.copytree(BUNDLED_TINY_FOLDER, folder)
-    file = folder / "transformer" / "diffusion_pytorch_model.safetensors"
-    tensors = load_file(file)
-    tensors["proj_out.weight"] += 0.05
-    save_file(tensors, file, metadata={"format": "pt"})
+    for file, name in (
+        ("transformer/diffusion_pytorch_model", "proj_out.weight"),
+        ("vae/diffusion_pytorch_model", "encoder.conv_in.weight"),
+        ("text_encoder/model", "language_model.model.embed_tokens.weight"),
+    ):
+        path = folder / f"{file}.safetensors"
+        tensors = load_file(path)
+        (found,) = [own for own in tensors if own == name or own.endswith("embed_tokens.weight")]
+        tensors[found] += 0.05
+        save_file(tensors, path, metadata={"format": "pt"})
 
 
 def make_lora(file: Path) -> None:
@@ -247,7 +288,7 @@ def encode_for_all_cases(folders: Folders) -> None:
         for changes in (case.under, {**case.under, path: case.value}):
             verdict = examine_job(job_with(changes, base=BASE), folders)
             job = verdict.admitted()
-            texts |= dict.fromkeys(texts_of_run(job, training_items(job, verdict.indexes)))
+            texts |= dict.fromkeys(texts_of_run(job, all_items(job, verdict.indexes)))
             for dataset in job.model_dump(mode="json")["datasets"]:
                 if dataset not in datasets:
                     datasets.append(dataset)
@@ -287,7 +328,9 @@ def run_of(
 
 
 def left_behind(run: ShortRun) -> dict[str, Any]:
-    """Losses to five digits, each LoRA tensor's type and size, pictures, and the names of files."""
+    """Losses and measurements to five digits, each LoRA tensor's type and size, pictures, and the
+    names of files.
+    """
     folder = run.folder
     lora = load_file(folder.result)
     return {
@@ -295,6 +338,14 @@ def left_behind(run: ShortRun) -> dict[str, Any]:
             step: tuple(None if v is None else float(f"{v:.5g}") for v in values)
             for step, values in run.losses.items()
         },
+        "measured": [
+            [m.step]
+            + [
+                None if v is None else float(f"{v:.5g}")
+                for v in (m.validation_loss, m.drift_without_trigger, m.change_with_trigger)
+            ]
+            for m in run.of_type(Measured)
+        ],
         "lora": {n: (t.dtype, t.shape, float(f"{t.float().norm():.4g}")) for n, t in lora.items()},
         "pictures": run.samples(),
         "files": sorted(folder.relative(p) for p in folder.path.rglob("*.safetensors")),

@@ -15,13 +15,17 @@ class AdvancedPanel(Panel):
     do_differential_guidance: bool = setting(
         False,
         label="Do Differential Guidance",
-        help="Move the target away from the model's present answer v: target' = v + scale x "
-        "(target - v). The curve still shows the loss against the true target.",
+        help="Move the target away from the model's present answer v, taken without gradient: "
+        "target' = v + scale x (target - v). With scale 3, v = 1 and a target of 0, it aims at -2. "
+        "The curve still shows the loss against the true target.",
     )
     scale: float = setting(
         3.0,
         label="Scale",
-        help="Under MSE the gradient is multiplied by it. Try 2 or 1 when early samples ring.",
+        help="Under MSE the training loss's gradient is multiplied by it, the preservation loss's "
+        "is not: at 3, preservation weighs a third as much. AdamW and its like divide by the "
+        "gradient's size, so without preservation it mostly makes Max Gradient Norm cut in "
+        "earlier. Try 2 or 1 when early samples ring.",
         no_effect="Do Differential Guidance is off, or Loss Type is MAE.",
         gt=0,
         le=100,
@@ -36,6 +40,15 @@ class AdvancedPanel(Panel):
         unit="steps in a row",
         ge=1,
         le=1000,
+    )
+    compile: bool = setting(
+        False,
+        label="Compile",
+        help="Run the transformer's blocks as compiled kernels (torch.compile). The first step "
+        "takes minutes for it, and so does the first one of another picture or batch size; later "
+        "ones can be faster. Losses agree with the uncompiled ones to about six digits; a resumed "
+        "run may differ from an uninterrupted one in the last. Needs a C++ compiler on the "
+        "machine.",
     )
     validation: Literal["off", "held_out", "dataset"] = setting(
         "off",
@@ -138,9 +151,9 @@ class AdvancedPanel(Panel):
     changed_dataset: Literal["refuse", "go_on"] = setting(
         "refuse",
         label="Changed Dataset",
-        help="When the job goes on from a checkpoint and pictures or captions are others than those "
-        "that it has trained on: refuse, and name them; or go on with a warning. The order of the "
-        "pictures then changes too.",
+        help="When the job goes on from a checkpoint and pictures or captions are not those that it "
+        "has trained on: refuse and name them, or go on with a warning. The order of the pictures "
+        "then changes too.",
         no_effect="The run begins at step 0.",
         choices={"refuse": "refuse", "go_on": "go on"},
     )

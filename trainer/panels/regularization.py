@@ -36,8 +36,8 @@ class RegularizationPanel(Panel):
         "photo",
         label="Preservation Class",
         help="What stands in the trigger's place in the class caption: what the trigger is one of.",
-        no_effect="Differential Output Preservation and Preservation Probe are off, and no dataset is "
-        "for regularization.",
+        no_effect="Differential Output Preservation and Preservation Probe are off, and no dataset "
+        "is for regularization.",
         max_length=200,
     )
     every_n_steps: int = setting(
