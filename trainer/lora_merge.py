@@ -27,8 +27,7 @@ from trainer.errors import BadLora, BadModel, DiskFull
 from trainer.fingerprints import file_sha256
 from trainer.lora_convert import refuse_existing
 from trainer.lora_factors import added_weight
-from trainer.lora_keys import by_layer
-from trainer.lora_reading import read_lora
+from trainer.lora_reading import StoredLayer, read_lora
 from trainer.original_layout import (
     UnknownTensor,
     has_halves_swapped,
@@ -41,6 +40,8 @@ from trainer.weight_files import weight_files
 NOTE_FILE = "darkroom-merge.json"
 _MERGEABLE_TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 Factors = Mapping[str, torch.Tensor]
+# A layer of the file and which of its parts: 0, 1, 2 for q, k and v that are stored as one.
+Part = tuple[StoredLayer, int]
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,11 @@ def merge_lora(
     Raises BadLora, BadModel, DiskFull.
     """
     refuse_existing(output)
-    layers = by_layer(read_lora(lora).values())
+    source = read_lora(lora)
+    source.refuse_faulty()
+    layers = {
+        name: (stored, part) for stored in source.layers for part, name in enumerate(stored.layers)
+    }
     files = _transformer_files(model)
     plan = _plan(files, layers)
     _refuse_full_disk(model, output.parent)
@@ -116,9 +121,7 @@ def _transformer_files(model: Path) -> list[Path]:
     return files
 
 
-def _plan(
-    files: list[Path], layers: Mapping[str, Factors]
-) -> dict[Path, dict[str, tuple[str, ...]]]:
+def _plan(files: list[Path], layers: Mapping[str, Part]) -> dict[Path, dict[str, tuple[str, ...]]]:
     """Which tensors of which file change, each with the layers that it holds, in its rows' order.
 
     Raises BadLora if the base lacks a layer or has it in another size.
@@ -173,8 +176,10 @@ def _refuse_quantized(file: Path, name: str, dtype: str) -> None:
         )
 
 
-def _refuse_other_size(layer: str, factors: Factors, shape: tuple[int, int]) -> None:
-    found = added_shape(factors)
+def _refuse_other_size(layer: str, part: Part, shape: tuple[int, int]) -> None:
+    stored, _ = part
+    rows, columns = added_shape(stored.factors)
+    found = (rows // len(stored.layers), columns)
     if found != shape:
         raise BadLora(
             f"The LoRA's {layer} is for a weight of {list(found)}, and the base has {list(shape)}.",
@@ -198,13 +203,13 @@ def added_shape(factors: Factors) -> tuple[int, int]:
     return a * c, b * d
 
 
-def _add(source: Path, copy: Path, name: str, parts: list[Factors | None], strength: float) -> None:
+def _add(source: Path, copy: Path, name: str, parts: list[Part | None], strength: float) -> None:
     """Write one merged tensor over its place in the copy."""
     with safe_open(source, framework="pt") as file:
         weight: torch.Tensor = file.get_tensor(name)
     rows = weight.shape[0] // len(parts)
     added = torch.cat(
-        [torch.zeros(rows, weight.shape[1]) if p is None else added_weight(p) for p in parts]
+        [torch.zeros(rows, weight.shape[1]) if part is None else _added(part) for part in parts]
     )
     if has_halves_swapped(name):
         added = torch.cat(added.chunk(2)[::-1])
@@ -219,6 +224,12 @@ def _add(source: Path, copy: Path, name: str, parts: list[Factors | None], stren
     with copy.open("r+b") as file:
         file.seek(_start_of(copy, name))
         file.write(merged.contiguous().view(torch.uint8).numpy().tobytes())
+
+
+def _added(part: Part) -> torch.Tensor:
+    """[out, in] that one layer of the model gains; for q, k and v as one, its third of the rows."""
+    stored, third = part
+    return added_weight(stored.factors).chunk(len(stored.layers))[third]
 
 
 def _start_of(path: Path, name: str) -> int:

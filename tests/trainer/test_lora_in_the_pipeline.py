@@ -143,6 +143,34 @@ def test_a_merged_model_draws_what_base_and_lora_draw(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("full_rank", [False, True])
+def test_diffusers_draws_our_samples_from_a_lokr(
+    full_rank: bool, pipeline: Flux2Pipeline, short_folders: Folders, tmp_path: Path
+) -> None:
+    job = job_with(
+        {
+            "training.steps": 3,
+            "training.learning_rate": 0.02,
+            "target.target_type": "lokr",
+            "target.lokr_factor": 4,
+            "target.linear_alpha": 8.0,
+            "target.lokr_full_rank": full_rank,
+            "sample.guidance_scale": 1.0,
+            "sample.prompts": [{"prompt": "[trigger], a red square"}],
+        }
+    )
+    run = run_here(job, short_folders, tmp_path)
+    base = picture_of(pipeline)
+    pipeline.load_lora_weights(str(run.folder.result), adapter_name="ours")
+    with_lokr = picture_of(pipeline)
+    assert np.abs(with_lokr - base).max() > 8
+    # Diffusers multiplies the Kronecker product out, which rounds in another order.
+    assert np.abs(with_lokr - sample_at(run, 3)).max() <= 1
+    pipeline.set_adapters("ours", 0.0)
+    assert np.abs(picture_of(pipeline) - base).max() == 0
+
+
+@pytest.mark.slow
 def test_every_key_of_the_file_finds_its_layer(trained: ShortRun, pipeline: Flux2Pipeline) -> None:
     pipeline.load_lora_weights(str(trained.folder.result), adapter_name="ours")
     loaded = {

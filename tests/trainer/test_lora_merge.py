@@ -20,6 +20,7 @@ from trainer.lora_factors import added_weight, to_original
 from trainer.lora_file import write_lora_file
 from trainer.lora_keys import KeyFormat, by_layer
 from trainer.lora_merge import NOTE_FILE, Merged, merge_lora
+from trainer.lora_reading import read_lora
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 STRENGTH = 0.75
@@ -137,6 +138,33 @@ def test_one_file_in_the_original_layout_is_merged_under_its_own_names(tmp_path:
     for name, weight in base.items():
         change = added.get(name.removesuffix(".weight"), torch.zeros_like(weight))
         assert torch.allclose(found[name], weight + change, atol=1e-5), name
+
+
+def test_a_lokr_over_q_k_and_v_that_cannot_be_split_is_merged_all_the_same(
+    model: Path, tmp_path: Path
+) -> None:
+    draw = torch.Generator().manual_seed(6)
+    factors = {
+        "lokr_w1": torch.randn(4, 4, generator=draw),  # 4 rows are no three parts
+        "lokr_w2": torch.randn(24, 8, generator=draw),
+    }
+    path = tmp_path / "lokr.safetensors"
+    stem = "diffusion_model.double_blocks.0.img_attn.qkv"
+    save_file({f"{stem}.{name}": value for name, value in factors.items()}, path)
+    with pytest.raises(BadLora) as refused:
+        read_lora(path).values()
+    assert refused.value.code == "lora_cannot_be_split"
+
+    assert merge(model, path, tmp_path / "merged") == Merged(num_layers=3, num_tensors=3)
+
+    def weights(folder: Path) -> dict[str, torch.Tensor]:
+        files = (folder / "transformer").glob("*.safetensors")
+        return {name: value for file in files for name, value in load_file(file).items()}
+
+    base, merged = weights(model), weights(tmp_path / "merged")
+    for part, added in zip("qkv", added_weight(factors).chunk(3), strict=True):
+        name = f"transformer_blocks.0.attn.to_{part}.weight"
+        assert torch.allclose(merged[name], base[name] + STRENGTH * added, atol=1e-5)
 
 
 def test_a_lora_of_a_larger_or_wider_model_is_refused(model: Path, tmp_path: Path) -> None:
