@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from diffusers import Flux2KleinPipeline
 from PIL import Image
 
+from tests.trainer.original_files import write_original_transformer
 from tests.trainer.short_runs import ShortRun, job_with, run_here
 from tests.trainer.toy_klein import save_toy_klein
 from trainer.events import Step
 from trainer.folders import Folders
+from trainer.sampling import read_recipe
 
 PROMPT = "zorvex, a red square"
+NEGATIVE = "a blue circle on a dark background"
+REFERENCE = "squares/1-green.png"
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +41,12 @@ def trained(klein_folders: Folders, tmp_path_factory: pytest.TempPathFactory) ->
             "training.learning_rate": 0.05,
             "sample.guidance_scale": 4.0,
             "sample.first_sample_at_step_0": True,
-            "sample.prompts": [{"prompt": PROMPT}, {"prompt": PROMPT, "guidance_scale": 1.0}],
+            "sample.negative_prompt": NEGATIVE,
+            "sample.prompts": [
+                {"prompt": PROMPT},
+                {"prompt": PROMPT, "guidance_scale": 1.0},
+                {"prompt": PROMPT, "control_images": [REFERENCE]},
+            ],
         }
     )
     return run_here(job, klein_folders, tmp_path_factory.mktemp("trained"))
@@ -44,7 +56,7 @@ def trained(klein_folders: Folders, tmp_path_factory: pytest.TempPathFactory) ->
 def test_a_klein_trains_and_samples(trained: ShortRun) -> None:
     assert trained.exit_code == 0
     assert [s.step for s in trained.of_type(Step)] == [1, 2]
-    assert len(trained.samples()) == 4
+    assert len(trained.samples()) == 2 * 3
 
 
 @pytest.mark.slow
@@ -56,9 +68,14 @@ def test_samples_with_and_without_guidance_are_the_pipelines(
     )
     pipe.set_progress_bar_config(disable=True)
     # The trained model is quantized, the pipeline is not: compare to within that error.
-    for index, guidance in enumerate((4.0, 1.0)):
+    # Its own negative prompt is always the empty one; another goes in as an embedding.
+    negative, _ = pipe.encode_prompt(NEGATIVE)
+    shown = [Image.open(klein_folders.datasets / REFERENCE).convert("RGB")]
+    for index, (guidance, image) in enumerate(((4.0, None), (1.0, None), (4.0, shown))):
         drawn = pipe(
+            image=image,
             prompt=PROMPT,
+            negative_prompt_embeds=negative,
             width=64,
             height=64,
             num_inference_steps=2,
@@ -67,7 +84,58 @@ def test_samples_with_and_without_guidance_are_the_pipelines(
         ).images[0]  # type: ignore[union-attr]
         ours = Image.open(trained.folder.sample(0, index))
         difference = np.abs(np.asarray(drawn).astype(int) - np.asarray(ours).astype(int))
-        assert difference.mean() < 6, guidance
+        assert difference.mean() < 6, index
+
+
+@pytest.mark.slow
+def test_a_negative_prompt_changes_a_klein_picture(
+    trained: ShortRun, klein_folders: Folders, tmp_path: Path
+) -> None:
+    job = job_with(
+        {
+            "model.model_architecture": "klein-base-4b",
+            "model.name_or_path": "toy-klein",
+            "quantization.transformer": "float8",
+            "training.steps": 1,
+            "sample.guidance_scale": 4.0,
+            "sample.first_sample_at_step_0": True,
+            "sample.prompts": [{"prompt": PROMPT}],
+        }
+    )
+    without = run_here(job, klein_folders, tmp_path)
+    ours, with_it = (Image.open(run.folder.sample(0, 0)) for run in (without, trained))
+    assert np.abs(np.asarray(ours).astype(int) - np.asarray(with_it).astype(int)).mean() > 1
+    recipes = [read_recipe(run.folder.sample(0, 0)) for run in (without, trained)]
+    assert [recipe["negative_prompt"] for recipe in recipes if recipe] == ["", NEGATIVE]
+
+
+@pytest.mark.slow
+def test_single_files_and_a_shared_text_encoder_train_as_the_folder_does(
+    klein_folders: Folders, tmp_path: Path
+) -> None:
+    """transformer.safetensors, ae.safetensors and a Qwen3 folder: no pipeline folder at all."""
+    models = tmp_path / "models"
+    folder = klein_folders.models / "toy-klein"
+    write_original_transformer(folder, models / "klein.safetensors")
+    shutil.copytree(folder / "text_encoder", models / "qwen3")
+    shutil.copytree(folder / "tokenizer", models / "qwen3", dirs_exist_ok=True)
+    shutil.copytree(folder / "vae", models / "autoencoder")
+    parts = {"model.model_architecture": "klein-base-4b", "training.steps": 2}
+    of_files = job_with(
+        {
+            **parts,
+            "model.name_or_path": "klein.safetensors",
+            "model.autoencoder_path": "autoencoder",
+            "model.text_encoder_path": "qwen3",
+        }
+    )
+    apart = Folders(klein_folders.datasets, models, klein_folders.cache)
+    ours = run_here(of_files, apart, tmp_path / "files")
+    theirs = run_here(
+        job_with({**parts, "model.name_or_path": "toy-klein"}), klein_folders, tmp_path / "folder"
+    )
+    assert ours.exit_code == theirs.exit_code == 0
+    assert ours.losses == theirs.losses
 
 
 @pytest.mark.slow

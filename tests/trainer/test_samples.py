@@ -241,7 +241,7 @@ def test_a_reference_that_the_pipeline_would_refuse_is_refused_at_the_door(
 ) -> None:
     picture = Image.new("RGB", size, "teal")
     picture.save(tmp_path / "reference.png")
-    with pytest.raises(ValueError, match="small|spect"):
+    with pytest.raises(ValueError, match=r"small|spect"):
         drawn_by(pipeline, image=[picture])
     prompts = [{"prompt": PROMPT, "control_images": [str(tmp_path / "reference.png")]}]
     verdict = examine_job(job_with({"sample.prompts": prompts}), short_folders)
