@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainer.compiler_check import compiler_problems
 from trainer.config import JobConfig
 from trainer.dataset_checks import examine_datasets
 from trainer.dataset_index import DatasetIndex
@@ -74,7 +75,9 @@ def examine_job(data: Mapping[str, Any], folders: Folders) -> Verdict:
     indexes, dataset_problems = examine_datasets(job, folders)
     return Verdict(
         job=job,
-        job_problems=cross_field_problems(job) + start_problems(job, folders),
+        job_problems=cross_field_problems(job)
+        + start_problems(job, folders)
+        + compiler_problems(job),
         dataset_problems=dataset_problems,
         model_problems=_model_problems(job, folders),
         indexes=indexes,

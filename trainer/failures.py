@@ -1,4 +1,4 @@
-"""Which of our errors an exception from below is: out of memory, disk full, or none of them."""
+"""Which of our errors an exception from below is: out of memory, disk full, nothing compiled."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
-from trainer.errors import DarkroomError, DiskFull, OutOfMemory
+from trainer.errors import DarkroomError, DiskFull, JobRefused, OutOfMemory
 
 _LOST_ERRORS = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENOTCONN}
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV}
 # safetensors and the CPU allocator report these as text only.
 _DISK_WORDS = ("no space left on device", "disk quota exceeded", "read-only file system")
+# Whose exceptions mean that a block could not be compiled, whichever class they are.
+_COMPILER_MODULES = ("torch._dynamo", "torch._inductor", "triton")
 _MEMORY_WORDS = ("can't allocate memory", "cannot allocate memory", "not enough memory")
 
 
@@ -34,6 +36,13 @@ def named_failure(error: BaseException) -> DarkroomError | None:
             "and raise Gradient Accumulation, choose float8 under Quantization, turn off "
             "Differential Output Preservation.",
             params={"device": "gpu" if on_device else "host"},
+        )
+    if type(error).__module__.startswith(_COMPILER_MODULES):
+        return JobRefused(
+            f"The transformer's blocks cannot be compiled on this machine: {_first_line(error)}",
+            "Turn Compile (Advanced) off; training then computes the same, uncompiled.",
+            code="compile_failed",
+            field="advanced.compile",
         )
     full = isinstance(error, OSError) and error.errno in _DISK_ERRORS
     if full or (

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from trainer.errors import BadModel, DiskFull, OutOfMemory
+from trainer.errors import BadModel, DiskFull, JobRefused, OutOfMemory
 from trainer.failures import named_failure
 
 FULL = Path("/dev/full")  # a device that is always out of space
@@ -58,6 +58,19 @@ def test_memory_that_the_card_cannot_give_has_a_name() -> None:
     failure = named_failure(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
     assert isinstance(failure, OutOfMemory)
     assert failure.problems[0].params["device"] == "gpu"
+
+
+def test_a_block_that_cannot_be_compiled_has_a_name() -> None:
+    def no_compiler(_graph: object, _inputs: object) -> None:
+        raise RuntimeError("no kernel for this card")
+
+    # A real failure of torch.compile: its back end gives up.
+    with pytest.raises(Exception, match="no kernel") as raised:
+        torch.compile(lambda x: x + 1, backend=no_compiler)(torch.ones(2))
+    failure = named_failure(raised.value)
+    assert isinstance(failure, JobRefused)
+    assert failure.code == "compile_failed"
+    assert failure.problems[0].field == "advanced.compile"
 
 
 def test_our_own_errors_keep_their_name_and_mistakes_have_none() -> None:
