@@ -19,8 +19,9 @@ from trainer.errors import BadDataset, BadModel, DarkroomError, JobRefused, Prob
 from trainer.folders import Folders
 from trainer.job_file import parse_job
 from trainer.job_rules import cross_field_problems
-from trainer.model_check import source_problems
+from trainer.model_check import revision_problems, source_problems
 from trainer.model_parts import model_source
+from trainer.sample_check import control_image_problems
 from trainer.start_check import start_problems
 
 
@@ -78,7 +79,7 @@ def examine_job(data: Mapping[str, Any], folders: Folders) -> Verdict:
         job_problems=cross_field_problems(job)
         + start_problems(job, folders)
         + compiler_problems(job),
-        dataset_problems=dataset_problems,
+        dataset_problems=dataset_problems + control_image_problems(job, folders.datasets),
         model_problems=_model_problems(job, folders),
         indexes=indexes,
     )
@@ -104,4 +105,4 @@ def _model_problems(job: JobConfig, folders: Folders) -> list[Problem]:
         source = model_source(job.model, folders)
     except JobRefused as refusal:
         return list(refusal.problems)
-    return source_problems(source)
+    return source_problems(source) + revision_problems(job.model.revision, source)

@@ -63,6 +63,7 @@ export const en = {
   },
 
   phase: {
+    download: "Downloading the model",
     load: "Loading the model",
     encode: "Encoding",
     train: "Training",
