@@ -72,7 +72,9 @@ def test_a_lokr_factor_is_a_power_of_two(factor: int, fits: bool) -> None:
         return
     with pytest.raises(JobRefused) as refused:
         parse_job(job)
-    assert refused.value.problems[0].field == "target.lokr_factor"
+    problem = refused.value.problems[0]
+    assert problem.field == "target.lokr_factor"
+    assert str(factor) in problem.message
 
 
 def test_a_dropout_that_hides_most_is_a_warning() -> None:

@@ -69,6 +69,7 @@ def test_four_steps_are_two_and_two_to_the_bit_with_dropout_and_ema(
     assert found_in_file.problems == []
     assert found_in_file.kind == ("lokr" if name in ("lokr", "whole") else "lora")
     assert found_in_file.metadata["target_type"] == found_in_file.kind
+    assert len(found_in_file.metadata["dataset_sha256"]) == 64
 
 
 @pytest.mark.slow

@@ -5,17 +5,22 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from trainer.panels.field import Panel, setting
 
 
 def _is_power_of_two(value: int) -> int:
     if value & (value - 1):
-        raise ValueError(
+        raise PydanticCustomError(
+            "not_a_power_of_two",
             "a LoKr Factor is a power of two (2, 4, 8, 16, 32, 64): those divide FLUX.2's layers, "
-            "and readers of the file find the factor by that"
+            "and readers of the file find the factor by that",
         )
     return value
+
+
+LoKrFactor = Annotated[int, Field(ge=2, le=64), AfterValidator(_is_power_of_two)]
 
 
 class TargetPanel(Panel):
@@ -49,17 +54,15 @@ class TargetPanel(Panel):
         gt=0,
         le=1024,
     )
-    lokr_factor: Annotated[int, Field(ge=2, le=64), AfterValidator(_is_power_of_two)] | None = (
-        setting(
-            None,
-            label="LoKr Factor",
-            help="Side of the first matrix, a power of two: a layer of 6144 features at factor 8 is "
-            "8 x 8 blocks, each a multiple of one block of 768 x 768. The smaller the factor, the "
-            "larger the second matrix and the LoKr. Blank takes the divisor nearest to the square root "
-            "(64 x 96), the smallest LoKr there is.",
-            no_effect="Target Type is LoRA.",
-            placeholder="blank = nearest to the square root",
-        )
+    lokr_factor: LoKrFactor | None = setting(
+        None,
+        label="LoKr Factor",
+        help="Side of the first matrix, a power of two: a layer of 6144 features at factor 8 is "
+        "8 x 8 blocks, each a multiple of one block of 768 x 768. The smaller the factor, the "
+        "larger the second matrix and the LoKr. Blank takes the divisor nearest to the square root "
+        "(64 x 96), the smallest LoKr there is.",
+        no_effect="Target Type is LoRA.",
+        placeholder="blank = nearest to the square root",
     )
     lokr_full_rank: bool = setting(
         False,
