@@ -102,7 +102,9 @@ class BatchSource:
 
         assert 0 <= micro < self._gradient_accumulation
         chosen = self.items_of(step, micro)
-        flips = [self._flip(item, step, micro, place) for place, item in enumerate(chosen)]
+        flips: list[Flip] = [
+            self._flip(item, step, micro, place) for place, item in enumerate(chosen)
+        ]
         prompts: list[str] = []
         class_prompts: list[str | None] = []
         for place, item in enumerate(chosen):

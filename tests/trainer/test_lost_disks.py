@@ -1,0 +1,118 @@
+"""Disks that fill up and folders that vanish in mid-run: a named end, the last checkpoint whole."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.short_runs import ShortRun, job_with, make_squares, run_here
+from trainer import durable_write, encoded_run
+from trainer.checkpoint import open_checkpoint
+from trainer.door import examine_job
+from trainer.encoding import encode_missing
+from trainer.errors import BadDataset, DiskFull
+from trainer.events import RunFinished
+from trainer.folders import Folders
+from trainer.trainee import Trainee
+
+pytestmark = pytest.mark.slow  # short trainings
+
+JOB = job_with({"training.steps": 4, "save.save_every": 2})
+
+
+@pytest.fixture
+def folders(tmp_path: Path, short_folders: Folders) -> Folders:
+    """Folders of the test's own, with what other tests have encoded."""
+    folders = Folders(tmp_path / "datasets", tmp_path / "models", tmp_path / "cache")
+    make_squares(folders.datasets)
+    if short_folders.cache.exists():
+        shutil.copytree(short_folders.cache, folders.cache)
+    return folders
+
+
+@pytest.fixture
+def after_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], object]], None]:
+    """Do something when a step has been taken."""
+
+    def arrange(step: int, deed: Callable[[], object]) -> None:
+        take_step = Trainee.take_step
+
+        def and_then(trainee: Trainee, *arguments: object) -> object:
+            result = take_step(trainee, *arguments)  # type: ignore[arg-type]
+            if trainee.step == step:
+                deed()
+            return result
+
+        monkeypatch.setattr(Trainee, "take_step", and_then)
+
+    return arrange
+
+
+def _end(run: ShortRun) -> tuple[int, str]:
+    (finished,) = run.of_type(RunFinished)
+    return run.exit_code, finished.problems[0]["code"] if finished.problems else ""
+
+
+def test_a_disk_that_fills_up_leaves_the_last_checkpoint_whole(
+    folders: Folders,
+    tmp_path: Path,
+    after_step: Callable[[int, Callable[[], object]], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    # Where a full disk shows for certain: when what was written is asked to be kept.
+    after_step(3, lambda: monkeypatch.setattr(durable_write, "flush_file", full))
+    run = run_here(JOB, folders, tmp_path / "output")
+    assert _end(run) == (DiskFull.exit_code, "disk_full")
+    assert run.folder.checkpoint_steps() == [2]
+    assert open_checkpoint(run.folder.checkpoint(2)).step == 2
+    assert not list(run.folder.checkpoints.glob(f"{durable_write.TEMPORARY_PREFIX}*"))
+
+    monkeypatch.undo()
+    again = run_here(JOB, folders, tmp_path / "output")
+    assert again.exit_code == 0
+    assert sorted(again.losses) == [3, 4]
+
+
+def test_a_cache_that_vanishes_is_named_and_encoded_again_at_the_next_start(
+    folders: Folders,
+    tmp_path: Path,
+    after_step: Callable[[int, Callable[[], object]], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(encoded_run, "RECENT_TENSORS_BYTES", 0)  # as if the set were large
+    after_step(3, lambda: shutil.rmtree(folders.cache))
+    run = run_here(JOB, folders, tmp_path / "output")
+    assert _end(run) == (DiskFull.exit_code, "cache_lost")
+    assert run.folder.checkpoint_steps() == [2]
+    assert open_checkpoint(run.folder.checkpoint(2)).step == 2
+
+
+def test_a_dataset_that_vanishes_while_it_trains_is_not_missed(
+    folders: Folders,
+    tmp_path: Path,
+    after_step: Callable[[int, Callable[[], object]], None],
+) -> None:
+    after_step(1, lambda: shutil.rmtree(folders.datasets))
+    assert run_here(JOB, folders, tmp_path / "output").exit_code == 0
+
+
+def test_a_dataset_that_vanishes_before_it_is_encoded_is_named(folders: Folders) -> None:
+    verdict = examine_job(JOB, folders)
+    shutil.rmtree(folders.datasets)
+    with pytest.raises(BadDataset, match="red") as lost:
+        encode_missing(
+            verdict.admitted(),
+            folders,
+            verdict.indexes,
+            device="cpu",
+            report=lambda _event: None,
+            stop_requested=lambda: False,
+        )
+    assert lost.value.problems[0].code == "picture_vanished"
