@@ -130,6 +130,14 @@ WARNINGS: list[tuple[dict[str, Any], str, str]] = [
     ),
     (DEV | {"job.gpu": "cpu"}, "large_model_on_cpu", "job.gpu"),
     (
+        {
+            "sample.negative_prompt": "a blur",
+            "sample.prompts": [{"prompt": "[trigger]", "guidance_scale": 4.0}],
+        },
+        "no_effect",
+        "sample.negative_prompt",
+    ),
+    (
         {"regularization.blank_prompt_preservation": True},
         "blank_prompt_pulled_both_ways",
         "datasets.0.caption_dropout_rate",
