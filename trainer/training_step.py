@@ -13,9 +13,9 @@ v: the prediction on the caption. vp: on the class caption, which under blank-pr
 the empty prompt. v0: the base model's on the class caption (adapters off, no gradient), all three
 from one draw of noise and t. target' is the true target, or under differential guidance the one
 moved away from v; for a picture of a regularization set it is the base model's prediction on the
-same caption. A sample without a class caption has no second term. A mask weights the tokens of the first term. The LoRA Weight of a batch's dataset
-scales the LoRA throughout. The two terms are differentiated one after the other, so that only one
-graph is in memory at a time.
+same caption. A sample without a class caption has no second term. A mask weights the tokens of the
+first term. The LoRA Weight of a batch's dataset scales the LoRA throughout. The two terms are
+differentiated one after the other, so that only one graph is in memory at a time.
 
 Noise and t belong to (seed, step, place of the sample in the step), so they do not depend on how
 the step is cut into micro-batches, nor on the device.

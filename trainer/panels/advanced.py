@@ -151,9 +151,9 @@ class AdvancedPanel(Panel):
     changed_dataset: Literal["refuse", "go_on"] = setting(
         "refuse",
         label="Changed Dataset",
-        help="When the job goes on from a checkpoint and pictures or captions are not those that it "
-        "has trained on: refuse and name them, or go on with a warning. The order of the pictures "
-        "then changes too.",
+        help="When the job goes on from a checkpoint and pictures or captions are not those that "
+        "it has trained on: refuse and name them, or go on with a warning. The order of the "
+        "pictures then changes too.",
         no_effect="The run begins at step 0.",
         choices={"refuse": "refuse", "go_on": "go on"},
     )
