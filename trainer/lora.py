@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import torch
 from diffusers import Flux2Transformer2DModel
 from peft import LoraConfig
-from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from trainer.lokr import ZERO_AT_START, LoKrLinear
@@ -46,7 +46,7 @@ class Lora:
     """
 
     parameters: Mapping[str, nn.Parameter]
-    layers: tuple[BaseTunerLayer, ...]
+    layers: tuple[LoraLayer | LoKrLinear, ...]
     scale: float
     dropouts: tuple[nn.Dropout, ...] = ()
 
@@ -137,18 +137,20 @@ def add_lora(
     transformer.add_adapter(config, adapter_name=ADAPTER_NAME)
 
     parameters: dict[str, nn.Parameter] = {}
-    tuned: list[BaseTunerLayer] = []
+    tuned: list[LoraLayer] = []
     dropouts: list[nn.Dropout] = []
     for name, place in places.items():
         layer = transformer.get_submodule(name)
-        assert isinstance(layer, BaseTunerLayer)
+        assert isinstance(layer, LoraLayer)
         tuned.append(layer)
         for part in ("lora_A", "lora_B"):
             linear = getattr(layer, part)[ADAPTER_NAME]
             linear.weight.data = linear.weight.data.float()
             parameters[f"{name}.{part}.weight"] = linear.weight
         if dropout:
-            dropouts.append(layer.lora_dropout[ADAPTER_NAME].eval())  # pyright: ignore[reportAttributeAccessIssue]
+            own = layer.lora_dropout[ADAPTER_NAME].eval()
+            assert isinstance(own, nn.Dropout)
+            dropouts.append(own)
         _start(parameters[f"{name}.lora_A.weight"], generator(seed, 0, "lora_init", place))
     return Lora(dict(sorted(parameters.items())), tuple(tuned), alpha / rank, tuple(dropouts))
 
@@ -169,7 +171,7 @@ def add_lokr(
     one nearest to the square root of each size. layers, seed: as in `add_lora`.
     """
     parameters: dict[str, nn.Parameter] = {}
-    tuned: list[BaseTunerLayer] = []
+    tuned: list[LoKrLinear] = []
     dropouts: list[nn.Dropout] = []
     for name, place in _places(transformer, layers).items():
         base = transformer.get_submodule(name)

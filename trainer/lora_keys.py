@@ -165,7 +165,7 @@ def has_halves_swapped(layer: str) -> bool:
 
 def key_style(keys: Iterable[LayerKey]) -> KeyStyle | Literal["mixed"]:
     """The style that all keys share."""
-    styles = {key.style for key in keys}
+    styles: set[KeyStyle] = {key.style for key in keys}
     return styles.pop() if len(styles) == 1 else "mixed"
 
 

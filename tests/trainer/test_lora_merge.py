@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers.loaders.single_file_utils import convert_flux2_transformer_checkpoint_to_diffusers
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 
 from tests.trainer.mini_transformer import mini_transformer
@@ -75,8 +76,8 @@ def test_the_merged_model_computes_what_base_and_lora_compute(
     together = mini_transformer(torch.float32)
     values = trained_values(together)
     for module in together.modules():
-        if hasattr(module, "scaling"):
-            module.scaling["default"] = STRENGTH
+        if isinstance(module, LoraLayer):
+            module.set_scale("default", STRENGTH)
     base = output_of(mini_transformer(torch.float32))
     expected = output_of(together)
     found = output_of(type(together).from_pretrained(tmp_path / "merged" / "transformer"))
