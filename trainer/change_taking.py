@@ -20,7 +20,7 @@ from diffusers import Flux2Transformer2DModel
 
 from trainer.config import JobConfig
 from trainer.encoding import EncodedRun, encode_changed_prompts
-from trainer.errors import StopRequested
+from trainer.errors import JobRefused, StopRequested
 from trainer.events import Superseded
 from trainer.failures import named_failure
 from trainer.folders import Folders
@@ -28,6 +28,7 @@ from trainer.live_changes import changed_job, new_warnings
 from trainer.model_parts import local_parts
 from trainer.resume import set_aside_other_base_pictures
 from trainer.run_record import RunRecord
+from trainer.sample_check import control_image_problems
 from trainer.sample_round import SampleRounds
 from trainer.trainee import Trainee
 
@@ -59,6 +60,9 @@ class ChangeTaker:
             before = trainee.job
             try:
                 job = changed_job(before, command.settings, step=trainee.step)
+                unusable = control_image_problems(job, self._folders.datasets)
+                if unusable:
+                    raise JobRefused.from_problems(unusable)
                 if job.sample != before.sample:
                     self._encode_prompts(job, trainee.transformer)
             except Exception as error:

@@ -27,7 +27,8 @@ class SavePanel(Panel):
     max_step_saves_to_keep: int = setting(
         4,
         label="Max Step Saves to Keep",
-        help="Older checkpoints are removed beyond this number; pinned and starred ones never.",
+        help="Older checkpoints are removed beyond this number; pinned, starred and best ones "
+        "never.",
         unit="checkpoints",
         ge=1,
         le=10_000,
