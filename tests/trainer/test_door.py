@@ -172,10 +172,11 @@ def test_a_damaged_picture_is_found_before_a_model_loads(folders: Folders) -> No
 
 
 def test_the_door_never_loads_torch(folders: Folders) -> None:
+    roots = [str(root) for root in (folders.datasets, folders.models, folders.cache)]
     program = (
         "import sys; from pathlib import Path; from trainer.door import examine_job; "
         "from trainer.folders import Folders; "
-        f"folders = Folders(*map(Path, {[str(folders.datasets), str(folders.models), 'x']!r})); "
+        f"folders = Folders(*map(Path, {roots!r})); "
         f"assert not examine_job({JOB!r}, folders).errors; "
         "print([name for name in ('torch', 'diffusers', 'transformers') if name in sys.modules])"
     )
