@@ -11,11 +11,12 @@ never change while a LoRA trains. They are computed once and kept:
 
 **Keys are contents.** The name of a file is the hash of everything that its numbers depend on: for
 latents the picture's bytes, the size it was brought to, how it is mirrored, the autoencoder's
-configuration and weights, the data type, the versions of the libraries, the kind of device; for prompts the text, the
-encoder, its quantization, the tokenizer, the hidden states taken, the rows padded to. So a renamed
-picture is found again, an edited one is not, a fine-tuned autoencoder never meets another's
-latents, two jobs with the same picture share it, and nobody ever has to clear a cache. Peers that
-key by file name train on yesterday's picture after an edit.
+configuration and weights, the data type, the versions of the libraries, the kind of device; for
+prompts the text, the encoder, its quantization, the tokenizer, the hidden states taken, the rows
+padded to; for both how many are encoded in one pass. So a renamed picture is found again, an edited
+one is not, a fine-tuned autoencoder never meets another's latents, two jobs with the same picture
+share it, and nobody ever has to clear a cache. Peers that key by file name train on yesterday's
+picture after an edit.
 
 **Files prove themselves.** Each holds one tensor with its own key and a hash of the tensor. A file
 that is cut short, flipped or renamed onto another's key fails that proof whenever it is read; it
@@ -28,7 +29,9 @@ private folder whose lock is free, which the system sees to however the holder d
 
 What else was possible: one archive a dataset (rewritten whole for one new picture; lost whole by
 one damaged block), and a database of blobs (the same bytes through one more program). What this
-costs: a run of 1,000 captions on dev keeps 16 GB of prompts, read once at the start to prove them.
+costs: a run of 1,000 captions on dev keeps 16 GB of prompts. They are read once to prove them; a
+file that has not changed since is taken to be whole at the next start (`file_memory.py`), and proved
+again whenever its tensor is read.
 Nothing is ever evicted; the folder may be deleted while no run uses it.
 """
 

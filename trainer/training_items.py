@@ -27,9 +27,9 @@ class ReferenceItem:
 class TrainingItem:
     """One picture with everything that its steps need to know of it.
 
-    caption: with [trigger] replaced. class_caption: the text on which preservation holds the LoRA to
-    the base model: the caption with the preservation trigger replaced by the class, None if it lacks
-    the trigger; under blank-prompt preservation the empty prompt; None when both are off.
+    caption: with [trigger] replaced. class_caption: the text on which preservation holds the LoRA
+    to the base model: the caption with the preservation trigger replaced by the class, None if it
+    lacks the trigger; under blank-prompt preservation the empty prompt; None when both are off.
     caption_dropout_rate: share of its turns with the empty prompt instead. cache_latents: whether
     its latents outlive the run.
 
