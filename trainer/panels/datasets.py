@@ -96,9 +96,8 @@ class Dataset(Panel):
         1,
         label="Num Repeats",
         help="Times that each picture trains in one pass over all datasets: 10 pictures with 3 "
-        "repeats weigh as much as 30 with 1.",
+        "repeats weigh as much as 30 with 1. With one dataset only the order changes.",
         unit="times",
-        no_effect="There is one dataset.",
         ge=1,
         le=1000,
     )
