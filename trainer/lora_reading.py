@@ -149,7 +149,7 @@ def read_lora(path: Path) -> LoraFile:
     kind = adapter_kind(found.values())
     if kind is None:
         raise BadLora(
-            f"{path} holds no LoRA or LoKr of FLUX.2; its first key is "
+            f"{path} holds no LoRA of FLUX.2 and no LoKr, or both at once; its first key is "
             f"{next(iter(tensors), 'missing')!r}.",
             "Give a LoRA file of a FLUX.2 model: one with lora_A and lora_B, lora_down and "
             "lora_up, or lokr_w1 and lokr_w2.",
@@ -178,7 +178,8 @@ def _stored_layers(
     halves: set[str] = set()
     for stem, names in by_stem.items():
         factors = {factor: tensors[key] for factor, key in names.items() if factor != ALPHA}
-        if not _is_whole(factors):
+        has_odd_alpha = ALPHA in names and tensors[names[ALPHA]].numel() != 1
+        if has_odd_alpha or not _is_whole(factors):
             halves |= set(names.values())
             continue
         alpha = float(tensors[names[ALPHA]]) if ALPHA in names else None
@@ -200,7 +201,7 @@ def _stored_layers(
 
 def _is_whole(factors: Mapping[str, torch.Tensor]) -> bool:
     """Whether the factors multiply: both of a LoRA, or both parts of a LoKr, of fitting shapes."""
-    if any(value.ndim != 2 for value in factors.values()):
+    if any(value.ndim != 2 or not value.numel() for value in factors.values()):
         return False
     if factors.keys() == {LORA_A, LORA_B}:
         return factors[LORA_B].shape[1] == factors[LORA_A].shape[0]

@@ -149,6 +149,32 @@ def test_keys_of_no_layer_are_listed_and_keep_the_file_from_being_used(
     assert key in refused.value.message
 
 
+@pytest.mark.parametrize(
+    ("changes", "count"),
+    [
+        ({f"{LAYER}.alpha": torch.ones(2)}, 3),
+        ({f"{LAYER}.lora_A.weight": torch.ones(3, 6)}, 2),  # another rank than B's
+        ({f"{LAYER}.lora_A.weight": torch.ones(2, 6, 1)}, 2),
+        (
+            {
+                f"{LAYER}.lora_A.weight": torch.ones(0, 6),
+                f"{LAYER}.lora_B.weight": torch.ones(6, 0),
+            },
+            2,
+        ),
+    ],
+)
+def test_factors_that_do_not_multiply_are_no_layer(
+    tmp_path: Path, changes: dict[str, torch.Tensor], count: int
+) -> None:
+    two = random_lora(["transformer_blocks.0.attn.to_q", "transformer_blocks.0.attn.to_k"])
+    tensors = {f"transformer.{name}": value for name, value in two.items()}
+    save_file({**tensors, **changes}, tmp_path / "odd.safetensors")
+    file = read_lora(tmp_path / "odd.safetensors")
+    assert len(file.unmapped) == count
+    assert [layer.name for layer in file.layers] == ["transformer.transformer_blocks.0.attn.to_k"]
+
+
 def test_values_that_are_not_numbers_keep_the_file_from_being_used(lora: Path) -> None:
     tensors = load_file(lora)
     tensors[f"{LAYER}.lora_B.weight"][0, 0] = float("inf")
