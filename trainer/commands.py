@@ -60,14 +60,20 @@ class CommandReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
+        self._bad_lines: list[str] = []
+
+    def take_bad_lines(self) -> list[str]:
+        """Lines since the last call that are no commands."""
+        taken, self._bad_lines = self._bad_lines, []
+        return taken
 
     def new_commands(self) -> list[Command]:
-        """Commands since the last call; lines that are none are skipped."""
+        """Commands since the last call; lines that are none wait for `take_bad_lines`."""
         lines, self._offset = read_lines(self._path, self._offset)
         found: list[Command] = []
         for line in lines:
             try:
                 found.append(Command.model_validate(json.loads(line)))
             except (ValueError, ValidationError):
-                continue
+                self._bad_lines.append(line)
         return found

@@ -68,7 +68,7 @@ def best_step(
 
 
 def _no_lower_loss(scheduled: Sequence[Measurement], patience: int) -> Problem | None:
-    if not scheduled:
+    if all(m.validation_loss is None for m in scheduled):
         return None
     lowest = min(range(len(scheduled)), key=lambda i: (_loss(scheduled[i]), i))
     best = scheduled[lowest]
@@ -91,7 +91,7 @@ def _drifted(scheduled: Sequence[Measurement], patience: int, *, limit: float) -
     return Problem(
         "early_stop_preservation_drift",
         f"Without the trigger the LoRA has moved the base model's answer by more than {limit:g} in "
-        f"{patience} measurements in a row, the last by {_drift(last[-1]):.4f}.",
+        f"{patience} measurements in a row, from step {last[0].step} on.",
         "Turn on Differential Output Preservation or lower the Learning Rate; to train on, raise "
         "Drift Limit or Patience (Advanced) and queue the job again.",
         "advanced.early_stop",

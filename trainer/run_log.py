@@ -116,7 +116,7 @@ def log_line(event: Event) -> str | None:
             return f"told to {event.command}{said}"
         case CommandRefused():
             said = "; ".join(problem["message"] for problem in event.problems)
-            return f"told to {event.command}, refused: {said}"
+            return f"told to {event.command or 'do something'}, refused: {said}"
         case RunFinished():
             why = [*event.problems, *([event.ended_early] if event.ended_early else [])]
             said = "; ".join(problem["message"] for problem in why)

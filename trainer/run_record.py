@@ -148,6 +148,8 @@ class RunRecord:
             self.report(
                 CommandTaken(command=command.command, command_seq=command.seq, step=self._step)
             )
+        for line in self._commands.take_bad_lines():
+            self.report(_no_command(line, self._step))
         return self.stop
 
     def stop_if_requested(self) -> None:
@@ -295,6 +297,17 @@ def record_refusal(
         )
     )
     events.close()
+
+
+def _no_command(line: str, step: int) -> CommandRefused:
+    problem = Problem(
+        "no_command",
+        f"{line[:80]!r} in commands.jsonl is no command.",
+        'A command is a line like {"seq": 1, "command": "save"}; save, sample, stop and change are '
+        "known.",
+        params={"line": line[:200]},
+    )
+    return CommandRefused(command="", command_seq=0, step=step, problems=[problem.as_dict()])
 
 
 def _started(job: JobConfig, run: RunFolder, token: str, **known: Any) -> RunStarted:

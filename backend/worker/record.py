@@ -263,7 +263,8 @@ def _command_taken(place: Place, event: events.CommandTaken) -> None:
 def _of_refused_command(event: events.CommandRefused, problem: dict[str, Any]) -> Problem:
     return Problem(
         problem.get("code", "command_refused"),
-        f"{event.command} was refused at step {event.step}: {problem.get('message', '')}",
+        f"{event.command or 'A command'} was refused at step {event.step}: "
+        f"{problem.get('message', '')}",
         problem.get("hint", ""),
         problem.get("field"),
         Severity.WARNING,

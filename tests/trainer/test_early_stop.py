@@ -58,6 +58,7 @@ def test_measurements_are_due_at_the_base_every_so_many_steps_and_at_the_end() -
         (losses(0.5, 0.6, 0.4, 0.6), False),
         (losses(0.5, 0.6, 0.4, 0.6, 0.41), True),
         (losses(0.5, None, None), True),  # no number is no improvement
+        (losses(None, None, None), False),  # nothing to compare; non-finite steps end the run
     ],
 )
 def test_patience_counts_measurements_without_a_lower_loss(

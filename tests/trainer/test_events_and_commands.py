@@ -9,8 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.trainer.short_runs import job_with, read_events
 from trainer.commands import CommandReader, append_command
-from trainer.events import BadLine, EventLog, Progress, Step, parse_line, read_lines
+from trainer.errors import JobRefused
+from trainer.events import (
+    BadLine,
+    CommandRefused,
+    CommandTaken,
+    EventLog,
+    Progress,
+    RunFinished,
+    RunStarted,
+    Step,
+    parse_line,
+    read_lines,
+)
+from trainer.job_file import parse_job
+from trainer.job_folder import JobFolder
+from trainer.run_record import RunRecord, record_refusal
 
 STEP = Step(
     step=3, loss=0.5, objective=1.5, learning_rate=1e-4, gradient_norm=2.0, step_seconds=0.1
@@ -93,7 +109,7 @@ def test_a_line_that_is_no_event_says_so(line: str) -> None:
         parse_line(line)
 
 
-def test_each_command_is_read_once_and_nonsense_is_skipped(tmp_path: Path) -> None:
+def test_each_command_is_read_once_and_nonsense_is_kept_apart(tmp_path: Path) -> None:
     path = tmp_path / "commands.jsonl"
     reader = CommandReader(path)
     assert reader.new_commands() == []
@@ -103,3 +119,40 @@ def test_each_command_is_read_once_and_nonsense_is_skipped(tmp_path: Path) -> No
     append_command(path, "stop")
     assert [command.command for command in reader.new_commands()] == ["save", "stop"]
     assert reader.new_commands() == []
+    assert reader.take_bad_lines() == ['{"command": "explode", "seq": 1}', "not json"]
+    assert reader.take_bad_lines() == []
+
+
+def test_a_run_says_what_it_cannot_obey_and_what_it_obeys(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path, "short")
+    record = RunRecord(parse_job(job_with()), folder, folder.run(1), token="")
+    with folder.run(1).commands.open("a") as file:
+        file.write('{"command": "explode", "seq": 1}\n')
+    append_command(folder.run(1).commands, "save")
+    append_command(folder.run(1).commands, "change", {"training.steps": 9})
+    assert record.poll() is False
+    assert (record.take_save(), record.take_save(), record.take_sample()) == (True, False, False)
+    assert [command.settings for command in record.take_changes()] == [{"training.steps": 9}]
+    assert record.take_changes() == []
+    taken, refused = read_events(folder)
+    assert isinstance(taken, CommandTaken)
+    assert taken.command == "save"
+    assert isinstance(refused, CommandRefused)
+    assert "explode" in refused.problems[0]["message"]
+    record.close()
+
+
+def test_every_event_file_begins_with_the_runs_start(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path, "short")
+    job = parse_job(job_with())
+    refusal = JobRefused("It cannot run.", "Change it.")
+    record_refusal(job, refusal, parent=tmp_path, run_number=1, token="abc")
+    record = RunRecord(job, folder, folder.run(2), token="abc")
+    assert record.fail(refusal) == JobRefused.exit_code
+    record.close()
+    for number in (1, 2):
+        start, end = read_events(folder, number)
+        assert isinstance(start, RunStarted)
+        assert (start.run_number, start.token) == (number, "abc")
+        assert isinstance(end, RunFinished)
+        assert end.exit_code == JobRefused.exit_code
