@@ -31,7 +31,8 @@ What else was possible: one archive a dataset (rewritten whole for one new pictu
 one damaged block), and a database of blobs (the same bytes through one more program). What this
 costs: a run of 1,000 captions on dev keeps 16 GB of prompts. They are read once to prove them; a
 file that has not changed since is taken to be whole at the next start (`file_memory.py`), and is
-proved again whenever its tensor is read. Nothing is ever evicted; the folder may be deleted while no run uses it.
+proved again whenever its tensor is read. Nothing is ever evicted; the folder may be deleted while
+no run uses it.
 """
 
 from __future__ import annotations

@@ -429,4 +429,4 @@ def test_caches_that_are_off_are_empty_after_the_run(
     run = run_here(job_with(off, base=BASE), private, tmp_path)
     assert files(private) == []
     assert left_behind(run) == run_of(repr({}))
-    assert len(files(walk_folders)) > len(CASES)
+    assert files(walk_folders)  # where they are on, what was encoded stays
