@@ -19,8 +19,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from trainer.batch_kinds import BatchKind, batch_kind
 from trainer.panels.field import SIDE_MULTIPLE_PX
 from trainer.pictures import Flip
 from trainer.randomness import choices
@@ -195,22 +196,3 @@ class BatchSource:
         return choices(self._seed, step, "flip", micro * self._batch_size + place).choice(
             item.flips
         )
-
-
-class BatchKind(NamedTuple):
-    """What the pictures of one micro-batch have in common."""
-
-    size_px: tuple[int, int]
-    reference_sizes_px: tuple[tuple[int, int], ...]
-    batch_size: int
-    lora_weight: float
-
-
-def batch_kind(item: TrainingItem, batch_size: int) -> BatchKind:
-    """The kind of an item's batches; `batch_size` is for items without one of their own."""
-    return BatchKind(
-        size_px=item.bucket.size,
-        reference_sizes_px=tuple(reference.size for reference in item.references),
-        batch_size=item.batch_size or batch_size,
-        lora_weight=item.lora_weight,
-    )

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from trainer.batches import batch_kind
+from trainer.batch_kinds import batch_kind
 from trainer.buckets import assign_resolution
 from trainer.captions import contains_trigger, has_trigger_placeholder
 from trainer.config import JobConfig
