@@ -2,7 +2,8 @@
 
 The way is a run's own: the prompts are encoded by a child that goes away, then the transformer
 loads, then the Diffusers pipeline draws. A LoRA goes in through Diffusers' loader, whatever names
-its file has; a LoKr, which that loader does not know, is added to the weights themselves.
+its file has; a LoKr, whose factor that loader has to guess from the sizes and cannot for every
+program's files, is added to the weights themselves.
 """
 
 from __future__ import annotations
