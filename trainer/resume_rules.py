@@ -59,9 +59,10 @@ def changed_settings(
     """
     found: dict[str, dict[str, Any]] = {}
     for panel, info in JobConfig.model_fields.items():
-        annotation = info.annotation
-        is_panel = isinstance(annotation, type) and issubclass(annotation, Panel)
-        paths = [f"{panel}.{name}" for name in annotation.model_fields] if is_panel else [panel]
+        kind = info.annotation
+        paths = [panel]
+        if isinstance(kind, type) and issubclass(kind, Panel):
+            paths = [f"{panel}.{name}" for name in kind.model_fields]
         for path in paths:
             then, now = _value(checkpoint_job, path), _value(job, path)
             if then != now:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.trainer.short_runs import ShortRun, finished_run, run_here, write_job
-from tests.trainer.test_runs import EVERYTHING, assert_same_training
+from tests.trainer.short_runs import ShortRun, finished_run, job_with, run_here, write_job
+from tests.trainer.test_runs import EVERYTHING, assert_same_training, measured
 from trainer import trainee
 from trainer.batches import BatchSource
 from trainer.commands import append_command
@@ -35,23 +37,39 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("steps", "stop_at", "save_every"),
+    [
+        pytest.param(6, 3, 2, marks=pytest.mark.slow),
+        pytest.param(200, 100, 75, marks=pytest.mark.long),
+    ],
+)
 def test_stopped_killed_and_resumed_is_the_uninterrupted_run(
     short_folders: Folders,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    steps: int,
+    stop_at: int,
+    save_every: int,
 ) -> None:
-    uninterrupted = run_here(EVERYTHING, short_folders, tmp_path / "whole")
+    every = {
+        "training.steps": steps,
+        "save.save_every": save_every,
+        "sample.sample_every": save_every,
+    }
+    job_data = job_with(every, base=EVERYTHING)
+    kept = list(range(save_every, stop_at, save_every)) + [stop_at]
+    uninterrupted = run_here(job_data, short_folders, tmp_path / "whole")
     parent = tmp_path / "parts"
     folder = JobFolder(parent, "short")
     losses: dict[int, tuple[float, float, float | None]] = {}
 
-    stopped = run_until_stopped_at_step(3, short_folders, parent, monkeypatch)
+    stopped = run_until_stopped_at_step(stop_at, job_data, short_folders, parent, monkeypatch)
     assert stopped.exit_code == 3
-    assert folder.checkpoint_steps() == [2, 3]
+    assert folder.checkpoint_steps() == kept
     losses |= stopped.losses
 
-    job = write_job(tmp_path / "job.yaml", EVERYTHING)
+    job = write_job(tmp_path / "job.yaml", job_data)
     options = [
         *("--output", str(parent)),
         *("--datasets", str(short_folders.datasets)),
@@ -65,23 +83,28 @@ def test_stopped_killed_and_resumed_is_the_uninterrupted_run(
         timeout=250,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
-    assert folder.checkpoint_steps() == [2, 3]  # the save at step 4 was cut and left no folder
+    assert folder.checkpoint_steps() == kept  # the next save was cut and left no folder
     cut = finished_run(parent, "short", -signal.SIGKILL)
     assert not any(isinstance(event, RunFinished) for event in cut.events)
     losses |= cut.losses
 
-    resumed = run_here(EVERYTHING, short_folders, parent)
+    resumed = run_here(job_data, short_folders, parent)
     assert resumed.exit_code == 0
-    assert resumed.of_type(RunBegins)[0].resumed_from_step == 3
+    assert resumed.of_type(RunBegins)[0].resumed_from_step == stop_at
     assert not list(folder.checkpoints.glob(".writing-*"))
     losses |= resumed.losses
 
     assert losses == uninterrupted.losses
-    assert_same_training(resumed, uninterrupted)
+    assert measured(stopped) | measured(cut) | measured(resumed) == measured(uninterrupted)
+    assert_same_training(resumed, uninterrupted, step=steps)
 
 
 def run_until_stopped_at_step(
-    step: int, folders: Folders, parent: Path, monkeypatch: pytest.MonkeyPatch
+    step: int,
+    job: Mapping[str, Any],
+    folders: Folders,
+    parent: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> ShortRun:
     """A run that is given the stop command while it takes the step."""
     take_step = trainee.Trainee.take_step
@@ -95,4 +118,4 @@ def run_until_stopped_at_step(
 
     with monkeypatch.context() as patch:
         patch.setattr(trainee.Trainee, "take_step", take_and_stop)
-        return run_here(EVERYTHING, folders, parent)
+        return run_here(job, folders, parent)

@@ -20,6 +20,7 @@ from trainer.events import (
     CheckpointRemoved,
     CheckpointSaved,
     CommandTaken,
+    Measured,
     RunBegins,
     RunFinished,
     RunStarted,
@@ -52,6 +53,11 @@ EVERYTHING = job_with(
         "regularization.preservation_class": "picture",
         "datasets.0.caption_dropout_rate": 0.3,
         "datasets.0.default_caption": "[trigger], a square",
+        "datasets.0.flip_x": True,
+        "target.dropout": 0.1,
+        "advanced.validation": "held_out",
+        "advanced.validation_noise_levels": 1,
+        "advanced.preservation_probe": True,
         "save.save_every": 2,
         "sample.sample_every": 2,
         "sample.first_sample_at_step_0": True,
@@ -75,6 +81,14 @@ def assert_same_training(one: ShortRun, other: ShortRun, *, step: int = 6) -> No
         for name in a:
             assert torch.equal(a[name], b[name]), f"{file}: {name}"
     assert one.samples() == other.samples()
+
+
+def measured(run: ShortRun) -> dict[int, tuple[float | None, ...]]:
+    """Step to what was measured there, exactly as reported."""
+    return {
+        m.step: (m.validation_loss, m.drift_without_trigger, m.change_with_trigger)
+        for m in run.of_type(Measured)
+    }
 
 
 def test_a_run_leaves_the_folder_that_the_design_draws(uninterrupted: ShortRun) -> None:
@@ -136,13 +150,17 @@ def test_each_picture_carries_its_recipe(uninterrupted: ShortRun) -> None:
 def test_a_training_in_parts_is_the_uninterrupted_one(
     uninterrupted: ShortRun, short_folders: Folders, tmp_path: Path, cuts: list[int]
 ) -> None:
-    losses = {}
+    losses, found = {}, {}
     for steps in [*cuts, 6]:
         part = run_here(
             job_with({"training.steps": steps}, base=EVERYTHING), short_folders, tmp_path
         )
         losses |= part.losses
+        found |= measured(part)
     assert losses == uninterrupted.losses
+    # The last step of each part is measured too.
+    whole = measured(uninterrupted)
+    assert {step: numbers for step, numbers in found.items() if step in whole} == whole
     assert part.of_type(RunBegins)[0].resumed_from_step == cuts[-1]
     for extra in part.folder.samples.glob("step-00000[15]-*"):
         extra.unlink()  # the last step of each part is sampled too

@@ -67,6 +67,7 @@ export const en = {
     load: "Loading the model",
     encode: "Encoding",
     train: "Training",
+    validate: "Measuring",
     sample: "Drawing samples",
     save: "Saving",
     finish: "Finishing",
