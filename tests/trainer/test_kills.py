@@ -41,7 +41,7 @@ sys.exit(main(sys.argv[1:]))
     ("steps", "stop_at", "save_every"),
     [
         pytest.param(6, 3, 2, marks=pytest.mark.slow),
-        pytest.param(200, 100, 75, marks=pytest.mark.long),
+        pytest.param(200, 100, 75, marks=[pytest.mark.long, pytest.mark.timeout(1800)]),
     ],
 )
 def test_stopped_killed_and_resumed_is_the_uninterrupted_run(
@@ -80,7 +80,7 @@ def test_stopped_killed_and_resumed_is_the_uninterrupted_run(
         [sys.executable, "-c", DIES_WHILE_SAVING, "run", str(job), *options],
         capture_output=True,
         check=False,
-        timeout=250,
+        timeout=900,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert folder.checkpoint_steps() == kept  # the next save was cut and left no folder
