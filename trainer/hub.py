@@ -2,9 +2,9 @@
 download itself.
 
 The cache is the one that every program with huggingface_hub shares (HF_HOME, HF_HUB_CACHE): a
-FLUX.2 takes 15 to 115 GB, and nobody wants it twice. What lies there whole is used as it is, without
-asking the network: a job then starts offline, and goes on tomorrow with the weights of today. A
-newer version is had by its Revision, or by downloading it with any other program.
+FLUX.2 takes 15 to 115 GB, and nobody wants it twice. What lies there whole is used as it is,
+without asking the network: a job then starts offline, and goes on tomorrow with the weights of
+today. A newer version is had by its Revision, or by downloading it with any other program.
 
 The dev and 9B models are gated: their page asks people to accept a licence, and the download for
 the token of an account that has. Five things can be wrong, and each has another cure:
@@ -221,7 +221,7 @@ class _Download(threading.Thread):
 
             def __init__(self, *arguments: object, **options: object) -> None:
                 options["disable"] = True
-                super().__init__(*arguments, **options)  # pyright: ignore[reportArgumentType]
+                super().__init__(*arguments, **options)  # pyright: ignore[reportCallIssue, reportArgumentType]
                 self.counted = counted_from + int(options.get("initial") or 0)  # pyright: ignore[reportArgumentType]
 
             def update(self, n: float | None = 1) -> bool | None:

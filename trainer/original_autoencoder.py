@@ -60,7 +60,7 @@ def load_original_autoencoder(
             params={"tensors": wrong[:20]},
         )
     autoencoder.load_state_dict(values, assign=True)
-    return autoencoder.to(device=device, dtype=dtype).requires_grad_(False).eval()
+    return autoencoder.to(device).to(dtype).requires_grad_(False).eval()
 
 
 def _config(architecture: Architecture) -> dict[str, Any]:

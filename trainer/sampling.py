@@ -114,7 +114,9 @@ def build_pipeline(
     else:
         pipeline = Flux2Pipeline(**shared)
     pipeline.set_progress_bar_config(disable=True)
-    parts.autoencoder.post_quant_conv.register_forward_pre_hook(_in_own_data_type)
+    first_layer = parts.autoencoder.post_quant_conv
+    assert first_layer is not None, "FLUX.2's autoencoder has one"
+    first_layer.register_forward_pre_hook(_in_own_data_type)
     return pipeline
 
 
