@@ -66,10 +66,6 @@ class Objective:
     training_guidance: float | None
     guidance_scale: float | None
     preservation_multiplier: float | None
-
-
-@dataclass(frozen=True)
-class StepResult:
     preservation_every_steps: int = 1
 
     def preserves_at(self, step: int) -> bool:
@@ -77,6 +73,10 @@ class StepResult:
         return self.preservation_multiplier is not None and (
             step % self.preservation_every_steps == 0
         )
+
+
+@dataclass(frozen=True)
+class StepResult:
     """Means over the step's samples.
 
     loss: against the true target, unweighted. objective: what was differentiated.
