@@ -32,7 +32,7 @@ def two_steps(*, backend: str | None, float8: bool = False) -> list[StepResult]:
     lora = add_lora(transformer, rank=2, alpha=1.0, seed=1)
     if backend is not None:
         compile_blocks(transformer, backend=backend)
-    optimizer = torch.optim.SGD(list(lora.parameters.values()), lr=10.0)
+    optimizer = torch.optim.SGD(list(lora.parameters.values()), lr=100.0)
     return [
         training_step(
             transformer,
