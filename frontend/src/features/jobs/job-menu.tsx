@@ -20,7 +20,8 @@ export function JobMenu({ job, actions, onDeleted }: JobMenuProps) {
   const [deleting, setDeleting] = useState(false);
   return (
     <>
-      <Menu position="bottom-end" width={180}>
+      {/* Without the placeholder the first entry takes the focus, as in any menu of a desktop. */}
+      <Menu position="bottom-end" width={180} withInitialFocusPlaceholder={false}>
         <Menu.Target>
           <ActionIcon
             variant="subtle"

@@ -7,6 +7,7 @@ import {
   formatDuration,
   formatLoss,
   formatMoment,
+  joinFacts,
   secondsBetween,
 } from "@/lib/format";
 import { FINISHED } from "@/lib/job-states";
@@ -28,7 +29,7 @@ export function JobRow({ job, actions }: { job: JobSummary; actions: JobActions 
         <h3 className={classes.name}>
           <Link href={address}>{name}</Link>
         </h3>
-        <p className={classes.facts}>{factsOf(job).join(" · ")}</p>
+        <p className={classes.facts}>{joinFacts(factsOf(job))}</p>
         {job.status === "failed" && job.error !== null && (
           <p className={classes.error}>{job.error.message}</p>
         )}
