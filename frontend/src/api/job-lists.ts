@@ -46,7 +46,8 @@ export type JobSection = keyof typeof sections;
 
 const sectionNames = Object.keys(sections) as JobSection[];
 
-const PAGE_SIZE = 50;
+const FIRST_PAGE = 25;
+const NEXT_PAGE = 50;
 /** The most that the server gives at once. */
 const LARGEST_PAGE = 500;
 
@@ -66,7 +67,7 @@ async function fetchBeginning(
   shown: number,
   signal?: AbortSignal,
 ): Promise<JobList> {
-  const wanted = Math.max(shown, PAGE_SIZE);
+  const wanted = Math.max(shown, FIRST_PAGE);
   const list: JobList = { items: [], next: null };
   do {
     const limit = Math.min(wanted - list.items.length, LARGEST_PAGE);
@@ -79,7 +80,7 @@ async function fetchBeginning(
 
 /** The page behind the cursor `after`. */
 export function fetchMoreJobs(name: JobSection, after: string): Promise<JobList> {
-  return fetchJobs(name, PAGE_SIZE, after);
+  return fetchJobs(name, NEXT_PAGE, after);
 }
 
 async function fetchJobs(

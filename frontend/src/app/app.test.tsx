@@ -76,7 +76,7 @@ describe("the queue", () => {
   });
 
   test("fetches a long list page by page, and keeps what it shows through a new fetch", async () => {
-    const many = Array.from({ length: 60 }, (_, index) =>
+    const many = Array.from({ length: 45 }, (_, index) =>
       jobSummary({
         id: 100 - index,
         training_name: `job-${100 - index}`,
@@ -87,19 +87,19 @@ describe("the queue", () => {
     server.on("GET /api/jobs", jobsOf(...many));
     const user = open("/");
     const finished = await screen.findByRole("region", { name: "Finished" });
-    expect(within(finished).getAllByText("Completed")).toHaveLength(50);
-    expect(within(finished).getByText("50+")).toBeVisible();
+    expect(within(finished).getAllByText("Completed")).toHaveLength(25);
+    expect(within(finished).getByText("25+")).toBeVisible();
 
     await user.click(within(finished).getByText("Show more"));
-    expect(await within(finished).findByText("job-41")).toBeVisible();
-    expect(within(finished).getAllByText("Completed")).toHaveLength(60);
-    expect(within(finished).getByText("60")).toBeVisible();
+    expect(await within(finished).findByText("job-56")).toBeVisible();
+    expect(within(finished).getAllByText("Completed")).toHaveLength(45);
+    expect(within(finished).getByText("45")).toBeVisible();
     expect(within(finished).queryByText("Show more")).toBeNull();
 
     await streamed("reset", {}, 7);
     const limits = () => server.asked("GET /api/jobs").map(({ query }) => query.get("limit"));
-    await waitFor(() => expect(limits()).toContain("60"));
-    expect(within(finished).getAllByText("Completed")).toHaveLength(60);
+    await waitFor(() => expect(limits()).toContain("45"));
+    expect(within(finished).getAllByText("Completed")).toHaveLength(45);
   });
 
   test("deletes only after a confirmation and keeps the files unless asked", async () => {

@@ -59,3 +59,8 @@ export function useJobActions() {
 }
 
 export type JobActions = ReturnType<typeof useJobActions>;
+
+/** Whether this job is being queued or stopped at the moment. */
+export function isMoving({ queue, stop }: JobActions, job: Named): boolean {
+  return [queue, stop].some(({ isPending, variables }) => isPending && variables?.id === job.id);
+}
