@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from PIL import Image
@@ -41,7 +41,7 @@ class Shot:
 
     file: str
     path: str
-    scheme: str
+    scheme: Literal["light", "dark"]
     size: tuple[int, int]
     ready: Callable[[Page], None]
     pixel_ratio: int = 1
