@@ -2,12 +2,12 @@
 # The work is done by scripts/, in Python; this file only names it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run install check test test-full types lock clean
+.PHONY: help demo run install check test test-full types lock screenshots clean
 
 PYTHON_OF_VENV := .venv/bin/python
 
 help: ## list these commands
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 demo: install ## install, start Darkroom, train the example on the bundled tiny model
 	@$(PYTHON_OF_VENV) scripts/demo.py
@@ -36,6 +36,9 @@ types: install-dev ## write openapi.json, the TypeScript types and the settings 
 
 lock: install-dev ## write the lock files of Python packages anew (needs the network)
 	@$(PYTHON_OF_VENV) scripts/lock.py
+
+screenshots: install-dev ## train the example and draw the pictures of README and docs anew
+	@$(PYTHON_OF_VENV) scripts/screenshots.py
 
 clean: ## remove what make built; datasets, output and settings stay
 	rm -rf .venv frontend/node_modules frontend/dist build *.egg-info

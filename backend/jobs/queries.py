@@ -16,6 +16,7 @@ from backend.db import models
 from backend.errors import NotFound
 from backend.jobs.eta import eta_seconds
 from backend.jobs.log import LogPlace
+from backend.jobs.order import JobOrder, cursor_behind, sorted_jobs
 from backend.jobs.schemas import (
     Job,
     JobSummary,
@@ -50,17 +51,20 @@ def find_job(session: Session, job_id: int) -> models.Job:
 
 
 def list_jobs(
-    session: Session, *, statuses: Sequence[JobStatus], limit: int, after: str | None
+    session: Session,
+    *,
+    statuses: Sequence[JobStatus],
+    order: JobOrder,
+    limit: int,
+    after: str | None,
 ) -> Page[JobSummary]:
-    """A page of jobs, newest first."""
-    query = select(models.Job).order_by(models.Job.id.desc()).limit(limit + 1)
+    """A page of jobs in this order. Raises Unusable for a cursor of another order."""
+    query = sorted_jobs(select(models.Job), order, after).limit(limit + 1)
     if statuses:
         query = query.where(_shown_status_column().in_(statuses))
-    if after is not None:
-        query = query.where(models.Job.id < int(after))
     jobs = list(session.scalars(query))
     page = jobs[:limit]
-    more = str(page[-1].id) if len(jobs) > limit else None
+    more = cursor_behind(page[-1], order) if len(jobs) > limit else None
     return Page(items=summaries(session, page), next=more)
 
 

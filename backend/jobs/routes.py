@@ -13,6 +13,7 @@ from backend.jobs import queries, service
 from backend.jobs.examine import examine
 from backend.jobs.form import job_schema
 from backend.jobs.log import read_log
+from backend.jobs.order import CURSOR_PATTERN, JobOrder
 from backend.jobs.schemas import (
     Accepted,
     CommandToGive,
@@ -52,12 +53,18 @@ def validate_job(body: JobToExamine, database: DatabaseOf, settings: SettingsOf)
 def list_jobs(
     database: DatabaseOf,
     status: Annotated[list[JobStatus] | None, Query()] = None,
+    order: JobOrder = JobOrder.NEWEST,
     limit: Limit = 100,
-    after: Annotated[str | None, Query(pattern=r"^\d{1,18}$")] = None,
+    after: Annotated[str | None, Query(pattern=CURSOR_PATTERN)] = None,
 ) -> Page[JobSummary]:
-    """Jobs, newest first; `status` may be repeated."""
+    """Jobs: the newest first, the next to start first, or the last to end first.
+
+    `status` may be repeated. `after` takes the `next` of a page in the same order.
+    """
     with database.read() as session:
-        return queries.list_jobs(session, statuses=status or [], limit=limit, after=after)
+        return queries.list_jobs(
+            session, statuses=status or [], order=order, limit=limit, after=after
+        )
 
 
 @router.post("/jobs", status_code=201, responses=error_responses(409))

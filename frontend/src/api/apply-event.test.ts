@@ -2,6 +2,7 @@ import { QueryClient } from "@tanstack/react-query";
 import { jobSummary, metric, sample, wholeJob } from "@tests/examples";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { applyJob, applyJobDeleted, applySample, joined } from "./apply-event";
+import { type JobLists, withJob } from "./job-lists";
 import { keys } from "./queries";
 import type { Job, JobSummary, Sample } from "./types";
 
@@ -35,20 +36,38 @@ describe("one curve across resumes", () => {
   });
 });
 
+/** The four lists with these jobs; `next` is the cursor of the finished ones. */
+function listsOf(jobs: JobSummary[], next: string | null = null): JobLists {
+  const empty = { items: [], next: null };
+  const none: JobLists = { running: empty, waiting: empty, drafts: empty, finished: empty };
+  const lists = jobs.reduce(withJob, none);
+  return { ...lists, finished: { ...lists.finished, next } };
+}
+
+function idsIn(name: keyof JobLists) {
+  return client.getQueryData<JobLists>(keys.jobs)?.[name].items.map(({ id }) => id);
+}
+
+const finishedAt = (id: number, minute: number) =>
+  jobSummary({
+    id,
+    status: "completed",
+    finished_at: `2026-01-31T20:${minute}:00Z`,
+    updated_at: `2026-01-31T20:${minute}:00Z`,
+  });
+
 describe("a job that moved", () => {
-  test("is replaced in the list and on its own page, and said when its state is another", () => {
+  test("changes its list and its own page, and is said when its state is another", () => {
     const moved = vi.fn();
-    client.setQueryData(keys.jobs, [jobSummary(), jobSummary({ id: 2 })]);
+    client.setQueryData(keys.jobs, listsOf([jobSummary(), jobSummary({ id: 2 })]));
     client.setQueryData(keys.job(1), wholeJob({ folder: "kept" }));
     applyJob(
       client,
       jobSummary({ status: "completed", updated_at: "2026-02-01T00:00:00Z" }),
       moved,
     );
-    expect(client.getQueryData<JobSummary[]>(keys.jobs)?.map((job) => job.status)).toEqual([
-      "completed",
-      "running",
-    ]);
+    expect(idsIn("running")).toEqual([2]);
+    expect(idsIn("finished")).toEqual([1]);
     expect(client.getQueryData<Job>(keys.job(1))).toMatchObject({
       status: "completed",
       folder: "kept",
@@ -58,17 +77,38 @@ describe("a job that moved", () => {
 
   test("is not taken back by an older event", () => {
     const moved = vi.fn();
-    client.setQueryData(keys.jobs, [jobSummary({ status: "completed" })]);
+    client.setQueryData(keys.jobs, listsOf([jobSummary({ status: "completed" })]));
     applyJob(client, jobSummary({ updated_at: "2026-01-01T00:00:00Z" }), moved);
-    expect(client.getQueryData<JobSummary[]>(keys.jobs)?.[0]?.status).toBe("completed");
+    expect(idsIn("finished")).toEqual([1]);
+    expect(idsIn("running")).toEqual([]);
     expect(moved).not.toHaveBeenCalled();
   });
 
   test("joins the list when it is new and leaves it when it is deleted", () => {
-    client.setQueryData(keys.jobs, [jobSummary()]);
+    client.setQueryData(keys.jobs, listsOf([jobSummary()]));
     applyJob(client, jobSummary({ id: 9 }), vi.fn());
     applyJobDeleted(client, 1);
-    expect(client.getQueryData<JobSummary[]>(keys.jobs)?.map((job) => job.id)).toEqual([9]);
+    expect(idsIn("running")).toEqual([9]);
+  });
+
+  test("stands among the waiting where the queue has it", () => {
+    const waiting = (id: number, queue_position: number) =>
+      jobSummary({ id, status: "queued", queue_position });
+    client.setQueryData(keys.jobs, listsOf([waiting(1, 1), waiting(2, 2)]));
+    applyJob(client, { ...waiting(1, 2), updated_at: "2026-02-01T00:00:00Z" }, vi.fn());
+    applyJob(client, { ...waiting(2, 1), updated_at: "2026-02-01T00:00:00Z" }, vi.fn());
+    expect(idsIn("waiting")).toEqual([2, 1]);
+  });
+
+  test("is left to a later page when its place lies beyond what was fetched", () => {
+    const shown = [finishedAt(1, 40), finishedAt(2, 30)];
+    client.setQueryData(keys.jobs, listsOf(shown, "cursor"));
+    applyJob(client, finishedAt(3, 20), vi.fn());
+    expect(idsIn("finished")).toEqual([1, 2]);
+    applyJob(client, finishedAt(4, 35), vi.fn());
+    expect(idsIn("finished")).toEqual([1, 4, 2]);
+    applyJob(client, { ...finishedAt(2, 30), loss: 0.1 }, vi.fn());
+    expect(idsIn("finished")).toEqual([1, 4, 2]);
   });
 });
 

@@ -6,6 +6,7 @@
  */
 
 import type { QueryClient } from "@tanstack/react-query";
+import { findJob, type JobLists, withJob, withoutJob } from "./job-lists";
 import { keys } from "./queries";
 import type { Checkpoint, Job, JobSummary, Metric, Sample, SystemInfo } from "./types";
 
@@ -15,11 +16,11 @@ export type StatusListener = (job: JobSummary) => void;
 export function applyJob(client: QueryClient, summary: JobSummary, moved: StatusListener): void {
   const before =
     client.getQueryData<Job>(keys.job(summary.id)) ??
-    client.getQueryData<JobSummary[]>(keys.jobs)?.find((job) => job.id === summary.id);
+    findJob(client.getQueryData<JobLists>(keys.jobs), summary.id);
   if (before !== undefined && before.updated_at > summary.updated_at) {
     return;
   }
-  client.setQueryData<JobSummary[]>(keys.jobs, (jobs) => jobs && upserted(jobs, summary));
+  client.setQueryData<JobLists>(keys.jobs, (lists) => lists && withJob(lists, summary));
   client.setQueryData<Job>(keys.job(summary.id), (job) => job && { ...job, ...summary });
   if (before !== undefined && before.status !== summary.status) {
     moved(summary);
@@ -28,14 +29,8 @@ export function applyJob(client: QueryClient, summary: JobSummary, moved: Status
   }
 }
 
-function upserted(jobs: JobSummary[], summary: JobSummary): JobSummary[] {
-  return jobs.some((job) => job.id === summary.id)
-    ? jobs.map((job) => (job.id === summary.id ? summary : job))
-    : [summary, ...jobs];
-}
-
 export function applyJobDeleted(client: QueryClient, id: number): void {
-  client.setQueryData<JobSummary[]>(keys.jobs, (jobs) => jobs?.filter((job) => job.id !== id));
+  client.setQueryData<JobLists>(keys.jobs, (lists) => lists && withoutJob(lists, id));
   void client.invalidateQueries({ queryKey: keys.job(id) });
 }
 

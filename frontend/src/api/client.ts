@@ -65,6 +65,8 @@ async function everyPage<Item>(
   return items;
 }
 
+type JobsQuery = NonNullable<paths["/api/jobs"]["get"]["parameters"]["query"]>;
+
 const ofJob = (id: number) => ({ path: { job_id: id } });
 
 export const api = {
@@ -72,8 +74,13 @@ export const api = {
   validate: (config: JobConfigValue, signal?: AbortSignal) =>
     body(http.POST("/api/jobs/validate", { body: { config }, signal })),
 
-  jobs: (signal?: AbortSignal) =>
-    everyPage((query) => body(http.GET("/api/jobs", { params: { query }, signal }))),
+  jobs: (query: JobsQuery, signal?: AbortSignal) =>
+    body(
+      http.GET("/api/jobs", {
+        params: { query: { ...query, after: query.after ?? undefined } },
+        signal,
+      }),
+    ),
   job: (id: number, signal?: AbortSignal) =>
     body(http.GET("/api/jobs/{job_id}", { params: ofJob(id), signal })),
   createJob: (config: JobConfigValue, queue: boolean) =>

@@ -2,6 +2,7 @@
 
 import { queryOptions } from "@tanstack/react-query";
 import { api } from "./client";
+import { fetchJobLists, type JobLists } from "./job-lists";
 
 /** More points than a wide screen has pixels; the server thins longer curves out to this. */
 const MAX_CURVE_POINTS = 4000;
@@ -19,7 +20,7 @@ export const keys = {
 
 export const jobsQuery = queryOptions({
   queryKey: keys.jobs,
-  queryFn: ({ signal }) => api.jobs(signal),
+  queryFn: ({ signal, client }) => fetchJobLists(client.getQueryData<JobLists>(keys.jobs), signal),
 });
 
 export const jobQuery = (id: number) =>

@@ -117,7 +117,9 @@ export interface paths {
         };
         /**
          * List Jobs
-         * @description Jobs, newest first; `status` may be repeated.
+         * @description Jobs: the newest first, the next to start first, or the last to end first.
+         *
+         *     `status` may be repeated. `after` takes the `next` of a page in the same order.
          */
         get: operations["list_jobs"];
         put?: never;
@@ -835,6 +837,12 @@ export interface components {
             /** Sample */
             sample?: components["schemas"]["SamplePanel"];
         };
+        /**
+         * JobOrder
+         * @description How a list of jobs is sorted.
+         * @enum {string}
+         */
+        JobOrder: "newest" | "queue" | "finished";
         /**
          * JobPanel
          * @description Job: what the training is called and where it runs.
@@ -2085,6 +2093,7 @@ export interface operations {
         parameters: {
             query?: {
                 status?: components["schemas"]["JobStatus"][] | null;
+                order?: components["schemas"]["JobOrder"];
                 limit?: number;
                 after?: string | null;
             };

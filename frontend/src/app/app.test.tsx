@@ -1,7 +1,7 @@
 import { act, render, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { jobSummary, metric, sample, syntheticSchema, system, wholeJob } from "@tests/examples";
-import { pageOf, problem, Refusal, SmallServer } from "@tests/small-server";
+import { jobsOf, pageOf, problem, Refusal, SmallServer } from "@tests/small-server";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { App } from "./app";
 
@@ -14,7 +14,7 @@ let server: SmallServer;
 
 beforeEach(() => {
   server = new SmallServer()
-    .on("GET /api/jobs", () => pageOf())
+    .on("GET /api/jobs", jobsOf())
     .on("GET /api/system", () => system)
     .on("GET /api/job-schema", () => ({ ...syntheticSchema, example: syntheticSchema.defaults }))
     .on("POST /api/jobs/validate", () => ({ valid: true, errors: [], warnings: [] }));
@@ -45,8 +45,9 @@ describe("the queue", () => {
   });
 
   test("shows each job where it belongs and moves it when the stream says so", async () => {
-    server.on("GET /api/jobs", () =>
-      pageOf(
+    server.on(
+      "GET /api/jobs",
+      jobsOf(
         jobSummary(),
         jobSummary({ id: 2, training_name: "later", status: "queued", queue_position: 1 }),
       ),
@@ -74,9 +75,36 @@ describe("the queue", () => {
     expect(screen.getByText("ink-portraits: Completed")).toHaveAttribute("aria-live", "polite");
   });
 
+  test("fetches a long list page by page, and keeps what it shows through a new fetch", async () => {
+    const many = Array.from({ length: 45 }, (_, index) =>
+      jobSummary({
+        id: 100 - index,
+        training_name: `job-${100 - index}`,
+        status: "completed",
+        finished_at: new Date(Date.UTC(2026, 0, 31) - index * 60_000).toISOString(),
+      }),
+    );
+    server.on("GET /api/jobs", jobsOf(...many));
+    const user = open("/");
+    const finished = await screen.findByRole("region", { name: "Finished" });
+    expect(within(finished).getAllByText("Completed")).toHaveLength(25);
+    expect(within(finished).getByText("25+")).toBeVisible();
+
+    await user.click(within(finished).getByText("Show more"));
+    expect(await within(finished).findByText("job-56")).toBeVisible();
+    expect(within(finished).getAllByText("Completed")).toHaveLength(45);
+    expect(within(finished).getByText("45")).toBeVisible();
+    expect(within(finished).queryByText("Show more")).toBeNull();
+
+    await streamed("reset", {}, 7);
+    const limits = () => server.asked("GET /api/jobs").map(({ query }) => query.get("limit"));
+    await waitFor(() => expect(limits()).toContain("45"));
+    expect(within(finished).getAllByText("Completed")).toHaveLength(45);
+  });
+
   test("deletes only after a confirmation and keeps the files unless asked", async () => {
     const job = jobSummary({ status: "stopped", finished_at: "2026-01-31T20:30:00Z" });
-    server.on("GET /api/jobs", () => pageOf(job)).on("DELETE /api/jobs/1", () => undefined);
+    server.on("GET /api/jobs", jobsOf(job)).on("DELETE /api/jobs/1", () => undefined);
     const user = open("/");
     await user.click(await screen.findByRole("button", { name: "More actions for ink-portraits" }));
     await user.click(await screen.findByRole("menuitem", { name: "Delete" }));
@@ -102,7 +130,7 @@ describe("the queue", () => {
     server.on("GET /api/jobs", () => new Refusal(500, [problem("crash", "The database is gone.")]));
     const user = open("/");
     expect(await screen.findByText(/The database is gone\./)).toBeVisible();
-    server.on("GET /api/jobs", () => pageOf(jobSummary()));
+    server.on("GET /api/jobs", jobsOf(jobSummary()));
     await user.click(screen.getByRole("button", { name: "Try again" }));
     expect(await screen.findByRole("region", { name: "Running" })).toBeVisible();
   });

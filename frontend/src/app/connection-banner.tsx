@@ -20,16 +20,12 @@ export function ConnectionBanner() {
       const timer = setTimeout(() => setShown(true), GRACE_MS);
       return () => clearTimeout(timer);
     }
-    if (state === "open") {
-      setShown((before) => {
-        if (before) {
-          announce(text.connection.back);
-        }
-        return false;
-      });
+    if (state === "open" && shown) {
+      setShown(false);
+      announce(text.connection.back);
     }
     return undefined;
-  }, [cut, state]);
+  }, [cut, state, shown]);
 
   if (!shown) {
     return null;

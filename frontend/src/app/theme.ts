@@ -33,6 +33,20 @@ const dark: MantineColorsTuple = [
   "#0f0e0f",
 ];
 
+/** Tracks, borders and quiet buttons of Mantine's own, as warm as the page. */
+const gray: MantineColorsTuple = [
+  "#f9f8f6",
+  "#f2f0ec",
+  "#eae6e1",
+  "#dfdad4",
+  "#d0cac2",
+  "#b3aca4",
+  "#8b847c",
+  "#514b46",
+  "#3a3531",
+  "#25211f",
+];
+
 /** What is filled with the accent, and plain buttons, take their colours from tokens.css. */
 const variantColorResolver: VariantColorsResolver = (input) => {
   const resolved = defaultVariantColorsResolver(input);
@@ -59,7 +73,7 @@ const variantColorResolver: VariantColorsResolver = (input) => {
 };
 
 export const theme = createTheme({
-  colors: { safelight, dark },
+  colors: { safelight, dark, gray },
   primaryColor: "safelight",
   primaryShade: { light: 7, dark: 4 },
   variantColorResolver,

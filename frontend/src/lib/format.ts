@@ -130,6 +130,11 @@ export function formatAgo(moment: Date | string, now = new Date()): string {
   return relative.format(Math.round(seconds / 86_400), "day");
 }
 
+/** Short facts in a row; a line ends between two of them, never within one. */
+export function joinFacts(facts: string[]): string {
+  return facts.map((fact) => fact.replaceAll(" ", "\u00a0")).join("\u00a0· ");
+}
+
 export function secondsBetween(from: string | null, to: string | null): number | null {
   return from === null || to === null ? null : (Date.parse(to) - Date.parse(from)) / 1000;
 }

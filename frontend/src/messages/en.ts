@@ -82,7 +82,9 @@ export const en = {
     nothingRunning: "Nothing is running. Queue a job and it starts here.",
     nothingWaiting: "No job is waiting.",
     nothingFinished: "Finished jobs stay here with their pictures and files.",
-    showMore: (count: number) => `Show ${count} more`,
+    showMore: "Show more",
+    shownMore: (count: number) => `${plural(count, "more job", "more jobs")} shown.`,
+    atLeast: (count: number) => `${count}+`,
     workerAwayTitle: "The worker is away",
     workerAway: (lastSeen: string | null) =>
       `Waiting jobs start when it is back${lastSeen === null ? "" : `; it was last seen ${lastSeen}`}. ` +
@@ -273,7 +275,7 @@ export const en = {
     emptyWaiting: "One is saved at every Save Every steps, and at the end.",
     emptyNever: "This job has saved none.",
     step: "Step",
-    loss: "Loss",
+    loss: "Mean loss",
     size: "Size",
     saved: "Saved",
     final: "Final",
@@ -290,7 +292,7 @@ export const en = {
     steps: (first: string, last: string) => `steps ${first} to ${last}`,
     fromStep: (first: string) => `from step ${first}`,
     exitCode: (code: number) => `exit code ${code}`,
-    on: (device: string) => `on ${device}`,
+    on: (device: string) => `on ${device === "cpu" ? "the CPU" : device}`,
   },
 
   log: {
@@ -332,10 +334,10 @@ export const en = {
       models: "Models",
     } as Record<string, string>,
     worker: "Worker",
-    workerAlive: "At work",
-    workerAway: "Away",
-    lastSeen: (when: string) => `last seen ${when}`,
-    neverSeen: "never seen",
+    workerState: "State",
+    workerAlive: (when: string) => `At work, last seen ${when}`,
+    workerAway: (when: string) => `Away, last seen ${when}`,
+    workerNeverSeen: "Away, never seen",
     access: "Access",
     thisServer: "This server",
     tokenRequired: "A token is required",

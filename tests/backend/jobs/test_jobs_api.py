@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,59 @@ def test_the_list_is_newest_first_in_pages_and_by_status(client: TestClient) -> 
     assert {job["id"]: job["queue_position"] for job in queued} == {ids[0]: 1, ids[2]: 2, ids[4]: 3}
     both = client.get("/api/jobs", params={"status": ["queued", "draft"]}).json()["items"]
     assert len(both) == 5
+
+
+def test_jobs_that_wait_are_listed_by_who_starts_first(client: TestClient) -> None:
+    ids = [create(client, job_config(f"job-{i}"), queue=True)["id"] for i in range(4)]
+    client.post(f"/api/jobs/{ids[0]}/stop")
+    client.post(f"/api/jobs/{ids[0]}/queue")
+    assert every_id(client, status="queued", order="queue") == [ids[1], ids[2], ids[3], ids[0]]
+
+
+def test_jobs_that_ended_are_listed_by_who_ended_last(
+    client: TestClient, database: Database
+) -> None:
+    ids = [create(client, job_config(f"job-{i}"))["id"] for i in range(5)]
+    early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+    with database.write() as session:
+        for job_id, end in zip(ids, [late, early, late, None, early], strict=True):
+            job = session.get_one(Job, job_id)
+            job.status, job.finished_at = JobStatus.COMPLETED, end
+            job.updated_at = datetime(2026, 1, 3, tzinfo=UTC)
+    # The fourth was taken out of the queue after it had ended before: that is its end.
+    expected = [ids[3], ids[2], ids[0], ids[4], ids[1]]
+    assert every_id(client, status="completed", order="finished") == expected
+
+
+def test_a_job_that_leaves_between_two_pages_hides_no_other(client: TestClient) -> None:
+    ids = [create(client, job_config(f"job-{i}"), queue=True)["id"] for i in range(4)]
+    asked = {"status": "queued", "order": "queue", "limit": 2}
+    first = client.get("/api/jobs", params=asked).json()
+    client.post(f"/api/jobs/{ids[0]}/stop")
+    second = client.get("/api/jobs", params=asked | {"after": first["next"]}).json()
+    assert [job["id"] for job in second["items"]] == ids[2:]
+
+
+@pytest.mark.parametrize(
+    ("order", "after"),
+    [("finished", "3"), ("queue", "3"), ("newest", "3-3"), ("finished", f"{10**18 - 1}-3")],
+)
+def test_a_cursor_of_another_order_is_refused(client: TestClient, order: str, after: str) -> None:
+    answer = client.get("/api/jobs", params={"order": order, "after": after})
+    assert answer.status_code == 422
+    assert codes(answer) == ["bad_cursor"]
+
+
+def every_id(client: TestClient, **asked: str) -> list[int]:
+    """Ids of a whole list, fetched in pages of two."""
+    ids: list[int] = []
+    after: dict[str, str] = {}
+    while True:
+        page = client.get("/api/jobs", params=asked | {"limit": "2"} | after).json()
+        ids += [job["id"] for job in page["items"]]
+        if page["next"] is None:
+            return ids
+        after = {"after": page["next"]}
 
 
 def test_stopping_a_queued_job_makes_it_a_draft_again_if_it_never_ran(client: TestClient) -> None:

@@ -57,14 +57,12 @@ function JobView({ job }: { job: Job }) {
         <>
           <SamplesPanel jobId={job.id} expecting={expecting} />
           <div className={classes.split}>
-            <div className={classes.stack}>
-              <CurvePanel jobId={job.id} name={job.training_name} expecting={expecting} />
-              <LogPanel jobId={job.id} runs={job.runs.map((run) => run.number)} />
-            </div>
-            <div className={classes.stack}>
+            <CurvePanel jobId={job.id} name={job.training_name} expecting={expecting} />
+            <div className={`${classes.stack} ${classes.beside}`}>
               <CheckpointsPanel jobId={job.id} expecting={expecting} />
               <RunsPanel runs={job.runs} />
             </div>
+            <LogPanel jobId={job.id} runs={job.runs.map((run) => run.number)} />
           </div>
         </>
       )}

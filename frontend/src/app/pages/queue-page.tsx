@@ -1,4 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
+import { hasNoJobs } from "@/api/job-lists";
 import { useTopics } from "@/api/live";
 import { jobSchemaQuery, jobsQuery, systemQuery } from "@/api/queries";
 import { PageHeader } from "@/components/ui/page-header";
@@ -14,7 +15,8 @@ export function QueuePage() {
   useTopics("queue", "system");
   const jobs = useQuery(jobsQuery);
   const system = useQuery(systemQuery);
-  const schema = useQuery({ ...jobSchemaQuery, enabled: jobs.data?.length === 0 });
+  const isFirstVisit = jobs.data !== undefined && hasNoJobs(jobs.data);
+  const schema = useQuery({ ...jobSchemaQuery, enabled: isFirstVisit });
 
   return (
     <>
@@ -25,11 +27,11 @@ export function QueuePage() {
       <div className={classes.stack}>
         {system.data && <WorkerBanner system={system.data} />}
         <QueryView query={jobs} loading={320}>
-          {(list) =>
-            list.length === 0 ? (
+          {(lists) =>
+            isFirstVisit ? (
               <FirstVisit hasExample={(schema.data?.example ?? null) !== null} />
             ) : (
-              <QueueSections jobs={list} />
+              <QueueSections lists={lists} />
             )
           }
         </QueryView>

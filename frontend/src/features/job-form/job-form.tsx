@@ -61,8 +61,8 @@ export function JobForm(props: JobFormProps) {
   const [attempted, setAttempted] = useState(false);
   const problems = useMemo(() => {
     const all = [
-      ...refusal.filter((one) => !validation.problems.some((other) => isSame(one, other))),
-      ...validation.problems,
+      ...refusal,
+      ...validation.problems.filter((one) => !refusal.some((said) => saysTheSame(said, one))),
     ];
     return attempted ? all : withMissing(all, config);
   }, [refusal, validation.problems, attempted, config]);
@@ -176,8 +176,10 @@ export function JobForm(props: JobFormProps) {
   );
 }
 
-function isSame(one: FieldProblem, other: FieldProblem): boolean {
-  return one.code === other.code && one.field === other.field && one.message === other.message;
+/** A refusal says all there is to say of its field, the check only that something is wrong there. */
+function saysTheSame(refused: FieldProblem, checked: FieldProblem): boolean {
+  const whole = refused.field === null || refused.field === undefined;
+  return refused.field === checked.field && (!whole || refused.message === checked.message);
 }
 
 function toggled(set: Set<string>, key: string): Set<string> {

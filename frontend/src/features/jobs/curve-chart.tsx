@@ -18,6 +18,13 @@ interface CurveChartProps {
 
 const HEIGHT_PX = 320;
 
+/** Distances between marked steps: 1, 2, 5, 10 … and never a part of a step. */
+const STEPS_BETWEEN_MARKS = [1, 10, 100, 1e3, 1e4, 1e5, 1e6].flatMap((unit) => [
+  unit,
+  2 * unit,
+  5 * unit,
+]);
+
 export default function CurveChart({ columns, shown, logScale, label }: CurveChartProps) {
   const frame = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
@@ -101,8 +108,8 @@ function options(element: HTMLElement, visible: string[], logScale: boolean): uP
     axes: [
       {
         ...axis,
-        values: (_, steps) =>
-          steps.map((step) => (Number.isInteger(step) ? formatCount(step) : "")),
+        incrs: STEPS_BETWEEN_MARKS,
+        values: (_, steps) => steps.map((step) => formatCount(step)),
       },
       {
         ...axis,

@@ -17,10 +17,18 @@ interface JobMenuProps {
 
 /** What is done less often than queueing and stopping. */
 export function JobMenu({ job, actions, onDeleted }: JobMenuProps) {
+  // A long list has many menus and hardly a dialog: it is there from the first use of the menu.
+  const [used, setUsed] = useState(false);
   const [deleting, setDeleting] = useState(false);
   return (
     <>
-      <Menu position="bottom-end" width={180}>
+      {/* Without the placeholder the first entry takes the focus, as in any menu of a desktop. */}
+      <Menu
+        position="bottom-end"
+        width={180}
+        withInitialFocusPlaceholder={false}
+        onOpen={() => setUsed(true)}
+      >
         <Menu.Target>
           <ActionIcon
             variant="subtle"
@@ -59,14 +67,16 @@ export function JobMenu({ job, actions, onDeleted }: JobMenuProps) {
           )}
         </Menu.Dropdown>
       </Menu>
-      <DeleteDialog
-        job={job}
-        opened={deleting}
-        onClose={() => setDeleting(false)}
-        onDelete={(files) => {
-          actions.remove.mutate({ job, files }, { onSuccess: () => onDeleted?.() });
-        }}
-      />
+      {used && (
+        <DeleteDialog
+          job={job}
+          opened={deleting}
+          onClose={() => setDeleting(false)}
+          onDelete={(files) => {
+            actions.remove.mutate({ job, files }, { onSuccess: () => onDeleted?.() });
+          }}
+        />
+      )}
     </>
   );
 }

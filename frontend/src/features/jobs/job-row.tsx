@@ -1,3 +1,4 @@
+import { memo } from "react";
 import { Link } from "wouter";
 import type { JobSummary } from "@/api/types";
 import { StatusPill } from "@/components/ui/status-pill";
@@ -7,6 +8,7 @@ import {
   formatDuration,
   formatLoss,
   formatMoment,
+  joinFacts,
   secondsBetween,
 } from "@/lib/format";
 import { FINISHED } from "@/lib/job-states";
@@ -15,10 +17,21 @@ import { text } from "@/messages";
 import { JobMenu } from "./job-menu";
 import classes from "./job-row.module.css";
 import { MainAction } from "./main-action";
-import type { JobActions } from "./use-job-actions";
+import { isMoving, type JobActions } from "./use-job-actions";
 
-/** A job that waits, is being written, or is over: one line. */
-export function JobRow({ job, actions }: { job: JobSummary; actions: JobActions }) {
+interface JobRowProps {
+  job: JobSummary;
+  actions: JobActions;
+}
+
+/** A job that waits, is being written, or is over: one line. A step of one job draws no other anew. */
+export const JobRow = memo(
+  Row,
+  (before, now) =>
+    before.job === now.job && isMoving(before.actions, now.job) === isMoving(now.actions, now.job),
+);
+
+function Row({ job, actions }: JobRowProps) {
   const name = job.training_name || text.job.unnamed;
   const address = job.status === "draft" ? paths.editJob(job.id) : paths.job(job.id);
   return (
@@ -28,7 +41,7 @@ export function JobRow({ job, actions }: { job: JobSummary; actions: JobActions 
         <h3 className={classes.name}>
           <Link href={address}>{name}</Link>
         </h3>
-        <p className={classes.facts}>{factsOf(job).join(" · ")}</p>
+        <p className={classes.facts}>{joinFacts(factsOf(job))}</p>
         {job.status === "failed" && job.error !== null && (
           <p className={classes.error}>{job.error.message}</p>
         )}

@@ -3,7 +3,7 @@ import type { JobSummary } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
 import { QUEUEABLE } from "@/lib/job-states";
 import { text } from "@/messages";
-import type { JobActions } from "./use-job-actions";
+import { isMoving, type JobActions } from "./use-job-actions";
 
 interface MainActionProps {
   job: JobSummary;
@@ -14,12 +14,11 @@ interface MainActionProps {
 /** The one thing a person most likely wants of a job in its state. */
 export function MainAction({ job, actions, size = "sm" }: MainActionProps) {
   if (QUEUEABLE.has(job.status)) {
-    const busy = actions.queue.isPending && actions.queue.variables?.id === job.id;
     return (
       <Button
         variant={job.status === "draft" ? "filled" : "default"}
         size={size}
-        loading={busy}
+        loading={isMoving(actions, job)}
         leftSection={<Icon name={job.started_at === null ? "play" : "refresh"} size={15} />}
         onClick={() => actions.queue.mutate(job)}
       >
@@ -32,7 +31,7 @@ export function MainAction({ job, actions, size = "sm" }: MainActionProps) {
     <Button
       variant="default"
       size={size}
-      loading={actions.stop.isPending && actions.stop.variables?.id === job.id}
+      loading={isMoving(actions, job)}
       disabled={job.status === "stopping"}
       leftSection={<Icon name={waiting ? "close" : "stop"} size={15} />}
       onClick={() => actions.stop.mutate(job)}

@@ -5,10 +5,13 @@ import { ACTIVE } from "@/lib/job-states";
 import { text } from "@/messages";
 import classes from "./phase-line.module.css";
 
-/** What it is doing, in words; how far the whole is, as a bar. */
+/** What it is doing, in words; how far the whole is, as a bar. A completed job needs neither. */
 export function PhaseLine({ job }: { job: JobSummary }) {
   const total = job.total_steps ?? 0;
   const active = ACTIVE.has(job.status);
+  if (job.status === "completed") {
+    return null;
+  }
   return (
     <div className={classes.phase}>
       <ProgressBar

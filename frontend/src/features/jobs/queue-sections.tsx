@@ -1,50 +1,44 @@
 import { Button } from "@mantine/core";
-import { type ReactNode, useState } from "react";
-import type { JobSummary } from "@/api/types";
-import { ACTIVE, FINISHED } from "@/lib/job-states";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import type { ReactNode } from "react";
+import {
+  fetchMoreJobs,
+  type JobList,
+  type JobLists,
+  type JobSection,
+  withPage,
+} from "@/api/job-lists";
+import { keys } from "@/api/queries";
+import { announce } from "@/components/ui/announcer";
+import { toastFailure } from "@/components/ui/toast";
 import { text } from "@/messages";
 import { JobRow } from "./job-row";
 import classes from "./queue-sections.module.css";
 import { RunningCard } from "./running-card";
-import { useJobActions } from "./use-job-actions";
-
-const ROWS_AT_FIRST = 25;
+import { type JobActions, useJobActions } from "./use-job-actions";
 
 /** All jobs, by what can be expected of them: at work, waiting, being written, over. */
-export function QueueSections({ jobs }: { jobs: JobSummary[] }) {
+export function QueueSections({ lists }: { lists: JobLists }) {
   const actions = useJobActions();
-  const running = jobs.filter((job) => ACTIVE.has(job.status));
-  const waiting = jobs
-    .filter((job) => job.status === "queued")
-    .sort((a, b) => (a.queue_position ?? 0) - (b.queue_position ?? 0));
-  const drafts = jobs.filter((job) => job.status === "draft");
-  const finished = jobs
-    .filter((job) => FINISHED.has(job.status))
-    .sort((a, b) => (b.finished_at ?? "").localeCompare(a.finished_at ?? ""));
-
   return (
     <div className={classes.sections}>
-      <Section title={text.queue.running} count={running.length}>
-        {running.length === 0 ? (
-          <p className={classes.none}>{text.queue.nothingRunning}</p>
-        ) : (
-          <div className={classes.cards}>
-            {running.map((job) => (
-              <RunningCard key={job.id} job={job} actions={actions} />
-            ))}
-          </div>
-        )}
+      <Section title={text.queue.running} list={lists.running} none={text.queue.nothingRunning}>
+        <div className={classes.cards}>
+          {lists.running.items.map((job) => (
+            <RunningCard key={job.id} job={job} actions={actions} />
+          ))}
+        </div>
       </Section>
-      <Section title={text.queue.waiting} count={waiting.length}>
-        <Rows jobs={waiting} actions={actions} none={text.queue.nothingWaiting} />
+      <Section title={text.queue.waiting} list={lists.waiting} none={text.queue.nothingWaiting}>
+        <Rows section="waiting" list={lists.waiting} actions={actions} />
       </Section>
-      {drafts.length > 0 && (
-        <Section title={text.queue.drafts} count={drafts.length}>
-          <Rows jobs={drafts} actions={actions} none="" />
+      {lists.drafts.items.length > 0 && (
+        <Section title={text.queue.drafts} list={lists.drafts} none="">
+          <Rows section="drafts" list={lists.drafts} actions={actions} />
         </Section>
       )}
-      <Section title={text.queue.finished} count={finished.length}>
-        <Rows jobs={finished} actions={actions} none={text.queue.nothingFinished} />
+      <Section title={text.queue.finished} list={lists.finished} none={text.queue.nothingFinished}>
+        <Rows section="finished" list={lists.finished} actions={actions} />
       </Section>
     </div>
   );
@@ -52,48 +46,64 @@ export function QueueSections({ jobs }: { jobs: JobSummary[] }) {
 
 interface SectionProps {
   title: string;
-  count: number;
+  list: JobList;
+  none: string;
   children: ReactNode;
 }
 
-function Section({ title, count, children }: SectionProps) {
+function Section({ title, list, none, children }: SectionProps) {
+  const count = list.items.length;
   return (
     <section aria-label={title}>
       <h2 className={classes.title}>
         {title}
-        <span className={classes.count}>{count}</span>
+        <span className={classes.count}>
+          {list.next === null ? count : text.queue.atLeast(count)}
+        </span>
       </h2>
-      {children}
+      {count === 0 ? <p className={classes.none}>{none}</p> : children}
     </section>
   );
 }
 
 interface RowsProps {
-  jobs: JobSummary[];
-  actions: ReturnType<typeof useJobActions>;
-  none: string;
+  section: JobSection;
+  list: JobList;
+  actions: JobActions;
 }
 
-function Rows({ jobs, actions, none }: RowsProps) {
-  const [shown, setShown] = useState(ROWS_AT_FIRST);
-  if (jobs.length === 0) {
-    return <p className={classes.none}>{none}</p>;
-  }
+function Rows({ section, list, actions }: RowsProps) {
+  const more = useMore(section);
+  const { items, next } = list;
   return (
     <div className={classes.rows}>
-      {jobs.slice(0, shown).map((job) => (
+      {items.map((job) => (
         <JobRow key={job.id} job={job} actions={actions} />
       ))}
-      {jobs.length > shown && (
+      {next !== null && (
         <Button
           variant="subtle"
           fullWidth
           radius={0}
-          onClick={() => setShown((before) => before + 4 * ROWS_AT_FIRST)}
+          loading={more.isPending}
+          onClick={() => more.mutate(next)}
         >
-          {text.queue.showMore(Math.min(jobs.length - shown, 4 * ROWS_AT_FIRST))}
+          {text.queue.showMore}
         </Button>
       )}
     </div>
   );
+}
+
+/** Fetch a section's next page, behind the cursor, and put it under what is there. */
+function useMore(section: JobSection) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (after: string) => fetchMoreJobs(section, after),
+    onSuccess: (page) => {
+      client.setQueryData<JobLists>(keys.jobs, (lists) => lists && withPage(lists, section, page));
+      announce(text.queue.shownMore(page.items.length));
+    },
+    onError: (error) => toastFailure(text.queue.showMore, error),
+  });
 }

@@ -1,7 +1,7 @@
 import type { Run } from "@/api/types";
 import { Panel } from "@/components/ui/panel";
 import { StatusPill } from "@/components/ui/status-pill";
-import { formatCount, formatDuration, formatMoment, secondsBetween } from "@/lib/format";
+import { formatCount, formatDuration, formatMoment, joinFacts, secondsBetween } from "@/lib/format";
 import { text } from "@/messages";
 import classes from "./runs-panel.module.css";
 
@@ -17,7 +17,7 @@ export function RunsPanel({ runs }: { runs: Run[] }) {
             <li key={run.id} className={classes.run}>
               <span className={classes.name}>{text.runs.number(run.number)}</span>
               <StatusPill status={run.status} />
-              <p className={classes.facts}>{factsOf(run).join(" · ")}</p>
+              <p className={classes.facts}>{joinFacts(factsOf(run))}</p>
             </li>
           ))}
         </ol>

@@ -1,5 +1,6 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { api } from "@/api/client";
+import { type JobLists, withoutJob } from "@/api/job-lists";
 import { keys } from "@/api/queries";
 import type { Job, JobSummary } from "@/api/types";
 import { toast, toastFailure } from "@/components/ui/toast";
@@ -47,9 +48,7 @@ export function useJobActions() {
   const remove = useMutation({
     mutationFn: ({ job, files }: { job: Named; files: boolean }) => api.deleteJob(job.id, files),
     onSuccess: (_, { job }) => {
-      client.setQueryData<JobSummary[]>(keys.jobs, (jobs) =>
-        jobs?.filter((other) => other.id !== job.id),
-      );
+      client.setQueryData<JobLists>(keys.jobs, (lists) => lists && withoutJob(lists, job.id));
       client.removeQueries({ queryKey: keys.job(job.id) });
       toast(text.actions.deleted(job.training_name || text.job.unnamed));
     },
@@ -60,3 +59,8 @@ export function useJobActions() {
 }
 
 export type JobActions = ReturnType<typeof useJobActions>;
+
+/** Whether this job is being queued or stopped at the moment. */
+export function isMoving({ queue, stop }: JobActions, job: Named): boolean {
+  return [queue, stop].some(({ isPending, variables }) => isPending && variables?.id === job.id);
+}

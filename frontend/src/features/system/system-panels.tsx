@@ -48,15 +48,14 @@ function DeviceEntry({ device }: { device: Device }) {
 
 export function WorkerPanel({ system }: { system: SystemInfo }) {
   const { alive, last_seen_at } = system.worker;
+  const inWords = alive ? text.system.workerAlive : text.system.workerAway;
   return (
     <Panel title={text.system.worker}>
       <Facts
         facts={[
           [
-            alive ? text.system.workerAlive : text.system.workerAway,
-            last_seen_at === null
-              ? text.system.neverSeen
-              : text.system.lastSeen(formatAgo(last_seen_at)),
+            text.system.workerState,
+            last_seen_at === null ? text.system.workerNeverSeen : inWords(formatAgo(last_seen_at)),
           ],
           [text.system.version, system.version],
         ]}

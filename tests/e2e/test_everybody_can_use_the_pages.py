@@ -1,0 +1,311 @@
+"""axe finds no serious fault on any page, and no page scrolls sideways.
+
+Each page is opened once and looked at four times: in light and in dark, on a desktop and on a
+phone. The real worker runs the jobs with the stand-in trainer, so that every state of a job is
+there within seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.e2e.conftest import ROOT, Darkroom, PageWithoutErrors, darkroom_in
+
+AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+STAND_IN = ROOT / "tests" / "stand_in_trainer.py"
+TOKEN = "a-token-for-the-pages"
+
+DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+LOOKS = [("light", DESKTOP), ("dark", DESKTOP), ("dark", PHONE), ("light", PHONE)]
+
+# axe's own words for what keeps somebody from using a page.
+SERIOUS = ("serious", "critical")
+# What the browser logs of a wrong token and of a job that is not complete.
+REFUSALS = ("401 (Unauthorized)", "422 (Unprocessable")
+
+
+# --- what there is to be looked at -------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory, built_pages: None) -> Iterator[Darkroom]:
+    """A Darkroom with a job in every state: failed, completed, at work, waiting, a draft."""
+    trainer = f"{sys.executable} {STAND_IN}"
+    folder = tmp_path_factory.mktemp("busy")
+    with darkroom_in(folder, trainer_command=trainer, worker_poll_seconds=0.1) as darkroom:
+        for name, behaviour in [
+            ("ink-failed", "fail"),
+            ("ink-completed", "ok"),
+            ("ink-at-work", "wait"),
+            ("ink-waiting", "ok"),
+        ]:
+            darkroom.post("/api/jobs", {"config": config_of(name, behaviour), "queue": True})
+        darkroom.post("/api/jobs", {"config": config_of("ink-draft", "ok")})
+        yield darkroom
+
+
+def config_of(name: str, behaviour: str) -> dict[str, Any]:
+    """A job on the tiny model; the trigger word tells the stand-in what to do."""
+    prompts = [f"[trigger], {what} in a long row of words that has to wrap" for what in "abc"]
+    return {
+        "job": {"training_name": name, "trigger_word": behaviour, "gpu": "cpu"},
+        "model": {"model_architecture": "tiny"},
+        "training": {"steps": 40},
+        "save": {"save_every": 10},
+        "datasets": [{"target_dataset": "tiny-hatch", "resolutions": [128]}],
+        "sample": {"sample_every": 5, "prompts": [{"prompt": prompt} for prompt in prompts]},
+    }
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory, built_pages: None) -> Iterator[Darkroom]:
+    """A locked Darkroom in which nothing is: no worker, no dataset, no job."""
+    folder = tmp_path_factory.mktemp("bare")
+    datasets = folder / "datasets"
+    datasets.mkdir()
+    with darkroom_in(folder, "serve", token=TOKEN, datasets_dir=datasets) as darkroom:
+        yield darkroom
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[[Darkroom, str], Page]]:
+    """Open a page of a Darkroom in a profile of its own, without anything that moves."""
+    opened: list[PageWithoutErrors] = []
+
+    def open_it(darkroom: Darkroom, path: str) -> Page:
+        profile = PageWithoutErrors(
+            browser,
+            darkroom.address,
+            expected=REFUSALS,
+            bypass_csp=True,  # the pages admit no foreign script, and axe is one
+            reduced_motion="reduce",
+            viewport=DESKTOP,
+        )
+        opened.append(profile)
+        page = profile.__enter__()
+        if path != "/":
+            page.goto(path)
+        return page
+
+    yield open_it
+    for profile in opened:
+        profile.__exit__(None)
+
+
+# --- looking -----------------------------------------------------------------------------------
+
+
+def look_at(page: Page, prepare: Callable[[], None] = lambda: None) -> None:
+    """Look in light and dark, wide and narrow; `prepare` opens what a new width has folded."""
+    page.add_script_tag(path=str(AXE))
+    faults: list[str] = []
+    for scheme, size in LOOKS:
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        page.set_viewport_size(size)
+        expect(page.locator(f"html[data-mantine-color-scheme={scheme}]")).to_be_attached()
+        prepare()
+        where = f"{scheme}, {size['width']} px"
+        faults += [f"{where}: {fault}" for fault in axe_faults(page) + sideways_faults(page)]
+    assert not faults, "\n\n".join(faults)
+
+
+def axe_faults(page: Page) -> list[str]:
+    violations = page.evaluate(
+        "async () => (await axe.run(document, {resultTypes: ['violations']})).violations"
+    )
+    return [
+        f"{rule['id']} ({rule['impact']}): {rule['help']}\n"
+        + "\n".join(
+            f"  {' '.join(map(str, n['target']))}: {n['html'][:160]}" for n in rule["nodes"]
+        )
+        for rule in violations
+        if rule["impact"] in SERIOUS
+    ]
+
+
+def sideways_faults(page: Page) -> list[str]:
+    """What reaches past the window, though nothing around it scrolls or cuts it off."""
+    return page.evaluate(
+        """() => {
+          const past = (element) => element.getBoundingClientRect().right > innerWidth + 0.5;
+          const root = document.documentElement;
+          const found = root.scrollWidth > innerWidth ? [`scrolls to ${root.scrollWidth} px`] : [];
+          for (const element of document.body.querySelectorAll('*')) {
+            if (!past(element) || !element.checkVisibility()) continue;
+            let around = element.parentElement;
+            while (around !== document.body && getComputedStyle(around).overflowX === 'visible')
+              around = around.parentElement;
+            if (around === document.body) found.push('too wide: ' + element.outerHTML.slice(0, 99));
+          }
+          return found;
+        }"""
+    )
+
+
+# --- the pages ---------------------------------------------------------------------------------
+
+
+def test_the_lock_asks_for_the_token(bare: Darkroom, open_page: Callable[..., Page]) -> None:
+    page = open_page(bare, "/")
+    page.get_by_label("Access token").fill("not the token")
+    page.get_by_role("button", name="Unlock").click()
+    expect(page.get_by_text("This is not the token.")).to_be_visible()
+    look_at(page)
+
+
+def test_the_first_visit_and_a_worker_that_is_away(
+    bare: Darkroom, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(bare, "/")
+    unlock(page)
+    expect(page.get_by_text("The worker is away")).to_be_visible()
+    expect(page.get_by_role("heading", name="Teach FLUX.2 your own style")).to_be_visible()
+    look_at(page)
+
+
+def test_a_form_that_was_refused(bare: Darkroom, open_page: Callable[..., Page]) -> None:
+    page = open_page(bare, "/jobs/new")
+    unlock(page)
+    expect(page.get_by_text("The datasets folder is empty")).to_be_visible()
+    page.get_by_role("button", name="Queue job").click()
+    expect(page.get_by_text("stand in the way")).to_be_visible()
+    look_at(page, lambda: unfold(page))
+
+
+def unlock(page: Page) -> None:
+    page.get_by_label("Access token").fill(TOKEN)
+    page.get_by_role("button", name="Unlock").click()
+
+
+def test_the_queue_with_jobs_in_every_state(busy: Darkroom, open_page: Callable[..., Page]) -> None:
+    page = open_page(busy, "/")
+    expect(section(page, "Running").get_by_text("20 / 40")).to_be_visible()
+    for title, name in [
+        ("Waiting", "ink-waiting"),
+        ("Drafts", "ink-draft"),
+        ("Finished", "ink-failed"),
+        ("Finished", "ink-completed"),
+    ]:
+        expect(section(page, title).get_by_role("link", name=name)).to_be_visible()
+    look_at(page)
+
+
+def section(page: Page, title: str) -> Locator:
+    return page.get_by_role("region", name=title, exact=True)
+
+
+def test_the_menu_of_a_job_and_the_question_before_it_is_deleted(
+    busy: Darkroom, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(busy, "/")
+    delete = page.get_by_role("menuitem", name="Delete")
+
+    def open_menu() -> None:
+        page.keyboard.press("Escape")  # another width of the window may have closed it, or not
+        expect(delete).to_be_hidden()
+        page.get_by_role("button", name="More actions for ink-draft").click()
+        expect(delete).to_be_visible()
+
+    look_at(page, open_menu)
+    open_menu()
+    delete.click()
+    expect(page.get_by_role("button", name="Delete job")).to_be_visible()
+    look_at(page)
+
+
+def test_a_complete_form_with_everything_unfolded(
+    busy: Darkroom, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(busy, "/jobs/new?from=example")
+    expect(page.get_by_text("Ready to queue").first).to_be_visible()
+    look_at(page, lambda: unfold(page))
+
+
+def unfold(page: Page) -> None:
+    """Open every panel that a narrow window folds, and every entry's settings of its own."""
+    folded = page.locator("form [aria-expanded=false]:not([role])")
+    while folded.count():
+        folded.first.click()
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
+
+
+def test_a_form_that_is_closed_because_its_job_runs(
+    busy: Darkroom, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(busy, f"/jobs/{id_of(busy, 'ink-at-work')}/edit")
+    expect(page.get_by_text("This job cannot be edited now")).to_be_visible()
+    look_at(page)
+
+
+def test_a_job_at_work(busy: Darkroom, open_page: Callable[..., Page]) -> None:
+    page = open_page(busy, f"/jobs/{id_of(busy, 'ink-at-work')}")
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
+    expect(page.get_by_text("20 / 40").first).to_be_visible()
+    look_at(page)
+
+
+def test_a_completed_job_with_all_its_curves_and_a_picture_opened(
+    busy: Darkroom, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(busy, f"/jobs/{id_of(busy, 'ink-completed')}")
+    for series in ("Learning rate", "Gradient norm", "Step time"):
+        page.get_by_text(series, exact=True).first.click()
+    expect(page.get_by_role("img", name="Curve of ink-completed")).to_be_visible()
+    expect(page.get_by_role("link", name="Download the final LoRA")).to_be_visible()
+    look_at(page)
+    page.get_by_role("button", name="Open prompt 1, step 5", exact=True).click()
+    expect(page.get_by_role("dialog", name="Sample")).to_be_visible()
+    look_at(page)
+
+
+def test_a_failed_job(busy: Darkroom, open_page: Callable[..., Page]) -> None:
+    page = open_page(busy, f"/jobs/{id_of(busy, 'ink-failed')}")
+    expect(section(page, "The training failed")).to_be_visible()
+    look_at(page)
+
+
+def id_of(darkroom: Darkroom, name: str) -> int:
+    jobs = darkroom.get("/api/jobs")["items"]
+    return next(job["id"] for job in jobs if job["training_name"] == name)
+
+
+def test_the_system(busy: Darkroom, open_page: Callable[..., Page]) -> None:
+    page = open_page(busy, "/system")
+    expect(page.get_by_text("At work")).to_be_visible()
+    look_at(page)
+
+
+def test_an_address_that_leads_nowhere(busy: Darkroom, open_page: Callable[..., Page]) -> None:
+    page = open_page(busy, "/nowhere")
+    expect(page.get_by_role("heading", name="Nothing here")).to_be_visible()
+    look_at(page)
+
+
+def test_a_server_that_is_away(busy: Darkroom, open_page: Callable[..., Page]) -> None:
+    page = open_page(busy, "/system")
+    page.route("**/api/events*", lambda route: route.abort())
+    page.reload()
+    expect(page.get_by_text("The server is not answering")).to_be_visible()
+    look_at(page)
+
+
+def test_a_button_without_a_name_and_a_line_too_long_would_be_found(
+    busy: Darkroom, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(busy, "/nowhere")
+    page.locator("main").evaluate(
+        """(main) => main.insertAdjacentHTML(
+          'beforeend', '<button></button><p style="width: 500px">too long for a phone</p>')"""
+    )
+    with pytest.raises(AssertionError) as found:
+        look_at(page)
+    said = str(found.value)
+    assert "light, 1280 px: button-name (critical)" in said
+    assert "dark, 390 px: too wide: <p" in said
+    assert "1280 px: too wide" not in said
