@@ -121,13 +121,13 @@ def room_for_encoder(transformer: Flux2Transformer2DModel, *, encoder_bytes: int
     if device.type != "cuda" or free_bytes(device) > encoder_bytes * ENCODER_OVERHEAD:
         yield
         return
-    transformer.to("cpu")
+    transformer.to("cpu")  # pyright: ignore[reportArgumentType]
     gc.collect()
     torch.cuda.empty_cache()
     try:
         yield
     finally:
-        transformer.to(device)
+        transformer.to(device)  # pyright: ignore[reportArgumentType]
 
 
 def free_bytes(device: torch.device) -> int:

@@ -4,8 +4,8 @@ Only the blocks are compiled, each kind once: all of a kind share their code, so
 the time of two blocks and not of 56. The embedders and the final layer run once a step and gain
 nothing. PEFT's switches are Python values, so a block is compiled anew for each state that a run
 brings up: with the LoRA and without, with gradients and without, and once more for all picture
-sizes together when a second size comes. That is more than Dynamo's limit of eight, past which it falls
-back to the uncompiled block and only logs that it did; hence MAX_VARIANTS.
+sizes together when a second size comes. That is more than Dynamo's limit of eight, past which it
+falls back to the uncompiled block and only logs that it did; hence MAX_VARIANTS.
 
 A fused kernel rounds less often than the operations it replaces, so losses agree with the
 uncompiled ones to about six digits and not to the bit. Which kernel a picture size meets depends on

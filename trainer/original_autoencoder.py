@@ -60,7 +60,8 @@ def load_original_autoencoder(
             params={"tensors": wrong[:20]},
         )
     autoencoder.load_state_dict(values, assign=True)
-    return autoencoder.to(device).to(dtype).requires_grad_(False).eval()
+    autoencoder.to(device).to(dtype)  # pyright: ignore[reportArgumentType]
+    return autoencoder.requires_grad_(False).eval()
 
 
 def _config(architecture: Architecture) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Rules of the Target panel: layers that are there, and a dropout that leaves something to learn."""
+"""Rules of the Target panel: layers that are there, a dropout that leaves something to learn."""
 
 from __future__ import annotations
 

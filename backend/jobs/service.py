@@ -261,8 +261,7 @@ def _refuse_what_needs_a_clone(
     if JobFolder(settings.output_dir, job.training_name).checkpoint_steps():
         for path in FIXED_SETTINGS:
             panel, _, setting = path.partition(".")
-            model = JobConfig.model_fields[panel].annotation
-            assert model is not None
+            model: Any = JobConfig.model_fields[panel].annotation
             old = queries.setting_of(job.config, panel, setting, model)
             new = queries.setting_of(config, panel, setting, model)
             if old != new:

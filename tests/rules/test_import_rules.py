@@ -32,6 +32,8 @@ CONTRACT = {
     "trainer.folders",
     "trainer.folder_lock",
     "trainer.durable_write",
+    "trainer.live_changes",
+    "trainer.resume_rules",
 }
 HEAVY = ("torch", "diffusers", "transformers", "peft", "bitsandbytes", "optimum")
 

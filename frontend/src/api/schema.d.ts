@@ -213,7 +213,9 @@ export interface paths {
         put?: never;
         /**
          * Give Command
-         * @description Save or sample now, while it runs.
+         * @description Save or sample now, or change settings from the next step on, while it runs.
+         *
+         *     What is wrong with a change is said at once; that it holds arrives with the job's new config.
          */
         post: operations["give_command"];
         delete?: never;
@@ -234,6 +236,26 @@ export interface paths {
          * @description One curve across resumes, thinned evenly to about `max_points`, its last step included.
          */
         get: operations["list_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/measurements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Measurements
+         * @description Validation and preservation over the steps, one curve across resumes.
+         */
+        get: operations["list_measurements"];
         put?: never;
         post?: never;
         delete?: never;
@@ -445,16 +467,96 @@ export interface components {
         AdvancedPanel: {
             /**
              * Do Differential Guidance
-             * @description Move the target away from the model's present answer v: target' = v + scale x (target - v). The curve still shows the loss against the true target.
+             * @description Move the target away from the model's present answer v, taken without gradient: target' = v + scale x (target - v). With scale 3, v = 1 and a target of 0, it aims at -2. The curve still shows the loss against the true target.
              * @default false
              */
             do_differential_guidance: boolean;
             /**
              * Scale
-             * @description Under MSE the gradient is multiplied by it. Try 2 or 1 when early samples ring.
+             * @description Under MSE the training loss's gradient is multiplied by it, the preservation loss's is not: at 3, preservation weighs a third as much. AdamW and its like divide by the gradient's size, so without preservation it mostly makes Max Gradient Norm cut in earlier. Try 2 or 1 when early samples ring.
              * @default 3
              */
             scale: number;
+            /**
+             * Stop when a non-finite loss repeats
+             * @description A step whose loss or gradients are not numbers is skipped: nothing is updated, and a warning takes the place of its point on the curve. This many in a row end the run as non_finite, with the checkpoints as they were: with 5, four accidents and a good step go on, five accidents stop.
+             * @default 5
+             */
+            stop_when_a_non_finite_loss_repeats: number;
+            /**
+             * Compile
+             * @description Run the transformer's blocks as compiled kernels (torch.compile). The first step takes minutes for it, and so does the first one of another picture or batch size; later ones can be faster. Losses agree with the uncompiled ones to about six digits; a resumed run may differ from an uninterrupted one in the last. Needs a C++ compiler on the machine.
+             * @default false
+             */
+            compile: boolean;
+            /**
+             * Validation
+             * @description Measure the loss on pictures that do not train: a share of the datasets' own, or a dataset for it. The mean squared error against the true target at fixed noise, with the average's weights where EMA is on; the same number each time for an unchanged model. While it falls the LoRA learns what the pictures have in common; once it rises, the pictures themselves. The checkpoint with the lowest is marked as the best and kept. Costs pictures x Noise Levels forward passes each time.
+             * @default off
+             * @enum {string}
+             */
+            validation: "off" | "held_out" | "dataset";
+            /**
+             * Held-out Share
+             * @description Of the pictures of all datasets but regularization sets. A picture is held out if a number between 0 and 1 that its content and the job's Seed give is below this: adding pictures changes the side of none. At least one is held out.
+             * @default 0.1
+             */
+            held_out_share: number;
+            /**
+             * Validation Dataset
+             * @description Name of a folder in the datasets folder. Captions and sizes are read as the first dataset's settings say.
+             * @default
+             */
+            validation_dataset: string;
+            /**
+             * Validate Every
+             * @description Steps between measurements of validation and the Preservation Probe. Step 0 and the last step are always measured. Only checkpoints of measured steps can be the best: let Save Every be a multiple of this.
+             */
+            validate_every?: number | null;
+            /**
+             * Noise Levels
+             * @description How many, spread evenly over 0 to 1: with n, t = (i + 1/2) / n. 4 gives 0.125, 0.375, 0.625 and 0.875.
+             * @default 4
+             */
+            validation_noise_levels: number;
+            /**
+             * Validation Seed
+             * @description Of the noise that every measurement uses.
+             * @default 42
+             */
+            validation_seed: number;
+            /**
+             * Preservation Probe
+             * @description Measure how far the LoRA moves the base model's answer on the same captions with the trigger and with the class in its place: the root mean square of the change as a share of the answer's own. With the trigger it should grow; without, stay near 0. Four pictures with the trigger in their captions stand for all: 8 x Noise Levels forward passes each time.
+             * @default false
+             */
+            preservation_probe: boolean;
+            /**
+             * Early Stop
+             * @description End the run before its last Step, as completed: when validation has found no lower loss, or the probe's change without the trigger has been above Drift Limit, as many times in a row as Patience says. The result is then the best checkpoint: of the lowest validation loss, and under a Drift Limit of those within it.
+             * @default off
+             * @enum {string}
+             */
+            early_stop: "off" | "validation_loss" | "preservation_drift";
+            /**
+             * Patience
+             * @description How many measurements in a row may be no better.
+             * @default 5
+             */
+            patience: number;
+            /**
+             * Drift Limit
+             * @description The largest change without the trigger that counts as preserved, as a share of the base model's answer: at 0.1, a tenth of its size.
+             * @default 0.1
+             */
+            drift_limit: number;
+            /**
+             * Changed Dataset
+             * @description When the job goes on from a checkpoint and pictures or captions are not those that it has trained on: refuse and name them, or go on with a warning. The order of the pictures then changes too.
+             * @default refuse
+             * @enum {string}
+             */
+            changed_dataset: "refuse" | "go_on";
         };
         /**
          * Architecture
@@ -486,6 +588,11 @@ export interface components {
              */
             loss: number | null;
             /**
+             * Is Best
+             * @description The best by validation, of those that are kept.
+             */
+            is_best: boolean;
+            /**
              * Url
              * @description Downloads the LoRA as <training name>-step-000250.safetensors.
              */
@@ -493,9 +600,16 @@ export interface components {
         };
         /**
          * CommandToGive
-         * @description save: a checkpoint now. sample: the prompts now.
+         * @description save: a checkpoint now. sample: the prompts now. change: settings from the next step on.
+         *
+         *     settings belong to `change`: dotted paths and values of `training.steps`, `save.save_every`,
+         *     `save.max_step_saves_to_keep` and of the panel Sample.
          * @example {
-         *       "command": "sample"
+         *       "command": "change",
+         *       "settings": {
+         *         "sample.sample_every": 50,
+         *         "training.steps": 400
+         *       }
          *     }
          */
         CommandToGive: {
@@ -503,7 +617,11 @@ export interface components {
              * Command
              * @enum {string}
              */
-            command: "save" | "sample";
+            command: "save" | "sample" | "change";
+            /** Settings */
+            settings?: {
+                [key: string]: unknown;
+            };
         };
         /**
          * Dataset
@@ -515,6 +633,17 @@ export interface components {
              * @description Name of a folder in the datasets folder. Each picture trains with the text file of the same name beside it.
              */
             target_dataset: string;
+            /**
+             * Control Datasets
+             * @description Folders of reference pictures, for LoRAs that edit: the model is shown them and learns to make the target from them. Reference n of cat.png is the picture cat.* in the nth folder. Each is scaled down to at most 1024 x 1024 px of area and cut to sides in multiples of 16, as at inference; their tokens follow the target's at time t = 10 n.
+             */
+            control_datasets?: string[];
+            /**
+             * Mask Dataset
+             * @description Folder of masks: cat.* there belongs to cat.png here; white trains, black does not. With m = mean brightness of a token's 16 x 16 px in 0..1 and e = its error, a picture's loss is sum(m e) / sum(m). Preservation looks at the whole picture.
+             * @default
+             */
+            mask_dataset: string;
             /**
              * Default Caption
              * @description Caption of pictures without a text file. [trigger] is replaced.
@@ -528,11 +657,35 @@ export interface components {
              */
             caption_extension: string;
             /**
+             * Batch Size
+             * @description Pictures of this dataset in one forward pass; with another number than other datasets, its pictures never share a pass with theirs.
+             */
+            batch_size?: number | null;
+            /**
+             * Bad Files
+             * @description What becomes of files that cannot be used (damaged or tiny pictures, unreadable or too long captions, pictures whose mask or reference is missing): refuse the job and name them, or train without their pictures and name them in a warning.
+             * @default refuse
+             * @enum {string}
+             */
+            bad_files: "refuse" | "leave_out";
+            /**
              * Caption Dropout Rate
              * @description Share of the times that a picture trains with the empty prompt.
              * @default 0.05
              */
             caption_dropout_rate: number;
+            /**
+             * LoRA Weight
+             * @description How much of the LoRA acts while these pictures train: a layer computes W x + LoRA Weight * (alpha / rank) * B A x. At 0.5 the LoRA learns to change the picture fully at half its strength, so at full strength it overdoes what they teach; at 2 it holds back.
+             * @default 1
+             */
+            lora_weight: number;
+            /**
+             * Num Repeats
+             * @description Times that each picture trains in one pass over all datasets: 10 pictures with 3 repeats weigh as much as 30 with 1. With one dataset only the order changes.
+             * @default 1
+             */
+            num_repeats: number;
             /**
              * Cache Latents
              * @description Keep encoded pictures on disk for the next run. Off encodes them for this run and deletes them at its end.
@@ -540,10 +693,34 @@ export interface components {
              */
             cache_latents: boolean;
             /**
+             * Is Regularization
+             * @description These pictures hold the model where it is: their target is not the picture but the base model's own prediction v0 from it, loss(v, v0), with the same caption. The trigger in their captions becomes the Preservation Class: '[trigger], a dog' trains as 'photo, a dog'.
+             * @default false
+             */
+            is_regularization: boolean;
+            /**
+             * Flip X
+             * @description Mirror left and right at half of a picture's turns, drawn by (seed, step, picture); its mask and references are mirrored with it. Questionable for faces, wrong for text.
+             * @default false
+             */
+            flip_x: boolean;
+            /**
+             * Flip Y
+             * @description As Flip X, top and bottom. With both on, each of the four ways to lie comes up a quarter of the time.
+             * @default false
+             */
+            flip_y: boolean;
+            /**
              * Resolutions
              * @description Sides of the square whose area a picture is scaled down to, keeping its shape. Each picture trains once, in the largest it fills; one smaller than all keeps its size.
              */
             resolutions?: number[];
+            /**
+             * Allow Upscaling
+             * @description Scale pictures smaller than every resolution up to the smallest: with 768, one of 512 x 512 trains at 768 x 768. The LoRA may learn their blur.
+             * @default false
+             */
+            allow_upscaling: boolean;
         };
         /**
          * DatasetEntry
@@ -1130,6 +1307,31 @@ export interface components {
             run: number | null;
         };
         /**
+         * MeasurementPoint
+         * @description What validation and the preservation probe found after a step; None where one is off.
+         */
+        MeasurementPoint: {
+            /** Step */
+            step: number;
+            /**
+             * Validation Loss
+             * @description On pictures that do not train.
+             */
+            validation_loss: number | null;
+            /**
+             * Drift Without Trigger
+             * @description How far the LoRA moves the base model's answer on class captions: a share.
+             */
+            drift_without_trigger: number | null;
+            /**
+             * Change With Trigger
+             * @description The same on captions.
+             */
+            change_with_trigger: number | null;
+            /** Run */
+            run: number;
+        };
+        /**
          * MetricPoint
          * @description One optimizer step.
          */
@@ -1164,10 +1366,35 @@ export interface components {
             model_architecture: components["schemas"]["Architecture"];
             /**
              * Name or Path
-             * @description A local folder in Diffusers layout (it holds model_index.json), absolute or relative to the models folder.
+             * @description Blank takes the architecture's own model, downloaded once into the Hugging Face cache (tiny: the bundled one). Else a folder in Diffusers layout (it holds model_index.json) or a single transformer file in the original layout, such as flux2-dev.safetensors, absolute or relative to the models folder; or the name of a repository on the hub, owner/name. A single file takes what it lacks (autoencoder, text encoder) from the architecture's own model, unless the paths below say otherwise.
              * @default
              */
             name_or_path: string;
+            /**
+             * Revision
+             * @description Branch, tag or commit of the model on the hub. A commit never changes.
+             * @default
+             */
+            revision: string;
+            /**
+             * Autoencoder Path
+             * @description Another autoencoder: a folder in Diffusers layout, or one file in the original layout, such as ae.safetensors; absolute or relative to the models folder.
+             * @default
+             */
+            autoencoder_path: string;
+            /**
+             * Text Encoder Path
+             * @description Another text encoder: a folder with config.json and its .safetensors files, such as a copy of Qwen3-8B that other programs share; absolute or relative to the models folder. Its tokenizer is the model's where the model has one, else the one in this folder.
+             * @default
+             */
+            text_encoder_path: string;
+            /**
+             * VAE Data Type
+             * @description What the autoencoder computes in: FP32 doubles its memory and is a little more exact in pictures with smooth gradients.
+             * @default bf16
+             * @enum {string}
+             */
+            vae_data_type: "bf16" | "fp32";
         };
         /** Page[CheckpointEntry] */
         Page_CheckpointEntry_: {
@@ -1187,6 +1414,13 @@ export interface components {
         Page_JobSummary_: {
             /** Items */
             items: components["schemas"]["JobSummary"][];
+            /** Next */
+            next?: string | null;
+        };
+        /** Page[MeasurementPoint] */
+        Page_MeasurementPoint_: {
+            /** Items */
+            items: components["schemas"]["MeasurementPoint"][];
             /** Next */
             next?: string | null;
         };
@@ -1273,7 +1507,7 @@ export interface components {
         RegularizationPanel: {
             /**
              * Differential Output Preservation
-             * @description Hold the LoRA's answer on the class caption (the caption with the trigger replaced by the class) to the base model's: the style stays with its trigger. Costs about 2.3 times the step. A caption without the trigger is skipped and counted.
+             * @description Hold the LoRA's answer on the class caption (the caption with the trigger replaced by the class) to the base model's, at the same noise: the style stays with its trigger. Costs about 2.3 times the step. A caption without the trigger is skipped and counted.
              * @default false
              */
             differential_output_preservation: boolean;
@@ -1284,7 +1518,7 @@ export interface components {
             trigger?: string | null;
             /**
              * Multiplier
-             * @description Weight of the preservation loss beside the training loss.
+             * @description Weight of the preservation loss beside the training loss: loss + this x mean((LoRA's answer - base model's answer)^2), both times the timestep's weight.
              * @default 1
              */
             multiplier: number;
@@ -1294,6 +1528,18 @@ export interface components {
              * @default photo
              */
             preservation_class: string;
+            /**
+             * Every N steps
+             * @description Preservation takes part in the first step and every so many after it: with 4, in steps 1, 5, 9. It then adds a quarter of its cost, and holds a quarter as strongly unless Multiplier is raised.
+             * @default 1
+             */
+            every_n_steps: number;
+            /**
+             * Blank Prompt Preservation
+             * @description Hold the LoRA's answer on the empty prompt to the base model's: what it draws unasked, and under real guidance (klein) draws away from, stays as it was. Needs no trigger; costs what Differential Output Preservation costs and excludes it. A turn whose caption was dropped is skipped.
+             * @default false
+             */
+            blank_prompt_preservation: boolean;
         };
         /**
          * RunEntry
@@ -1396,6 +1642,13 @@ export interface components {
              */
             first_sample_at_step_0: boolean;
             /**
+             * Sampler
+             * @description Flow matching in Euler steps, along the noise levels that FLUX.2's own pipeline takes for the picture's size and number of steps.
+             * @default flow_match
+             * @constant
+             */
+            sampler: "flow_match";
+            /**
              * Width
              * @description Of the pictures drawn.
              */
@@ -1410,6 +1663,12 @@ export interface components {
              * @description How literally the prompt is taken. Training previews of dev use 1 as the guides say; at inference about 2 is loose, 3.5-4 literal.
              */
             guidance_scale?: number | null;
+            /**
+             * Negative Prompt
+             * @description What klein pictures above guidance 1 are drawn away from; blank is FLUX.2's own way. [trigger] is replaced by the Trigger Word.
+             * @default
+             */
+            negative_prompt: string;
             /**
              * Sample Steps
              * @description Denoising steps for a picture.
@@ -1427,6 +1686,12 @@ export interface components {
              * @default false
              */
             walk_seed: boolean;
+            /**
+             * Time-out per Sample
+             * @description A picture that takes longer is given up between two denoising steps and reported; training goes on as if it had been drawn.
+             * @default 600
+             */
+            time_out_per_sample: number;
             /**
              * Prompts
              * @description Two to four are enough to judge by; one without the trigger shows what leaks.
@@ -1463,6 +1728,17 @@ export interface components {
              * @description Of this picture.
              */
             guidance_scale?: number | null;
+            /**
+             * LoRA Strength
+             * @description How much of the LoRA this picture is drawn with: 0 is the base model, 1 the LoRA as it was trained, 0.5 half of what it adds to every weight.
+             * @default 1
+             */
+            lora_strength: number;
+            /**
+             * Control Images
+             * @description Reference pictures that the prompt edits or combines, as an edit LoRA is used: names within the datasets folder, such as my-edits/sources/1.png, or absolute paths. Shown to the model in this order, each scaled to at most a megapixel.
+             */
+            control_images?: string[];
         };
         /**
          * SavePanel
@@ -1484,10 +1760,17 @@ export interface components {
             save_every: number;
             /**
              * Max Step Saves to Keep
-             * @description Older checkpoints are removed beyond this number; pinned and starred ones never.
+             * @description Older checkpoints are removed beyond this number; pinned, starred and best ones never.
              * @default 4
              */
             max_step_saves_to_keep: number;
+            /**
+             * Key Format
+             * @description The names in the LoRA file. Diffusers: transformer_blocks.0.attn.to_q; ComfyUI of today reads them too. ComfyUI: the reference code's, double_blocks.0.img_attn.qkv, for other programs; q, k and v become one layer at three times the rank. `python -m trainer convert` turns either into the other.
+             * @default diffusers
+             * @enum {string}
+             */
+            key_format: "diffusers" | "comfyui";
         };
         /**
          * Severity
@@ -1522,22 +1805,52 @@ export interface components {
         TargetPanel: {
             /**
              * Target Type
-             * @description A LoRA on every linear layer of the transformer's blocks.
+             * @description What is added to each chosen layer's weight. LoRA: B A, two thin matrices with a rank between them. LoKr: a Kronecker product of two small matrices, which reaches every entry of the weight with far fewer parameters. Diffusers and ComfyUI of today read both; for a program that reads no LoKr, merge it into its base.
              * @default lora
-             * @constant
+             * @enum {string}
              */
-            target_type: "lora";
+            target_type: "lora" | "lokr";
             /**
              * Linear Rank
-             * @description Size of the LoRA's inner dimension. The guides take 16-32 for styles, 32-64 for characters and objects; 4-8 hardly moves FLUX.2.
+             * @description Size of the LoRA's inner dimension. The guides take 16-32 for styles, 32-64 for characters and objects; 4-8 hardly moves FLUX.2. Of a LoKr it is the rank of the second matrix, which is whole where the rank reaches half its size.
              * @default 32
              */
             linear_rank: number;
             /**
              * Linear Alpha
-             * @description The LoRA's output is scaled by alpha / rank. Equal to the rank, the scale is 1.
+             * @description What is added is scaled by alpha / rank. Equal to the rank, the scale is 1.
              */
             linear_alpha?: number | null;
+            /**
+             * LoKr Factor
+             * @description Side of the first matrix, a power of two: a layer of 6144 features at factor 8 is 8 x 8 blocks, each a multiple of one block of 768 x 768. The smaller the factor, the larger the second matrix and the LoKr. Blank takes the divisor nearest to the square root (64 x 96), the smallest LoKr there is.
+             */
+            lokr_factor?: number | null;
+            /**
+             * LoKr Full Rank
+             * @description Train the second matrix whole rather than as a product of Linear Rank. At factor 8 that is 1/64 of the layer's own parameters.
+             * @default false
+             */
+            lokr_full_rank: boolean;
+            /**
+             * Dropout
+             * @description Share of a layer's inputs that what is trained does not see at a step: x becomes x * m / (1 - dropout), m = 0 with this probability and 1 otherwise. The base sees them all. 0.05-0.1 against overfitting of few pictures. Samples and validation drop nothing.
+             * @default 0
+             */
+            dropout: number;
+            /**
+             * Layers
+             * @description Which linear layers of the transformer's blocks are trained. All blocks: every one. Attention only: those named attn, which in single blocks includes the MLP, since there both are one layer. A pattern: those that Layer Pattern names.
+             * @default all
+             * @enum {string}
+             */
+            layers: "all" | "attention" | "pattern";
+            /**
+             * Layer Pattern
+             * @description Names with wildcards, between spaces: * stands for anything, ? for one letter, ! in front takes out. Example: single_transformer_blocks.1?.* *.attn.to_q !*.ff_context.* Names are transformer_blocks.0.attn.to_q, to_k, to_v, to_out.0, add_q_proj, add_k_proj, add_v_proj, to_add_out; ff and ff_context with linear_in, linear_out; and single_transformer_blocks.0.attn.to_qkv_mlp_proj, to_out.
+             * @default
+             */
+            layer_pattern: string;
         };
         /**
          * TokenGiven
@@ -1563,7 +1876,7 @@ export interface components {
             batch_size: number;
             /**
              * Gradient Accumulation
-             * @description Forward passes averaged into one step: the effective batch is Batch Size times this, in the memory of one.
+             * @description Forward passes averaged into one step: the effective batch is Batch Size times this, in the memory of one. Every picture of a step counts the same, so 4 passes of 1 give what a batch of 4 gives.
              * @default 1
              */
             gradient_accumulation: number;
@@ -1575,72 +1888,72 @@ export interface components {
             steps: number;
             /**
              * Optimizer
-             * @description AdamW8bit keeps its state in 8 bits (2 bytes a parameter instead of 8).
+             * @description How gradients become steps, with what each keeps of a LoRA parameter. AdamW8bit: AdamW with its state in 8 bits (2 bytes instead of 8). Adafactor: next to nothing; moves like AdamW's, at the same Learning Rate. Prodigy (16 bytes) finds the size of its steps by itself: set Learning Rate to 1, and expect some fifty steps before it moves. Lion8bit (1 byte) moves every number by the full Learning Rate: take 3 to 10 times less than with AdamW.
              * @default adamw8bit
              * @enum {string}
              */
-            optimizer: "adamw8bit" | "adamw";
+            optimizer: "adamw8bit" | "adamw" | "adafactor" | "prodigy" | "lion8bit";
             /**
              * Learning Rate
-             * @description The guides start at 1e-4 on FLUX.2 and take 5e-5 when samples overshoot. The tiny model wants 1e-3 to 3e-3.
+             * @description The guides start at 1e-4 on FLUX.2 and take 5e-5 when samples overshoot; 1e-5 to 3e-5 with Lion8bit, 1 with Prodigy. The tiny model wants 1e-3 to 3e-3 (Lion8bit: 1e-4 to 1e-3).
              * @default 0.0001
              */
             learning_rate: number;
             /**
              * LR Schedule
-             * @description How the learning rate moves over the steps: constant; constant after a linear warm-up; or down to 0 by the last step along a cosine or a line, after the warm-up.
+             * @description What Learning Rate is multiplied by at step k of N = Steps. constant: 1. The others begin with W = Warm-up Steps, then, with p = (k - 1 - W) / (N - W) running from 0 to just below 1: constant with warm-up: 1; linear: 1 - p; cosine: (1 + cos(pi p)) / 2. The last step of linear has 1 / (N - W): 0 would be reached one step later, so none is wasted.
              * @default constant
              * @enum {string}
              */
             lr_schedule: "constant" | "constant_with_warmup" | "cosine" | "linear";
             /**
              * Warm-up Steps
-             * @description Steps over which the learning rate rises from 0.
+             * @description Steps W over which the learning rate rises: step k has k / (W + 1) of it. With 3: 1/4, 2/4, 3/4, then all of it.
              * @default 0
              */
             warmup_steps: number;
             /**
              * Weight Decay
-             * @description Decoupled: each step shrinks the LoRA's weights by learning rate x this.
+             * @description Decoupled: each step multiplies the LoRA's weights by 1 - learning rate x this, beside the optimizer's own move. At 1e-4 and Learning Rate 1e-4, 2000 steps take away 0.002 %.
              * @default 0.0001
              */
             weight_decay: number;
             /**
              * Max Gradient Norm
-             * @description Gradients are scaled down to this Euclidean norm when they exceed it; 0 leaves them.
+             * @description When the Euclidean norm of all gradients together exceeds this, they are multiplied by this / norm: at 1, a norm of 4 becomes 1, and 0.3 stays. 0 leaves them. The curve shows the norm before.
              * @default 1
              */
             max_gradient_norm: number;
             /**
              * Timestep Type
-             * @description weighted: uniform timesteps with a smooth loss weight (mean 1) that peaks in the upper middle. sigmoid: sigmoid of a normal number, most in the middle. linear: uniform. shift: sigmoid, moved towards noise by the picture's token count as FLUX.2 does it.
+             * @description How much noise a picture is trained at: t from 0, the picture, to 1, noise. weighted: t even over 0..1, the loss times 1/2 + 6 t^2 (1 - t), which has mean 1 and its peak of 1.39 at t = 2/3. linear: even, every loss alike. sigmoid: t = 1 / (1 + e^-z), z normal: most in the middle. shift: as sigmoid, the odds t / (1 - t) times e^mu, with mu from 0.5 at 256 image tokens (256 px) to 1.15 at 4096 (1024 px): more noise for larger pictures, as FLUX.2 has it.
              * @default weighted
              * @enum {string}
              */
             timestep_type: "weighted" | "sigmoid" | "linear" | "shift";
             /**
              * Timestep Bias
-             * @description high noise replaces each timestep t by its square root (composition, layout); low noise by its square (texture, detail); balanced leaves it.
+             * @description What is done to each t of Timestep Type. Balanced: t. High Noise: the square root of t, for composition and layout. Low Noise: t squared, for texture and detail. 0.25 becomes 0.25, 0.5 or 0.0625.
              * @default balanced
              * @enum {string}
              */
             timestep_bias: "balanced" | "high_noise" | "low_noise";
             /**
              * Loss Type
-             * @description Mean squared error, mean absolute error, or Huber (squared below an error of 1, absolute above).
+             * @description What an error e counts, before the mean over a picture. MSE: e^2. MAE: |e|, which forgives outliers. Huber: e^2 / 2 up to |e| = 1 and |e| - 1/2 beyond: as MSE for small errors, as MAE for large ones. The three curves are not comparable with each other.
              * @default mse
              * @enum {string}
              */
             loss_type: "mse" | "mae" | "huber";
             /**
              * Use EMA
-             * @description Keep an exponential moving average of the LoRA and use it for samples and saves.
+             * @description Keep an exponential moving average of the LoRA's weights and use it for samples and saved files: average = decay x average + (1 - decay) x weights after each step, beginning with the LoRA as it starts. Training itself goes on from the weights; a checkpoint keeps both. Costs 4 bytes a LoRA parameter.
              * @default false
              */
             use_ema: boolean;
             /**
              * EMA Decay
-             * @description Share of the average that survives a step: 0.99 looks back about 100 steps.
+             * @description Share of the average that survives a step: 0.99 looks back about 1 / (1 - 0.99) = 100 steps.
              * @default 0.99
              */
             ema_decay: number;
@@ -1656,6 +1969,23 @@ export interface components {
              * @default true
              */
             cache_text_embeddings: boolean;
+            /**
+             * Unload TE
+             * @description Ignore the captions: every picture trains on the Trigger Word alone, so that the text encoder has one text to encode. Pictures of regularization sets train on the Preservation Class. Excludes Cache Text Embeddings.
+             * @default false
+             */
+            unload_te: boolean;
+            /**
+             * Encoding Batch Size
+             * @description Pictures, and prompts, that are encoded in one forward pass before training. Auto: one on a CPU; on a GPU as many pictures as make up 1024 x 1024 px and as many prompts as make up 512 rows. The results differ in rounding only.
+             */
+            encoding_batch_size?: number | null;
+            /**
+             * Start from a LoRA
+             * @description A LoRA or LoKr file, a checkpoint's folder or a job's folder whose values the training begins with, at step 0 with a fresh optimizer. A full path, or a relative one in the models folder. It must be of this model, Target Type, Linear Rank and Layers; alpha may differ. A resumed job goes on from its own checkpoint instead.
+             * @default
+             */
+            start_from_lora: string;
             /**
              * Data Type
              * @description Precision the model computes in; the LoRA's own weights are kept in fp32.
@@ -2768,6 +3098,82 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_MetricPoint_"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    list_measurements: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_MeasurementPoint_"];
                 };
             };
             /** @description The request is malformed or addressed to an unknown host. */

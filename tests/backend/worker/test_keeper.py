@@ -91,7 +91,10 @@ def end_all(running: Kept) -> None:
 
 
 def wait_until_ended(process: int) -> None:
-    descriptor = os.pidfd_open(process)
+    try:
+        descriptor = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
     try:
         assert select.select([descriptor], [], [], 60)[0], f"{process} did not end"
     finally:
