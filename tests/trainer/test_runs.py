@@ -143,6 +143,9 @@ def test_each_picture_carries_its_recipe(uninterrupted: ShortRun) -> None:
         "height": 64,
         "guidance_scale": VARIANTS[Architecture.TINY].sample_guidance,
         "sample_steps": 2,
+        "lora_strength": 1.0,
+        "negative_prompt": None,
+        "control_images": [],
     }
 
 

@@ -1,10 +1,10 @@
 """Captions for the world's scenes: what is said, how it is said, and words that mean nothing.
 
-Every caption is true of its picture, but none has to tell everything: size and place are mentioned
-only now and then, and only when they hold. Four captions in ten carry extra words, made-up ones
-("zorvex") and neutral ones ("picture"), at the places where a LoRA's trigger or class word usually
-stands. The model thus learns to ignore words that it does not know, so an unseen trigger starts
-without meaning.
+Every caption is true of its picture and tells nearly everything: shape, colour, size, place and
+ground. Only how two objects lie to each other is now and then left open. Four captions in ten carry
+extra words, made-up ones ("zorvex") and neutral ones ("picture"), at the places where a LoRA's
+trigger or class word usually stands. The model thus learns to ignore words that it does not know,
+so an unseen trigger starts without meaning.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from trainer.tiny_flux2.world import (
 )
 
 EXTRA_WORDS_SHARE = 0.4
-# How often a caption of a loose scene tells size and place where it could.
-LOOSE_TELLING_SHARE = 0.4
 # An object this far from the middle may be called "on the left", "at the top" and so on.
 PLACE_OFFSET_PX = 10
 
@@ -55,10 +53,10 @@ _VOWELS = ("a", "e", "i", "o", "u", "ai", "oo", "y", "0", "3", "")
 _CODAS = ("", "", "k", "l", "m", "n", "r", "s", "t", "x", "z", "wx", "ng", "1")
 
 
-def caption_at(seed: int, index: int, scene: Scene, *, is_loose: bool = False) -> str:
+def caption_at(seed: int, index: int, scene: Scene) -> str:
     """One caption for the scene at `index`; another seed puts the same scene in other words."""
     rng = np.random.default_rng([seed, index, 1])
-    caption = _describe(rng, scene, is_loose)
+    caption = _describe(rng, scene)
     if rng.random() < EXTRA_WORDS_SHARE:
         caption = _with_extra_words(rng, caption)
     return caption
@@ -82,10 +80,10 @@ def made_up_word(rng: np.random.Generator) -> str:
     return "".join(parts)
 
 
-def _describe(rng: np.random.Generator, scene: Scene, is_loose: bool) -> str:
+def _describe(rng: np.random.Generator, scene: Scene) -> str:
     ground = _ground(scene.background)
     bare_ground = f"{scene.background} background"
-    what = _pair(rng, scene) if scene.relation else _single(rng, scene.objects[0], is_loose)
+    what = _pair(rng, scene) if scene.relation else _single(rng, scene.objects[0])
     forms = (
         f"{what} on {ground}",
         f"{what} on {ground}",
@@ -97,15 +95,9 @@ def _describe(rng: np.random.Generator, scene: Scene, is_loose: bool) -> str:
     return _one(rng, forms)
 
 
-def _single(rng: np.random.Generator, only: SceneObject, is_loose: bool) -> str:
-    telling = LOOSE_TELLING_SHARE if is_loose else 1.0
-    noun = _noun(only)
-    if rng.random() < telling:
-        noun = _size(only) + noun
-    place = _place(only)
-    if is_loose and not place:
-        place = "in the middle"
-    if place and rng.random() < telling:
+def _single(rng: np.random.Generator, only: SceneObject) -> str:
+    noun, place = _size(only) + _noun(only), _place(only)
+    if place:
         return f"{_article(noun)} {place}"
     return _article(noun) if rng.random() < 0.85 else noun
 

@@ -27,7 +27,6 @@ from trainer.tiny_flux2.world import (
     PICTURE_SIZE_PX,
     SHAPES,
     Scene,
-    loose_scene_at,
     object_mask,
     render,
     scene_at,
@@ -35,8 +34,7 @@ from trainer.tiny_flux2.world import (
 
 _log = logging.getLogger(__name__)
 
-NUM_LOOSE_SCENES = 5120
-NUM_SCENES = 4096
+NUM_SCENES = 10_240
 TOKEN_SIZE_PX = 16
 CELLS_PER_TOKEN_SIDE = 4
 NUM_SHAPE_COLOUR_PAIRS = len(SHAPES) * len(COLOURS)
@@ -52,17 +50,14 @@ class LatentCache:
     masks: Tensor
     pairs: Tensor
     grounds: Tensor
-    is_loose: bool
 
 
-def load_or_encode(
-    work: Path, autoencoder: AutoencoderKLFlux2, *, seed: int, is_loose: bool
-) -> LatentCache:
-    """Read the file in `work`, or encode the (loose) scenes of `seed` and write it."""
-    file = work / ("latents-loose.safetensors" if is_loose else "latents.safetensors")
+def load_or_encode(work: Path, autoencoder: AutoencoderKLFlux2, *, seed: int) -> LatentCache:
+    """Read the file in `work`, or encode the scenes of `seed` and write it."""
+    file = work / "latents.safetensors"
     if not file.exists():
         unfinished = file.with_suffix(".writing")
-        save_file(_encode_scenes(autoencoder, seed, is_loose), unfinished)
+        save_file(_encode_scenes(autoencoder, seed), unfinished)
         unfinished.replace(file)
     stored = load_file(file)
     return LatentCache(
@@ -70,7 +65,6 @@ def load_or_encode(
         masks=stored["masks"].float() / 255,
         pairs=stored["pairs"].float(),
         grounds=stored["grounds"],
-        is_loose=is_loose,
     )
 
 
@@ -87,19 +81,17 @@ def scene_pairs(scene: Scene) -> Tensor:
     return held
 
 
-def _encode_scenes(autoencoder: AutoencoderKLFlux2, seed: int, is_loose: bool) -> dict[str, Tensor]:
-    num_scenes = NUM_LOOSE_SCENES if is_loose else NUM_SCENES
-    make_scene = loose_scene_at if is_loose else scene_at
-    scenes = [make_scene(seed, index) for index in range(num_scenes)]
+def _encode_scenes(autoencoder: AutoencoderKLFlux2, seed: int) -> dict[str, Tensor]:
+    scenes = [scene_at(seed, index) for index in range(NUM_SCENES)]
     latents = []
     with torch.inference_mode():
-        for start in range(0, num_scenes, 32):
+        for start in range(0, NUM_SCENES, 32):
             pictures = [np.asarray(render(scene)) for scene in scenes[start : start + 32]]
             pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
             packed = encode(autoencoder, to_unit_range(pixels))  # (32, 128, 8, 8)
             latents.append(packed.flatten(2).mT.to(torch.bfloat16).contiguous())
             if start % 2048 == 0:
-                _log.info(f"latents {start}/{num_scenes}")
+                _log.info(f"latents {start}/{NUM_SCENES}")
     grounds = [list(BACKGROUNDS).index(scene.background) for scene in scenes]
     return {
         "latents": torch.cat(latents),

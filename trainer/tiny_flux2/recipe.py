@@ -27,7 +27,7 @@ from trainer.tiny_flux2.tokenizer import train_tokenizer
 from trainer.tiny_flux2.train_autoencoder import train_autoencoder
 from trainer.tiny_flux2.train_flux import TextToImage, train_flux
 from trainer.tiny_flux2.train_guidance import train_guidance
-from trainer.tiny_flux2.world import loose_scene_at
+from trainer.tiny_flux2.world import scene_at
 
 _log = logging.getLogger(__name__)
 
@@ -39,18 +39,16 @@ def make_tiny_flux2(output: Path, work: Path) -> None:
     """Run every stage that is not finished yet and write the pipeline to `output`."""
     work.mkdir(parents=True, exist_ok=True)
     tokenizer = train_tokenizer(
-        caption_at(SEED, index, loose_scene_at(SEED, index), is_loose=True)
-        for index in range(NUM_TOKENIZER_CAPTIONS)
+        caption_at(SEED, index, scene_at(SEED, index)) for index in range(NUM_TOKENIZER_CAPTIONS)
     )
     autoencoder = train_autoencoder(work, seed=SEED)
-    loose_cache = load_or_encode(work, autoencoder, seed=SEED, is_loose=True)
-    cache = load_or_encode(work, autoencoder, seed=SEED, is_loose=False)
+    cache = load_or_encode(work, autoencoder, seed=SEED)
 
     def export(average: TextToImage, num_finished_steps: int) -> None:
         del num_finished_steps
         _export(output, autoencoder, average, tokenizer)
 
-    teacher = train_flux(work, loose_cache, cache, tokenizer, seed=SEED, on_save=export)
+    teacher = train_flux(work, cache, tokenizer, seed=SEED, on_save=export)
     final = train_guidance(work, cache, tokenizer, teacher, seed=SEED, on_save=export)
     _export(output, autoencoder, final, tokenizer)
 

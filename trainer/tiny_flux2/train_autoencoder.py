@@ -26,11 +26,11 @@ from trainer.tiny_flux2.architecture import build_autoencoder
 from trainer.tiny_flux2.muon import Muon
 from trainer.tiny_flux2.stage_state import learning_rate_factor, load_stage, save_stage
 from trainer.tiny_flux2.textures import texture_at
-from trainer.tiny_flux2.world import PICTURE_SIZE_PX, loose_scene_at, render
+from trainer.tiny_flux2.world import PICTURE_SIZE_PX, render, scene_at
 
 _log = logging.getLogger(__name__)
 
-NUM_STEPS = 1900
+NUM_STEPS = 2700
 CROP_SIZE_PX = 64
 CROPS_SHARE = 0.68  # of all steps
 BATCH_SIZE_CROPS = 12
@@ -90,7 +90,7 @@ def decode(autoencoder: AutoencoderKLFlux2, latents: Tensor) -> Tensor:
 
 def scene_pixels(seed: int, indices: range) -> Tensor:
     """Rendered scenes as uint8 (N, 3, H, W)."""
-    return _stack([np.asarray(render(loose_scene_at(seed, index))) for index in indices])
+    return _stack([np.asarray(render(scene_at(seed, index))) for index in indices])
 
 
 def to_unit_range(pixels: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ states of 96 stacked to 288.
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -45,26 +44,26 @@ from trainer.tiny_flux2.latent_cache import (
 from trainer.tiny_flux2.muon import Muon
 from trainer.tiny_flux2.stage_state import learning_rate_factor, load_stage, save_stage
 from trainer.tiny_flux2.tokenizer import MAX_SEQUENCE_LENGTH
-from trainer.tiny_flux2.world import BACKGROUNDS, loose_scene_at, scene_at
+from trainer.tiny_flux2.world import BACKGROUNDS, scene_at
 
 _log = logging.getLogger(__name__)
 
-NUM_STEPS = 3900
-NUM_LOOSE_STEPS = 2250
+NUM_STEPS = 6000
 BATCH_SIZE = 16
 MUON_LR = 0.01
 ADAMW_LR = 1.5e-3
 AVERAGE_DECAY = 0.99
 EMPTY_CAPTION_SHARE = 0.08
-UNIFORM_TIMESTEP_SHARE = 0.2
-# Until a step: mean and deviation of the timestep's logit. First how pictures look (t around 0.6),
-# then what is on them. These latents are so regular that a scene is settled above t = 0.85, where
-# the sampler too spends half of its steps; and what a shape's name means is learnt fastest from
-# noise alone.
-TIMESTEP_PHASES = ((600, 0.4, 1.0), (2700, 1.8, 1.2), (math.inf, 2.8, 1.5))
+UNIFORM_TIMESTEP_SHARE = 0.25
+# Mean and deviation of the timestep's logit. First how pictures look (t around 0.6), then what is
+# on them. These latents are so regular that a scene is settled above t = 0.85, where the sampler
+# too spends half of its steps; and what a shape's name means is learnt fastest from noise alone.
+NUM_LOOKS_STEPS = 500
+LOOKS_TIMESTEPS = (0.4, 1.0)
+CONTENT_TIMESTEPS = (2.6, 1.5)
 TEXT_LOSS_WEIGHT = 0.1
 MASK_LOSS_WEIGHT = 0.25
-AUXILIARY_STEPS = 1584  # the weights fall linearly to 0 until there
+AUXILIARY_SHARE = 0.7  # of all steps; the weights fall linearly to 0 until there
 GUIDANCE_RANGE = (1.0, 4.0)
 SAVE_EVERY_STEPS = 150
 NUM_IMAGE_TOKENS = 64
@@ -152,7 +151,6 @@ class Batch:
 
 def train_flux(
     work: Path,
-    loose_cache: LatentCache,
     cache: LatentCache,
     tokenizer: PreTrainedTokenizerFast,
     *,
@@ -174,8 +172,7 @@ def train_flux(
 
     started, losses = time.monotonic(), torch.zeros(3)
     for step in range(first_step, NUM_STEPS):
-        from_cache = loose_cache if step < NUM_LOOSE_STEPS else cache
-        batch = draw_batch(from_cache, tokenizer, seed=seed, step=step)
+        batch = draw_batch(cache, tokenizer, seed=seed, step=step)
         losses += _step(model, heads, optimizers, batch, step)
         follow(average, model, min(AVERAGE_DECAY, (step + 1) / (step + 10)))
         if (step + 1) % 50 == 0:
@@ -222,11 +219,8 @@ def draw_batch(
     indices = torch.randint(len(cache.latents), (BATCH_SIZE,), generator=generator)
     has_caption = torch.rand(BATCH_SIZE, generator=generator) >= EMPTY_CAPTION_SHARE
     # A scene is told in new words each time it is drawn.
-    make_scene = loose_scene_at if cache.is_loose else scene_at
     captions = [
-        caption_at(seed + step, index, make_scene(seed, index), is_loose=cache.is_loose)
-        if told
-        else ""
+        caption_at(seed + step, index, scene_at(seed, index)) if told else ""
         for index, told in zip(indices.tolist(), has_caption.tolist(), strict=True)
     ]
     token_ids, attention_mask = tokenize(tokenizer, captions)
@@ -251,7 +245,7 @@ def draw_batch(
 
 def _timesteps(step: int, generator: torch.Generator) -> Tensor:
     """Mostly logit-normal, around where this part of the training looks; the rest uniform. (B,)"""
-    mean, deviation = next(phase[1:] for phase in TIMESTEP_PHASES if step < phase[0])
+    mean, deviation = LOOKS_TIMESTEPS if step < NUM_LOOKS_STEPS else CONTENT_TIMESTEPS
     chosen = torch.sigmoid(mean + deviation * torch.randn(BATCH_SIZE, generator=generator))
     uniform = torch.rand(BATCH_SIZE, generator=generator)
     is_uniform = torch.rand(BATCH_SIZE, generator=generator) < UNIFORM_TIMESTEP_SHARE
@@ -265,7 +259,7 @@ def _step(
     batch: Batch,
     step: int,
 ) -> Tensor:
-    auxiliary = max(0.0, 1 - step / AUXILIARY_STEPS)
+    auxiliary = max(0.0, 1 - step / (AUXILIARY_SHARE * NUM_STEPS))
 
     text = model.read(batch.token_ids, batch.attention_mask)
     with _last_block_output(model.transformer) as image_states:
@@ -277,7 +271,7 @@ def _step(
     last_state = text[torch.arange(len(text)), last]
     text_loss = heads.text_loss(last_state[told], batch.pairs[told], batch.grounds[told])
     loss = flow_loss + auxiliary * (MASK_LOSS_WEIGHT * mask_loss + TEXT_LOSS_WEIGHT * text_loss)
-    factor = learning_rate_factor(step, NUM_STEPS, num_warmup_steps=60, decay_from=0.82)
+    factor = learning_rate_factor(step, NUM_STEPS, num_warmup_steps=60, decay_from=0.5)
     update(optimizers, loss, muon_lr=MUON_LR * factor, adamw_lr=ADAMW_LR * factor)
     return torch.stack([flow_loss, text_loss, mask_loss]).detach()
 

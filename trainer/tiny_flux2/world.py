@@ -2,7 +2,7 @@
 
 A scene is a pure function of `(seed, index)`: the same pair gives the same picture on every
 machine, so the training set, the held-out set and the example dataset need no files. There are 8
-shapes x 8 colours x 6 backgrounds; three scenes in ten hold two objects, side by side or one above
+shapes x 8 colours x 6 backgrounds; four scenes in ten hold two objects, side by side or one above
 the other.
 
 Smallest details are chosen for the autoencoder, which loses whatever is under about 6 px: the
@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 PICTURE_SIZE_PX = 128
-TWO_OBJECTS_SHARE = 0.3
+TWO_OBJECTS_SHARE = 0.4
 
 SHAPES = ("circle", "square", "triangle", "diamond", "star", "heart", "cross", "ring")
 
@@ -47,16 +47,13 @@ BACKGROUNDS: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
 
 # Each radius is half the width of the square that a shape fills.
 RADIUS_PX = {"small": 27, "": 35, "large": 46}
-PAIR_RADIUS_PX = 25
+PAIR_RADIUS_PX = 26
 # How far from the middle an object is that is said to be on the left, at the top and so on.
 OFFSET_PX = 18
 # Radii and places vary by this much to either side, so that no two scenes are quite the same.
 RADIUS_SPREAD_PX, PLACE_SPREAD_PX = 2, 3
 SMALL_RADIUS_PX = 31  # "a small star" is at most this
 LARGE_RADIUS_PX = 41  # "a large star" is at least this
-EDGE_MARGIN_PX = 6
-LOOSE_SINGLE_RADIUS_PX = (26, 46)
-LOOSE_PAIR_RADIUS_PX = (22, 27)
 
 # Masks are drawn this many times larger and averaged down, which gives soft, unstepped edges.
 SUPERSAMPLING = 4
@@ -94,19 +91,8 @@ def scene_at(seed: int, index: int) -> Scene:
     rng = np.random.default_rng([seed, index, 3])
     background = _pick(rng, tuple(BACKGROUNDS))
     if rng.random() < TWO_OBJECTS_SHARE:
-        spread = PLACE_SPREAD_PX
-        radius = (PAIR_RADIUS_PX - RADIUS_SPREAD_PX, PAIR_RADIUS_PX + RADIUS_SPREAD_PX)
-        return _two_objects(rng, background, across_px=spread, radius_px=radius)
+        return _two_objects(rng, background)
     return _one_object(rng, background)
-
-
-def loose_scene_at(seed: int, index: int) -> Scene:
-    """A scene with any size and place that fits: what the first stages of the recipe learn from."""
-    rng = np.random.default_rng([seed, index])
-    background = _pick(rng, tuple(BACKGROUNDS))
-    if rng.random() < TWO_OBJECTS_SHARE:
-        return _two_objects(rng, background, across_px=16, radius_px=LOOSE_PAIR_RADIUS_PX)
-    return _one_loose_object(rng, background)
 
 
 def render(scene: Scene) -> Image.Image:
@@ -165,32 +151,16 @@ def _one_object(rng: np.random.Generator, background: str) -> Scene:
     return Scene((only,), background, None)
 
 
-def _one_loose_object(rng: np.random.Generator, background: str) -> Scene:
-    radius = float(rng.uniform(*LOOSE_SINGLE_RADIUS_PX))
-    reach = PICTURE_SIZE_PX / 2 - radius - EDGE_MARGIN_PX
-    centre_x, centre_y = PICTURE_SIZE_PX / 2 + rng.uniform(-reach, reach, size=2)
-    only = SceneObject(
-        _pick(rng, SHAPES), _pick(rng, tuple(COLOURS)), float(centre_x), float(centre_y), radius
-    )
-    return Scene((only,), background, None)
-
-
-def _two_objects(
-    rng: np.random.Generator,
-    background: str,
-    *,
-    across_px: float,
-    radius_px: tuple[float, float],
-) -> Scene:
+def _two_objects(rng: np.random.Generator, background: str) -> Scene:
     relation: Relation = "left of" if rng.random() < 0.5 else "above"
     # Two different colours, so that "which colour belongs to which shape" always has an answer.
     colours = rng.permutation(len(COLOURS))[:2]
     objects = []
-    for quarter, colour in zip((0.27, 0.73), colours, strict=True):
-        along = PICTURE_SIZE_PX * quarter + float(rng.uniform(-2, 2))
-        across = PICTURE_SIZE_PX / 2 + float(rng.uniform(-across_px, across_px))
+    for quarter, colour in zip((0.26, 0.74), colours, strict=True):
+        along = PICTURE_SIZE_PX * quarter + float(rng.uniform(-1, 1))
+        across = PICTURE_SIZE_PX / 2 + float(rng.uniform(-PLACE_SPREAD_PX, PLACE_SPREAD_PX))
         centre = (along, across) if relation == "left of" else (across, along)
-        radius = float(rng.uniform(*radius_px))
+        radius = PAIR_RADIUS_PX + float(rng.uniform(-RADIUS_SPREAD_PX, RADIUS_SPREAD_PX))
         objects.append(
             SceneObject(_pick(rng, SHAPES), tuple(COLOURS)[int(colour)], *centre, radius)
         )

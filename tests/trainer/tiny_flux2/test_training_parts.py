@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,7 +138,7 @@ def test_a_killed_stage_that_goes_on_ends_with_the_weights_of_one_that_was_not(
 ) -> None:
     monkeypatch.setattr(flux, "BATCH_SIZE", 2)
     monkeypatch.setattr(flux, "NUM_STEPS", 4)
-    monkeypatch.setattr(flux, "NUM_LOOSE_STEPS", 1)
+    monkeypatch.setattr(flux, "NUM_LOOKS_STEPS", 1)
     monkeypatch.setattr(flux, "SAVE_EVERY_STEPS", 2)
     generator = torch.Generator().manual_seed(0)
     cache = LatentCache(
@@ -147,10 +146,7 @@ def test_a_killed_stage_that_goes_on_ends_with_the_weights_of_one_that_was_not(
         masks=torch.rand(6, 64, 16, generator=generator),
         pairs=torch.stack([scene_pairs(scene_at(0, index)) for index in range(6)]).float(),
         grounds=torch.tensor([0, 1, 2, 3, 4, 5]),
-        is_loose=False,
     )
-
-    loose = replace(cache, is_loose=True)
 
     class Killed(Exception):
         pass
@@ -162,12 +158,10 @@ def test_a_killed_stage_that_goes_on_ends_with_the_weights_of_one_that_was_not(
 
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
-    whole = flux.train_flux(tmp_path / "whole", loose, cache, tokenizer, seed=0)
+    whole = flux.train_flux(tmp_path / "whole", cache, tokenizer, seed=0)
     with pytest.raises(Killed):
-        flux.train_flux(
-            tmp_path / "killed", loose, cache, tokenizer, seed=0, on_save=kill_after_two
-        )
-    resumed = flux.train_flux(tmp_path / "killed", loose, cache, tokenizer, seed=0)
+        flux.train_flux(tmp_path / "killed", cache, tokenizer, seed=0, on_save=kill_after_two)
+    resumed = flux.train_flux(tmp_path / "killed", cache, tokenizer, seed=0)
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
 
