@@ -45,10 +45,12 @@ def fill_the_form(page: Page) -> None:
     training.get_by_role("textbox", name="Learning Rate").fill("2e-3")
     training.get_by_text("FP32", exact=True).click()
     panel(page, "Save").get_by_role("textbox", name="Save Every").fill("5")
-    panel(page, "Datasets").get_by_text("tiny-hatch", exact=True).click()
+    panel(page, "Datasets").get_by_role("radiogroup", name="Target Dataset").get_by_text(
+        "tiny-hatch", exact=True
+    ).click()
     sample = panel(page, "Sample")
     sample.get_by_role("button", name="Add prompt").click()
-    sample.get_by_role("textbox", name="Prompt").fill(
+    sample.get_by_role("textbox", name="Prompt", exact=True).fill(
         "[trigger], a red circle on a white background"
     )
 

@@ -31,7 +31,6 @@ class Dataset(Panel):
         "learns to make the target from them. Reference n of cat.png is the picture cat.* in the "
         "nth folder. Each is scaled down to at most 1024 x 1024 px of area and cut to sides in "
         "multiples of 16, as at inference; their tokens follow the target's at time t = 10 n.",
-        widget="text_lines",
         max_length=MAX_CONTROL_DATASETS,
     )
     mask_dataset: str = setting(
@@ -41,6 +40,7 @@ class Dataset(Panel):
         "With m = mean brightness of a token's 16 x 16 px in 0..1 and e = its error, a picture's "
         "loss is sum(m e) / sum(m). Preservation looks at the whole picture.",
         placeholder="blank = every part of a picture trains",
+        widget="dataset",
         max_length=255,
     )
     default_caption: str = setting(

@@ -210,6 +210,7 @@ export const en = {
   },
 
   datasets: {
+    none: "none",
     emptyTitle: "The datasets folder is empty",
     empty: (folder: string) =>
       `Make a folder in ${folder} and put pictures in it, each with a caption in a text file of the same name.`,

@@ -1,4 +1,4 @@
-import { Button, TextInput } from "@mantine/core";
+import { Button, NativeSelect, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { datasetsQuery, systemQuery } from "@/api/queries";
 import type { DatasetSummary } from "@/api/types";
@@ -14,6 +14,8 @@ interface DatasetPickerProps {
   value: string;
   onChange: (name: string) => void;
   invalid: boolean;
+  /** Whether no dataset is a choice, too. */
+  optional: boolean;
   labelledBy: string;
   describedBy: string;
 }
@@ -22,8 +24,8 @@ interface DatasetPickerProps {
 export function DatasetPicker(props: DatasetPickerProps) {
   const datasets = useQuery(datasetsQuery);
   const system = useQuery(systemQuery);
-  if (datasets.isError) {
-    // Without the list a name can still be typed, and the server checks it.
+  if (datasets.isError || (props.optional && datasets.data?.length === 0)) {
+    // Without a list a name can still be typed, and the server checks it.
     return (
       <div className={classes.picker}>
         <TextInput
@@ -36,6 +38,9 @@ export function DatasetPicker(props: DatasetPickerProps) {
         />
       </div>
     );
+  }
+  if (props.optional) {
+    return <Names {...props} names={datasets.data?.map(({ name }) => name) ?? []} />;
   }
   return (
     <div className={classes.picker}>
@@ -61,6 +66,22 @@ export function DatasetPicker(props: DatasetPickerProps) {
         {text.datasets.refresh}
       </Button>
     </div>
+  );
+}
+
+/** A second dataset beside the main one: a short list of names, none of them at first. */
+function Names(props: DatasetPickerProps & { names: string[] }) {
+  const { id, value, onChange, invalid, describedBy, names } = props;
+  const strange = value === "" || names.includes(value) ? [] : [value];
+  return (
+    <NativeSelect
+      id={id}
+      attributes={{ input: { "aria-describedby": describedBy } }}
+      error={invalid}
+      value={value}
+      onChange={(event) => onChange(event.currentTarget.value)}
+      data={[{ value: "", label: text.datasets.none }, ...strange, ...names]}
+    />
   );
 }
 

@@ -19,6 +19,7 @@ export interface DatasetPickerProps {
   value: string;
   onChange: (name: string) => void;
   invalid: boolean;
+  optional: boolean;
   describedBy: string;
   labelledBy: string;
 }

@@ -198,7 +198,8 @@ function DeviceWidget({ id, describedBy, value, invalid, onChange }: WidgetProps
   );
 }
 
-function DatasetWidget({ id, labelId, describedBy, value, invalid, onChange }: WidgetProps) {
+function DatasetWidget(props: WidgetProps) {
+  const { setting, id, labelId, describedBy, value, invalid, onChange } = props;
   const { renderDatasetPicker } = useForm();
   return renderDatasetPicker({
     id,
@@ -206,6 +207,7 @@ function DatasetWidget({ id, labelId, describedBy, value, invalid, onChange }: W
     describedBy,
     value: asText(value),
     invalid,
+    optional: !setting.required,
     onChange,
   });
 }
