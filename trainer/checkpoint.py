@@ -15,7 +15,6 @@ a pickle.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -30,6 +29,7 @@ from trainer.dataset_changes import Digests
 from trainer.durable_write import new_folder, write_text
 from trainer.early_stop import Measurement
 from trainer.errors import BadCheckpoint
+from trainer.fingerprints import file_sha256
 from trainer.job_folder import JobFolder
 from trainer.lora_file import WrittenLora, lora_metadata, write_lora_file
 from trainer.optim import OptimizerState
@@ -213,9 +213,7 @@ def _state_tensors(state: TrainingState) -> dict[str, torch.Tensor]:
 
 
 def _size_and_sum(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"size_bytes": path.stat().st_size, "sha256": digest}
+    return {"size_bytes": path.stat().st_size, "sha256": file_sha256(path)}
 
 
 def _damaged(path: Path, what: str) -> BadCheckpoint:

@@ -12,18 +12,14 @@ from pathlib import Path
 WHOLE_FILE_BYTES = 64 << 20
 NUM_SAMPLES = 64
 SAMPLE_BYTES = 64 << 10
-_CHUNK_BYTES = 1 << 20
 # What a configuration says about who saved it and from where changes nothing that it computes.
 _IDLE_CONFIG_KEYS = frozenset({"_diffusers_version", "transformers_version", "_name_or_path"})
 
 
 def file_sha256(path: Path) -> str:
     """The hash of all of a file's bytes. Raises OSError."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def part_fingerprint(folder: Path) -> str:

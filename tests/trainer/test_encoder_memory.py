@@ -10,10 +10,10 @@ import psutil
 import pytest
 from PIL import Image
 
+from tests.trainer.tiny_plans import tiny_plan
 from trainer.caching import Slot, content_key
-from trainer.encoding_plan import EncodingPlan, PictureTask, PromptTask
+from trainer.encoding_plan import PictureTask, PromptTask
 from trainer.encoding_process import run_child
-from trainer.variants import BUNDLED_TINY_FOLDER
 
 pytestmark = [
     pytest.mark.slow,
@@ -33,15 +33,7 @@ def rss_anon_mib(process_id: int) -> float:
 
 def test_what_encodes_weighs_on_the_child_alone(tmp_path: Path) -> None:
     Image.linear_gradient("L").save(tmp_path / "picture.png")
-    plan = EncodingPlan(
-        architecture="tiny",
-        autoencoder=BUNDLED_TINY_FOLDER / "vae",
-        text_encoder=BUNDLED_TINY_FOLDER / "text_encoder",
-        tokenizer=BUNDLED_TINY_FOLDER / "tokenizer",
-        device="cpu",
-        data_type="fp32",
-        vae_data_type="fp32",
-        quantization="none",
+    plan = tiny_plan(
         pictures=(PictureTask(tmp_path / "picture.png", (256, 256), Slot(tmp_path, "picture")),),
         prompts=tuple(
             PromptTask(f"prompt {number}", Slot(tmp_path, content_key(number=number)))

@@ -7,13 +7,11 @@ without carrying it out.
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +22,10 @@ from PIL import Image
 
 from tests.trainer.short_runs import job_with
 from trainer import encoding
-from trainer.caching import Slot, content_key
 from trainer.door import examine_job
 from trainer.encoded_run import EncodedRun
 from trainer.encoding import encode_missing
-from trainer.encoding_plan import EncodingPlan, PictureTask, PromptTask
-from trainer.encoding_process import run_child
+from trainer.encoding_plan import EncodingPlan
 from trainer.errors import BadDataset, BadModel, ChildFailed, StopRequested
 from trainer.events import Event, Progress, Warned
 from trainer.file_memory import MEMORY_FILE
@@ -379,81 +375,8 @@ def test_what_the_child_finds_wrong_is_the_runs_error(copied: Encoding) -> None:
     assert failed.value.problems[0].field == "model.name_or_path"
 
 
-def test_a_child_that_crashes_gives_its_last_lines(tmp_path: Path) -> None:
-    plan = _plan(tmp_path, architecture="no such architecture")
-    with pytest.raises(ChildFailed, match="no such architecture") as failed:
-        run_child(plan, tick=lambda *_: None, stop_requested=lambda: False)
-    assert failed.value.problems[0].params["exit_code"] == 1
-
-
-def test_a_child_does_not_outlive_a_killed_run(tmp_path: Path) -> None:
-    plan = _plan(tmp_path)
-    program = (
-        "import sys; from trainer.encoding_plan import EncodingPlan; "
-        "from trainer.encoding_process import run_child; "
-        "run_child(EncodingPlan.from_line(sys.stdin.readline()), stop_requested=lambda: False, "
-        "tick=lambda *said: print(said[2], flush=True))"
-    )
-    run = subprocess.Popen(
-        [sys.executable, "-c", program],
-        cwd=PROJECT_FOLDER,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with run:
-        assert run.stdin is not None
-        assert run.stdout is not None
-        run.stdin.write(plan.to_line())
-        run.stdin.flush()
-        assert run.stdout.readline().strip() == "loading the text encoder"
-        (child,) = psutil.Process(run.pid).children()
-        os.kill(run.pid, signal.SIGKILL)
-        run.wait()
-        child.wait(timeout=60)
-    assert not child.is_running()
-
-
-def test_a_child_whose_run_is_gone_before_the_plan_ends_at_once() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "trainer.encoding_child"],
-        cwd=PROJECT_FOLDER,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-    )
-    assert ended.returncode == 1
-    assert ended.stdout == b""
-
-
-def test_a_plan_survives_its_line(tmp_path: Path) -> None:
-    picture = PictureTask(tmp_path / "あ.png", (64, 96), Slot(tmp_path, content_key(picture=1)))
-    plan = replace(_plan(tmp_path), pictures=(picture,))
-    assert EncodingPlan.from_line(plan.to_line()) == plan
-
-
 def test_every_text_of_the_run_can_be_read(shared: Encoding) -> None:
     verdict = examine_job(JOB, shared.folders)
     with shared.encode() as run:
         for text in texts_of_run(verdict.admitted(), run.items):
             assert run.prompt(text).shape == (48, 288)
-
-
-def _plan(root: Path, *, architecture: str = "tiny") -> EncodingPlan:
-    """Many prompts, so that the child is busy for a while."""
-    slots = root / "prompts"
-    return EncodingPlan(
-        architecture=architecture,
-        autoencoder=BUNDLED_TINY_FOLDER / "vae",
-        text_encoder=BUNDLED_TINY_FOLDER / "text_encoder",
-        tokenizer=BUNDLED_TINY_FOLDER / "tokenizer",
-        vae_data_type="fp32",
-        device="cpu",
-        data_type="fp32",
-        quantization="none",
-        pictures=(),
-        prompts=tuple(
-            PromptTask(f"prompt {number} あ\n", Slot(slots, content_key(number=number)))
-            for number in range(2000)
-        ),
-    )

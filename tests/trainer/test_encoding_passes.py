@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.trainer.tiny_plans import tiny_plan
 from trainer.caching import Slot, content_key
 from trainer.encoding_child import encode
 from trainer.encoding_passes import (
@@ -19,8 +20,7 @@ from trainer.encoding_passes import (
     pictures_per_pass,
     prompts_per_pass,
 )
-from trainer.encoding_plan import EncodingPlan, PictureTask, PromptTask
-from trainer.variants import BUNDLED_TINY_FOLDER
+from trainer.encoding_plan import PictureTask, PromptTask
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,6 @@ def test_auto_is_one_on_a_cpu_and_a_megapixel_on_a_gpu() -> None:
 def test_a_tensor_does_not_depend_on_what_else_was_missing(tmp_path: Path) -> None:
     colours = ("red", "green", "blue")
     for colour in colours:
-        Image.linear_gradient("L").convert("RGB").resize((64, 64)).save(tmp_path / f"{colour}.png")
         Image.new("RGB", (64, 64), colour).save(tmp_path / f"{colour}.png")
 
     def encoded(run: str, names: tuple[str, ...], per_pass: int) -> dict[str, torch.Tensor]:
@@ -78,15 +77,7 @@ def test_a_tensor_does_not_depend_on_what_else_was_missing(tmp_path: Path) -> No
             )
             for name in names
         }
-        plan = EncodingPlan(
-            architecture="tiny",
-            autoencoder=BUNDLED_TINY_FOLDER / "vae",
-            text_encoder=BUNDLED_TINY_FOLDER / "text_encoder",
-            tokenizer=BUNDLED_TINY_FOLDER / "tokenizer",
-            device="cpu",
-            data_type="fp32",
-            vae_data_type="fp32",
-            quantization="none",
+        plan = tiny_plan(
             pictures=tuple(pictures.values()),
             prompts=tuple(prompts.values()),
             prompts_per_pass=per_pass,

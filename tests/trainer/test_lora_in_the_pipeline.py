@@ -12,6 +12,7 @@ from diffusers import Flux2Pipeline, Flux2Transformer2DModel
 from PIL import Image
 from safetensors.torch import load_file
 
+from tests.trainer.pipeline_pictures import PROMPT, bundled_pipeline, drawn_by, sample_at
 from tests.trainer.short_runs import ShortRun, job_with, run_here
 from trainer.folders import Folders
 from trainer.job_file import parse_job
@@ -26,10 +27,9 @@ from trainer.sampling import (
     sample_requests,
     write_picture,
 )
-from trainer.variants import BUNDLED_TINY_FOLDER, VARIANTS, Architecture
+from trainer.variants import VARIANTS, Architecture
 
 TINY = VARIANTS[Architecture.TINY]
-PROMPT = "zorvex, a red square"
 
 
 @pytest.fixture(scope="module")
@@ -50,56 +50,34 @@ def trained(short_folders: Folders, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def pipeline() -> Flux2Pipeline:
-    """The bundled model as anybody loads it."""
-    pipe = Flux2Pipeline.from_pretrained(BUNDLED_TINY_FOLDER, dtype=torch.float32)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
-def picture_of(pipe: Flux2Pipeline) -> np.ndarray:
-    """What the trainer's sample shows, drawn from text by the whole pipeline: [64, 64, 3]."""
-    result = pipe(
-        prompt=PROMPT,
-        width=64,
-        height=64,
-        num_inference_steps=2,
-        guidance_scale=1.0,
-        generator=torch.Generator("cpu").manual_seed(42),
-        max_sequence_length=TINY.max_sequence_length,
-        text_encoder_out_layers=TINY.text_encoder_out_layers,  # type: ignore[arg-type]
-    )
-    return np.asarray(result.images[0]).astype(int)  # type: ignore[union-attr]
-
-
-def sample_at(run: ShortRun, step: int) -> np.ndarray:
-    return np.asarray(Image.open(run.folder.sample(step, 0))).astype(int)
+    return bundled_pipeline()
 
 
 @pytest.mark.slow
 def test_our_samples_are_the_pictures_that_the_pipeline_draws(
     trained: ShortRun, pipeline: Flux2Pipeline
 ) -> None:
-    base = picture_of(pipeline)
+    base = drawn_by(pipeline)
     assert np.abs(base - sample_at(trained, 0)).max() == 0
 
     pipeline.load_lora_weights(str(trained.folder.result))
-    with_lora = picture_of(pipeline)
+    with_lora = drawn_by(pipeline)
     assert np.abs(with_lora - base).max() > 8
     # The file has alpha / rank multiplied in, which moves the last bits: one of 255 levels.
     assert np.abs(with_lora - sample_at(trained, 3)).max() <= 1
 
     name = pipeline.get_list_adapters()["transformer"][0]
     pipeline.set_adapters(name, 0.0)
-    assert np.abs(picture_of(pipeline) - base).max() == 0
+    assert np.abs(drawn_by(pipeline) - base).max() == 0
 
 
 @pytest.mark.slow
 def test_the_comfyui_names_draw_the_picture_that_diffusers_names_draw(
     trained: ShortRun, pipeline: Flux2Pipeline, tmp_path: Path
 ) -> None:
-    base = picture_of(pipeline)
+    base = drawn_by(pipeline)
     pipeline.load_lora_weights(str(trained.folder.result), adapter_name="diffusers")
-    expected = picture_of(pipeline)
+    expected = drawn_by(pipeline)
     pipeline.unload_lora_weights()
 
     file = read_lora(trained.folder.result)
@@ -112,11 +90,11 @@ def test_the_comfyui_names_draw_the_picture_that_diffusers_names_draw(
     assert stored["diffusion_model.double_blocks.0.img_attn.qkv.lora_A.weight"].shape[0] == 12
     pipeline.load_lora_weights(str(path), adapter_name="comfyui")
     # A sum over three ranks, two of them times zero, is rounded in another order.
-    assert np.abs(picture_of(pipeline) - expected).max() <= 1
+    assert np.abs(drawn_by(pipeline) - expected).max() <= 1
     assert np.abs(expected - base).max() > 8
 
     pipeline.set_adapters("comfyui", 0.0)
-    assert np.abs(picture_of(pipeline) - base).max() == 0
+    assert np.abs(drawn_by(pipeline) - base).max() == 0
 
 
 @pytest.mark.slow
@@ -131,14 +109,14 @@ def test_a_merged_model_draws_what_base_and_lora_draw(
         strength=0.5,
         progress=lambda _done, _total: None,
     )
-    base = picture_of(pipeline)
+    base = drawn_by(pipeline)
     pipeline.load_lora_weights(str(trained.folder.result), adapter_name="ours")
     pipeline.set_adapters("ours", 0.5)
-    together = picture_of(pipeline)
+    together = drawn_by(pipeline)
     pipeline.transformer = Flux2Transformer2DModel.from_pretrained(
         tmp_path / "merged" / "transformer", dtype=torch.float32
     )
-    assert np.abs(picture_of(pipeline) - together).max() <= 1
+    assert np.abs(drawn_by(pipeline) - together).max() <= 1
     assert np.abs(together - base).max() > 8
 
 
@@ -160,14 +138,14 @@ def test_diffusers_draws_our_samples_from_a_lokr(
         }
     )
     run = run_here(job, short_folders, tmp_path)
-    base = picture_of(pipeline)
+    base = drawn_by(pipeline)
     pipeline.load_lora_weights(str(run.folder.result), adapter_name="ours")
-    with_lokr = picture_of(pipeline)
+    with_lokr = drawn_by(pipeline)
     assert np.abs(with_lokr - base).max() > 8
     # Diffusers multiplies the Kronecker product out, which rounds in another order.
     assert np.abs(with_lokr - sample_at(run, 3)).max() <= 1
     pipeline.set_adapters("ours", 0.0)
-    assert np.abs(picture_of(pipeline) - base).max() == 0
+    assert np.abs(drawn_by(pipeline) - base).max() == 0
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from diffusers import Flux2Pipeline
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from tests.trainer.pipeline_pictures import PROMPT, bundled_pipeline, drawn_by, sample_at
 from tests.trainer.short_runs import ShortRun, job_with, run_here
 from trainer.__main__ import main
 from trainer.door import examine_job
@@ -26,7 +27,6 @@ from trainer.sampling import SampleRequest, SampleTimedOut, build_pipeline, draw
 from trainer.variants import BUNDLED_TINY_FOLDER, VARIANTS, Architecture
 
 TINY = VARIANTS[Architecture.TINY]
-PROMPT = "zorvex, a red square"
 GREEN, WIDE = "squares/1-green.png", "squares/5-purple.png"
 JOB: dict[str, Any] = {
     "training.steps": 3,
@@ -52,30 +52,7 @@ def trained(short_folders: Folders, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def pipeline() -> Flux2Pipeline:
-    """The bundled model as anybody loads it."""
-    pipe = Flux2Pipeline.from_pretrained(BUNDLED_TINY_FOLDER, dtype=torch.float32)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
-def drawn_by(pipe: Flux2Pipeline, **options: Any) -> np.ndarray:
-    """[64, 64, 3], from text by the whole pipeline."""
-    result = pipe(
-        prompt=PROMPT,
-        width=64,
-        height=64,
-        num_inference_steps=2,
-        guidance_scale=1.0,
-        generator=torch.Generator("cpu").manual_seed(42),
-        max_sequence_length=TINY.max_sequence_length,
-        text_encoder_out_layers=TINY.text_encoder_out_layers,  # type: ignore[arg-type]
-        **options,
-    )
-    return np.asarray(result.images[0]).astype(int)  # type: ignore[union-attr]
-
-
-def sample_at(run: ShortRun, step: int, index: int) -> np.ndarray:
-    return np.asarray(Image.open(run.folder.sample(step, index))).astype(int)
+    return bundled_pipeline()
 
 
 def references(folders: Folders) -> list[Image.Image]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,31 +138,38 @@ def test_a_killed_stage_that_goes_on_ends_with_the_weights_of_one_that_was_not(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flux, "BATCH_SIZE", 2)
-    monkeypatch.setattr(flux, "NUM_STEPS", 4)
+    monkeypatch.setattr(flux, "NUM_WORLD_STEPS", 3)
+    monkeypatch.setattr(flux, "NUM_STEPS", 6)
+    monkeypatch.setattr(flux, "NUM_PAIR_STEPS", 3)
     monkeypatch.setattr(flux, "NUM_LOOKS_STEPS", 1)
     monkeypatch.setattr(flux, "SAVE_EVERY_STEPS", 2)
     generator = torch.Generator().manual_seed(0)
-    cache = LatentCache(
+    world = LatentCache(
+        scene_indices=torch.arange(6),
         latents=torch.randn(6, 64, 128, generator=generator),
         masks=torch.rand(6, 64, 16, generator=generator),
         pairs=torch.stack([scene_pairs(scene_at(0, index)) for index in range(6)]).float(),
         grounds=torch.tensor([0, 1, 2, 3, 4, 5]),
     )
 
+    pairs = replace(world, latents=world.latents.flip(0))
+
     class Killed(Exception):
         pass
 
-    def kill_after_two(average: flux.TextToImage, num_finished_steps: int) -> None:
+    def kill_after_four(average: flux.TextToImage, num_finished_steps: int) -> None:
         del average
-        if num_finished_steps == 2:
+        if num_finished_steps == 4:  # in the second course
             raise Killed
 
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
-    whole = flux.train_flux(tmp_path / "whole", cache, tokenizer, seed=0)
+    whole = flux.train_flux(tmp_path / "whole", world, pairs, tokenizer, seed=0)
     with pytest.raises(Killed):
-        flux.train_flux(tmp_path / "killed", cache, tokenizer, seed=0, on_save=kill_after_two)
-    resumed = flux.train_flux(tmp_path / "killed", cache, tokenizer, seed=0)
+        flux.train_flux(
+            tmp_path / "killed", world, pairs, tokenizer, seed=0, on_save=kill_after_four
+        )
+    resumed = flux.train_flux(tmp_path / "killed", world, pairs, tokenizer, seed=0)
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
 
