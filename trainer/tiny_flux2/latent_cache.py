@@ -4,6 +4,9 @@ The transformer never sees a pixel, so each scene passes the frozen encoder once
 each scene keeps two things that only the training's auxiliary losses use: which coloured shapes it
 holds, and a coarse mask of where they are.
 
+There are two sets, for the two courses of stage 3: scenes as the world has them, and fresh scenes
+of which most hold two objects.
+
 Shapes: N scenes, 128 channels of 8x8 tokens; a token covers 16 px, and the mask has 4x4 cells a
 token.
 """
@@ -35,6 +38,9 @@ from trainer.tiny_flux2.world import (
 _log = logging.getLogger(__name__)
 
 NUM_SCENES = 10_240
+# The second course's scenes are the pairs among these later indices, and a few single objects.
+PAIR_SCENES = range(NUM_SCENES, 2 * NUM_SCENES)
+ONE_SINGLE_IN = 4
 TOKEN_SIZE_PX = 16
 CELLS_PER_TOKEN_SIDE = 4
 NUM_SHAPE_COLOUR_PAIRS = len(SHAPES) * len(COLOURS)
@@ -42,25 +48,42 @@ NUM_SHAPE_COLOUR_PAIRS = len(SHAPES) * len(COLOURS)
 
 @dataclass(frozen=True)
 class LatentCache:
-    """latents (N, 64, 128), normalised; masks (N, 64, 16) in 0..1; pairs (N, 64) of 0 or 1;
-    grounds (N,), numbers of backgrounds.
+    """scene_indices (N,), for `scene_at`; latents (N, 64, 128), normalised; masks (N, 64, 16) in
+    0..1; pairs (N, 64) of 0 or 1; grounds (N,), numbers of backgrounds.
     """
 
+    scene_indices: Tensor
     latents: Tensor
     masks: Tensor
     pairs: Tensor
     grounds: Tensor
 
 
-def load_or_encode(work: Path, autoencoder: AutoencoderKLFlux2, *, seed: int) -> LatentCache:
-    """Read the file in `work`, or encode the scenes of `seed` and write it."""
-    file = work / "latents.safetensors"
+def world_scenes() -> list[int]:
+    """The indices of the scenes of the first course: as the world has them."""
+    return list(range(NUM_SCENES))
+
+
+def pair_scenes(seed: int) -> list[int]:
+    """The indices of the scenes of the second course: about seven in ten hold two objects."""
+    return [
+        index
+        for index in PAIR_SCENES
+        if index % ONE_SINGLE_IN == 0 or len(scene_at(seed, index).objects) == 2
+    ]
+
+
+def load_or_encode(
+    file: Path, autoencoder: AutoencoderKLFlux2, *, seed: int, scene_indices: list[int]
+) -> LatentCache:
+    """Read `file`, or encode these scenes of `seed` and write it."""
     if not file.exists():
         unfinished = file.with_suffix(".writing")
-        save_file(_encode_scenes(autoencoder, seed), unfinished)
+        save_file(_encode_scenes(autoencoder, seed, scene_indices), unfinished)
         unfinished.replace(file)
     stored = load_file(file)
     return LatentCache(
+        scene_indices=torch.tensor(scene_indices),
         latents=stored["latents"].float(),
         masks=stored["masks"].float() / 255,
         pairs=stored["pairs"].float(),
@@ -81,17 +104,19 @@ def scene_pairs(scene: Scene) -> Tensor:
     return held
 
 
-def _encode_scenes(autoencoder: AutoencoderKLFlux2, seed: int) -> dict[str, Tensor]:
-    scenes = [scene_at(seed, index) for index in range(NUM_SCENES)]
+def _encode_scenes(
+    autoencoder: AutoencoderKLFlux2, seed: int, scene_indices: list[int]
+) -> dict[str, Tensor]:
+    scenes = [scene_at(seed, index) for index in scene_indices]
     latents = []
     with torch.inference_mode():
-        for start in range(0, NUM_SCENES, 32):
+        for start in range(0, len(scenes), 32):
             pictures = [np.asarray(render(scene)) for scene in scenes[start : start + 32]]
             pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
             packed = encode(autoencoder, to_unit_range(pixels))  # (32, 128, 8, 8)
             latents.append(packed.flatten(2).mT.to(torch.bfloat16).contiguous())
             if start % 2048 == 0:
-                _log.info(f"latents {start}/{NUM_SCENES}")
+                _log.info(f"latents {start}/{len(scenes)}")
     grounds = [list(BACKGROUNDS).index(scene.background) for scene in scenes]
     return {
         "latents": torch.cat(latents),

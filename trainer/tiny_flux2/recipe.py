@@ -22,7 +22,7 @@ from transformers import PreTrainedTokenizerFast
 
 from trainer.tiny_flux2.architecture import save_pipeline
 from trainer.tiny_flux2.captions import caption_at
-from trainer.tiny_flux2.latent_cache import load_or_encode
+from trainer.tiny_flux2.latent_cache import load_or_encode, pair_scenes, world_scenes
 from trainer.tiny_flux2.tokenizer import train_tokenizer
 from trainer.tiny_flux2.train_autoencoder import train_autoencoder
 from trainer.tiny_flux2.train_flux import TextToImage, train_flux
@@ -42,14 +42,19 @@ def make_tiny_flux2(output: Path, work: Path) -> None:
         caption_at(SEED, index, scene_at(SEED, index)) for index in range(NUM_TOKENIZER_CAPTIONS)
     )
     autoencoder = train_autoencoder(work, seed=SEED)
-    cache = load_or_encode(work, autoencoder, seed=SEED)
+    world = load_or_encode(
+        work / "latents.safetensors", autoencoder, seed=SEED, scene_indices=world_scenes()
+    )
+    pairs = load_or_encode(
+        work / "pair_latents.safetensors", autoencoder, seed=SEED, scene_indices=pair_scenes(SEED)
+    )
 
     def export(average: TextToImage, num_finished_steps: int) -> None:
         del num_finished_steps
         _export(output, autoencoder, average, tokenizer)
 
-    teacher = train_flux(work, cache, tokenizer, seed=SEED, on_save=export)
-    final = train_guidance(work, cache, tokenizer, teacher, seed=SEED, on_save=export)
+    teacher = train_flux(work, world, pairs, tokenizer, seed=SEED, on_save=export)
+    final = train_guidance(work, world, tokenizer, teacher, seed=SEED, on_save=export)
     _export(output, autoencoder, final, tokenizer)
 
 

@@ -10,6 +10,10 @@ shapes and the ground, so that a caption is understood long before the pictures 
 taught it. From the image tokens after the last block the other tells where the objects are, since a
 shape's outline is a small part of the flow loss but is what the eye looks at.
 
+There are two courses. The first takes the world as it is and ends with single objects drawn right.
+Which colour belongs to which shape when there are two comes late, so the second course goes on with
+fresh scenes that are mostly pairs; its learning rate starts anew and falls to 0 again.
+
 Shapes: B batch, L = 64 image tokens of 128 channels, T = 48 text tokens, hidden 192; three text
 states of 96 stacked to 288.
 """
@@ -48,7 +52,9 @@ from trainer.tiny_flux2.world import BACKGROUNDS, scene_at
 
 _log = logging.getLogger(__name__)
 
-NUM_STEPS = 6000
+NUM_WORLD_STEPS = 6000
+NUM_PAIR_STEPS = 4000
+NUM_STEPS = NUM_WORLD_STEPS + NUM_PAIR_STEPS
 BATCH_SIZE = 16
 MUON_LR = 0.01
 ADAMW_LR = 1.5e-3
@@ -63,7 +69,7 @@ LOOKS_TIMESTEPS = (0.4, 1.0)
 CONTENT_TIMESTEPS = (2.6, 1.5)
 TEXT_LOSS_WEIGHT = 0.1
 MASK_LOSS_WEIGHT = 0.25
-AUXILIARY_SHARE = 0.7  # of all steps; the weights fall linearly to 0 until there
+AUXILIARY_SHARE = 0.7  # of a course's steps; the weights fall linearly to 0 until there
 GUIDANCE_RANGE = (1.0, 4.0)
 SAVE_EVERY_STEPS = 150
 NUM_IMAGE_TOKENS = 64
@@ -149,15 +155,41 @@ class Batch:
     grounds: Tensor
 
 
+@dataclass(frozen=True)
+class Course:
+    """A part of the steps with its own scenes and its own rise and fall of the learning rate."""
+
+    first_step: int
+    num_steps: int
+    scenes: LatentCache
+    decay_from: float
+
+    def learning_rate_factor(self, step: int) -> float:
+        """What the learning rates are multiplied with at this step, counted over all courses."""
+        return learning_rate_factor(
+            step - self.first_step,
+            self.num_steps,
+            num_warmup_steps=60,
+            decay_from=self.decay_from,
+        )
+
+    def auxiliary_weight(self, step: int) -> float:
+        """What the auxiliary losses are multiplied with: from 1 to 0 until `AUXILIARY_SHARE`."""
+        return max(0.0, 1 - (step - self.first_step) / (AUXILIARY_SHARE * self.num_steps))
+
+
 def train_flux(
     work: Path,
-    cache: LatentCache,
+    world: LatentCache,
+    pairs: LatentCache,
     tokenizer: PreTrainedTokenizerFast,
     *,
     seed: int,
     on_save: Callable[[TextToImage, int], None] | None = None,
 ) -> TextToImage:
     """Train or resume; returns the weights' moving average. `work/flux.pt` holds the progress.
+
+    `world` is the first course's scenes, `pairs` the second's.
 
     `on_save` receives the average and the number of finished steps after every save.
     """
@@ -170,10 +202,13 @@ def train_flux(
     parts = {"model": model, "average": average, "heads": heads, **optimizers}
     first_step = load_stage(work / "flux.pt", parts)
 
+    first = Course(0, NUM_WORLD_STEPS, world, decay_from=0.5)
+    second = Course(NUM_WORLD_STEPS, NUM_PAIR_STEPS, pairs, decay_from=0.0)
     started, losses = time.monotonic(), torch.zeros(3)
     for step in range(first_step, NUM_STEPS):
-        batch = draw_batch(cache, tokenizer, seed=seed, step=step)
-        losses += _step(model, heads, optimizers, batch, step)
+        course = first if step < NUM_WORLD_STEPS else second
+        batch = draw_batch(course.scenes, tokenizer, seed=seed, step=step)
+        losses += _step(model, heads, optimizers, batch, course, step)
         follow(average, model, min(AVERAGE_DECAY, (step + 1) / (step + 10)))
         if (step + 1) % 50 == 0:
             flow, text, mask = (losses / 50).tolist()
@@ -216,15 +251,17 @@ def draw_batch(
 ) -> Batch:
     """The batch of this step; a function of seed and step alone."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-    indices = torch.randint(len(cache.latents), (BATCH_SIZE,), generator=generator)
+    rows = torch.randint(len(cache.latents), (BATCH_SIZE,), generator=generator)
     has_caption = torch.rand(BATCH_SIZE, generator=generator) >= EMPTY_CAPTION_SHARE
     # A scene is told in new words each time it is drawn.
     captions = [
         caption_at(seed + step, index, scene_at(seed, index)) if told else ""
-        for index, told in zip(indices.tolist(), has_caption.tolist(), strict=True)
+        for index, told in zip(
+            cache.scene_indices[rows].tolist(), has_caption.tolist(), strict=True
+        )
     ]
     token_ids, attention_mask = tokenize(tokenizer, captions)
-    clean = cache.latents[indices]
+    clean = cache.latents[rows]
     low, high = GUIDANCE_RANGE
     guidance = low + (high - low) * torch.rand(BATCH_SIZE, generator=generator)
     # Half of the time the scale that LoRAs are trained at.
@@ -237,9 +274,9 @@ def draw_batch(
         timestep=_timesteps(step, generator),
         guidance=guidance,
         has_caption=has_caption,
-        masks=cache.masks[indices],
-        pairs=cache.pairs[indices],
-        grounds=cache.grounds[indices],
+        masks=cache.masks[rows],
+        pairs=cache.pairs[rows],
+        grounds=cache.grounds[rows],
     )
 
 
@@ -257,9 +294,10 @@ def _step(
     heads: AuxiliaryHeads,
     optimizers: dict[str, torch.optim.Optimizer],
     batch: Batch,
+    course: Course,
     step: int,
 ) -> Tensor:
-    auxiliary = max(0.0, 1 - step / (AUXILIARY_SHARE * NUM_STEPS))
+    auxiliary = course.auxiliary_weight(step)
 
     text = model.read(batch.token_ids, batch.attention_mask)
     with _last_block_output(model.transformer) as image_states:
@@ -271,7 +309,7 @@ def _step(
     last_state = text[torch.arange(len(text)), last]
     text_loss = heads.text_loss(last_state[told], batch.pairs[told], batch.grounds[told])
     loss = flow_loss + auxiliary * (MASK_LOSS_WEIGHT * mask_loss + TEXT_LOSS_WEIGHT * text_loss)
-    factor = learning_rate_factor(step, NUM_STEPS, num_warmup_steps=60, decay_from=0.5)
+    factor = course.learning_rate_factor(step)
     update(optimizers, loss, muon_lr=MUON_LR * factor, adamw_lr=ADAMW_LR * factor)
     return torch.stack([flow_loss, text_loss, mask_loss]).detach()
 
