@@ -2,7 +2,7 @@
 # The work is done by scripts/, in Python; this file only names it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run install check test test-full types lock screenshots clean
+.PHONY: help demo run install check test test-full types lock screenshots report clean
 
 PYTHON_OF_VENV := .venv/bin/python
 
@@ -39,6 +39,9 @@ lock: install-dev ## write the lock files of Python packages anew (needs the net
 
 screenshots: install-dev ## train the example and draw the pictures of README and docs anew
 	@$(PYTHON_OF_VENV) scripts/screenshots.py
+
+report: install-dev ## train on the tiny model with many settings, write docs/learning.md anew
+	@$(PYTHON_OF_VENV) scripts/learning_report.py
 
 clean: ## remove what make built; datasets, output and settings stay
 	rm -rf .venv frontend/node_modules frontend/dist build *.egg-info
