@@ -22,9 +22,18 @@ from trainer.config import JobConfig
 from trainer.errors import JobRefused, Problem, Severity
 from trainer.job_file import parse_job
 from trainer.job_rules import cross_field_problems
+from trainer.panels.sample import SamplePanel
 
 CHANGEABLE_SETTINGS = ("training.steps", "save.save_every", "save.max_step_saves_to_keep")
 CHANGEABLE_PANEL = "sample"
+
+
+def changeable_settings() -> list[str]:
+    """Each setting that may change, by dotted path."""
+    return [
+        *CHANGEABLE_SETTINGS,
+        *(f"{CHANGEABLE_PANEL}.{name}" for name in SamplePanel.model_fields),
+    ]
 
 
 def changed_job(job: JobConfig, settings: Mapping[str, Any], *, step: int) -> JobConfig:

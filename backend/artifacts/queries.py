@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from sqlalchemy import select, tuple_
@@ -16,6 +17,9 @@ from backend.jobs.queries import find_job
 from backend.lists import Page
 from backend.settings import Settings
 from trainer.job_folder import JobFolder
+from trainer.retention import kept_steps
+
+log = logging.getLogger(__name__)
 
 
 def list_samples(
@@ -34,10 +38,10 @@ def list_samples(
 
 
 def list_checkpoints(
-    session: Session, job_id: int, *, limit: int, after: str | None
+    session: Session, settings: Settings, job_id: int, *, limit: int, after: str | None
 ) -> Page[CheckpointEntry]:
     """LoRA files by step, the end result last. Raises NotFound."""
-    find_job(session, job_id)
+    job = find_job(session, job_id)
     query = select(Checkpoint).where(Checkpoint.job_id == job_id)
     query = query.order_by(Checkpoint.step, Checkpoint.is_final)
     if after is not None:
@@ -45,7 +49,17 @@ def list_checkpoints(
     rows = list(session.scalars(query.limit(limit + 1)))
     page = rows[:limit]
     more = f"{page[-1].step}-{int(page[-1].is_final)}" if len(rows) > limit else None
-    return Page(items=[checkpoint_entry(row) for row in page], next=more)
+    pinned = pinned_steps(JobFolder(settings.output_dir, job.training_name))
+    return Page(items=[checkpoint_entry(row, pinned) for row in page], next=more)
+
+
+def pinned_steps(folder: JobFolder) -> set[int]:
+    """Steps whose checkpoints stay; none of a pins.json that cannot be read."""
+    try:
+        return kept_steps(folder.pins)
+    except (OSError, ValueError, AttributeError) as error:
+        log.warning("%s cannot be read: %s", folder.pins, error)
+        return set()
 
 
 def _pair(after: str) -> tuple[int, int]:
@@ -69,7 +83,7 @@ def sample_entry(row: Sample) -> SampleEntry:
     )
 
 
-def checkpoint_entry(row: Checkpoint) -> CheckpointEntry:
+def checkpoint_entry(row: Checkpoint, pinned: set[int]) -> CheckpointEntry:
     """A checkpoint's row in the wire form."""
     return CheckpointEntry(
         id=row.id,
@@ -79,6 +93,7 @@ def checkpoint_entry(row: Checkpoint) -> CheckpointEntry:
         created_at=row.created_at,
         loss=row.loss,
         is_best=row.is_best,
+        is_pinned=not row.is_final and row.step in pinned,
         url=checkpoint_url(row.job_id, row.id),
     )
 

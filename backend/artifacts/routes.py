@@ -53,12 +53,13 @@ def read_sample(
 def list_checkpoints(
     job_id: Id,
     database: DatabaseOf,
+    settings: SettingsOf,
     limit: Annotated[int, Query(ge=1, le=5_000)] = 1_000,
     after: After = None,
 ) -> Page[CheckpointEntry]:
     """LoRA files by step; the end result last."""
     with database.read() as session:
-        return queries.list_checkpoints(session, job_id, limit=limit, after=after)
+        return queries.list_checkpoints(session, settings, job_id, limit=limit, after=after)
 
 
 @router.get(

@@ -48,4 +48,5 @@ class CheckpointEntry(BaseModel):
     created_at: datetime
     loss: float | None = Field(description="Mean loss of the 20 steps up to it.")
     is_best: bool = Field(description="The best by validation, of those that are kept.")
+    is_pinned: bool = Field(description="Pinned or starred in pins.json: never removed for room.")
     url: str = Field(description="Downloads the LoRA as <training name>-step-000250.safetensors.")

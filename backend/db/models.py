@@ -14,14 +14,25 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from sqlalchemy import JSON, Enum, ForeignKey, Index, MetaData, String, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Enum,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from backend.db.columns import UtcDateTime, now
 from backend.jobs.status import JobStatus
 from trainer.commands import CommandName
+
+CommandOutcome = Literal["taken", "refused", "unanswered"]
 
 
 class Base(DeclarativeBase):
@@ -139,6 +150,8 @@ class CommandRequest(Base):
     """Asked of a running trainer; `given_at` once the worker wrote it into the run's file.
 
     settings: what `change` is to set, by dotted path; None for the other commands.
+    number: of its line in the run's command file, by which the trainer answers.
+    outcome: None while it waits for that answer; `step` and `problems` are in the answer.
     """
 
     __tablename__ = "commands"
@@ -149,6 +162,10 @@ class CommandRequest(Base):
     settings: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     requested_at: Mapped[datetime] = mapped_column(default=now)
     given_at: Mapped[datetime | None]
+    number: Mapped[int | None] = mapped_column(BigInteger)
+    outcome: Mapped[CommandOutcome | None] = mapped_column(String(16))
+    step: Mapped[int | None]
+    problems: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class Metric(Base):

@@ -9,13 +9,14 @@ from backend.jobs.schemas import JobSchema, PanelEntry
 from trainer.config import JobConfig
 from trainer.folders import PROJECT_FOLDER
 from trainer.job_file import read_job_file
+from trainer.live_changes import changeable_settings
 
 EXAMPLE_FILE = PROJECT_FOLDER / "examples" / "tiny-style.yaml"
 
 
 @lru_cache(maxsize=1)
 def job_schema() -> JobSchema:
-    """Schema, panels in order, defaults and the example that ships."""
+    """Schema, panels in order, defaults, the example that ships, and what changes in mid-run."""
     return JobSchema(
         schema=JobConfig.model_json_schema(),
         panels=[
@@ -24,6 +25,7 @@ def job_schema() -> JobSchema:
         ],
         defaults=_defaults(),
         example=read_job_file(EXAMPLE_FILE) if EXAMPLE_FILE.is_file() else None,
+        changeable=changeable_settings(),
     )
 
 

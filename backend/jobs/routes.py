@@ -9,13 +9,14 @@ from fastapi.responses import PlainTextResponse, Response
 
 from backend.dependencies import DatabaseOf, SettingsOf
 from backend.errors import error_responses, error_responses_beside
-from backend.jobs import queries, service
+from backend.jobs import commands, queries, service
 from backend.jobs.examine import examine
 from backend.jobs.form import job_schema
 from backend.jobs.log import read_log
 from backend.jobs.order import CURSOR_PATTERN, JobOrder
 from backend.jobs.schemas import (
     Accepted,
+    CommandEntry,
     CommandToGive,
     Job,
     JobSchema,
@@ -114,10 +115,17 @@ def stop_job(job_id: JobId, database: DatabaseOf, settings: SettingsOf) -> Job:
 def give_command(job_id: JobId, body: CommandToGive, database: DatabaseOf) -> Accepted:
     """Save or sample now, or change settings from the next step on, while it runs.
 
-    What is wrong with a change is said at once; that it holds arrives with the job's new config.
+    What is wrong with a change is said at once; that the trainer took or refused it is an event.
     """
     service.give_command(database, job_id, body.command, body.settings)
     return Accepted()
+
+
+@router.get("/jobs/{job_id}/commands", responses=error_responses(404))
+def list_commands(job_id: JobId, database: DatabaseOf) -> Page[CommandEntry]:
+    """What was asked of its trainer of late, newest first, and what became of it."""
+    with database.read() as session:
+        return commands.list_commands(session, job_id)
 
 
 @router.get("/jobs/{job_id}/metrics", responses=error_responses(404))

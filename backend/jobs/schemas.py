@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.jobs.status import JobStatus
+from trainer.commands import CommandName
 from trainer.config import JobConfig
 from trainer.errors import Severity
 
@@ -80,6 +81,20 @@ class CommandToGive(BaseModel):
     )
     command: Literal["save", "sample", "change"]
     settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class CommandEntry(BaseModel):
+    """What was asked of a running trainer. `outcome` says what became of it."""
+
+    id: int
+    command: CommandName
+    settings: dict[str, Any] = Field(description="What `change` sets, by dotted path.")
+    requested_at: datetime
+    outcome: Literal["waiting", "taken", "refused", "unanswered"] = Field(
+        description="unanswered: the run ended before it answered."
+    )
+    step: int | None = Field(description="After which the trainer took or refused it.")
+    problems: list[ProblemEntry] = Field(description="Why it was refused.")
 
 
 class Accepted(BaseModel):
@@ -250,3 +265,6 @@ class JobSchema(BaseModel):
     panels: list[PanelEntry]
     defaults: dict[str, Any] = Field(description="A job with every default, not yet named.")
     example: JobConfig | None = Field(description="The job that ships as an example.")
+    changeable: list[str] = Field(
+        description="Settings that the command `change` takes while the job runs: dotted paths."
+    )

@@ -15,10 +15,11 @@ from sqlalchemy.orm import Session
 
 from backend.db.columns import now
 from backend.db.engine import Database
-from backend.db.models import CommandRequest, Job, Run
+from backend.db.models import Job, Run
 from backend.db.values import is_storable
 from backend.errors import Conflict, Unusable
 from backend.jobs import queries, schemas
+from backend.jobs.commands import note_command
 from backend.jobs.examine import Examined, examine_config
 from backend.jobs.feed import announce, announce_job, announce_queue
 from backend.jobs.moves import move
@@ -148,8 +149,7 @@ def give_command(
                 "Leave them out, or give the command change.",
                 field="settings",
             )
-        request = CommandRequest(job_id=job_id, command=command, settings=settings_to_change)
-        session.add(request)
+        note_command(session, job_id, command, settings_to_change)
 
 
 def _refuse_bad_change(job: Job, settings: dict[str, Any]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from backend.db.columns import now
 from backend.db.engine import Database
-from backend.db.models import CommandRequest, Job, Lease, Run
+from backend.db.models import Job, Lease, Run
+from backend.jobs.commands import close_commands
 from backend.jobs.log import last_lines
 from backend.jobs.moves import move
 from backend.jobs.status import JobStatus
@@ -67,11 +68,7 @@ def _close(session: Session, job: Job, run: Run, outcome: Outcome, exit_code: in
     run.finished_at = now()
     run.exit_code = exit_code
     session.execute(delete(Lease).where(Lease.run_id == run.id))
-    session.execute(
-        update(CommandRequest)
-        .where(CommandRequest.job_id == job.id, CommandRequest.given_at.is_(None))
-        .values(given_at=now())
-    )
+    close_commands(session, job.id)
     is_an_error = outcome.status in (JobStatus.FAILED, JobStatus.INTERRUPTED)
     moved = move(
         session,

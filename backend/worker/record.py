@@ -15,9 +15,10 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from backend.artifacts.queries import checkpoint_entry, sample_entry
+from backend.artifacts.queries import checkpoint_entry, pinned_steps, sample_entry
 from backend.db.columns import now
 from backend.db.models import Checkpoint, Job, Measurement, Metric, Run, Sample
+from backend.jobs.commands import settle_command
 from backend.jobs.feed import announce
 from backend.jobs.moves import move
 from backend.jobs.queries import measurement_point
@@ -88,8 +89,7 @@ def _record_one(place: Place, event: events.AnyEvent) -> None:
         case events.CommandTaken():
             _command_taken(place, event)
         case events.CommandRefused():
-            for problem in event.problems:
-                add_problem(place.run, _of_refused_command(event, problem))
+            _command_refused(place, event)
         case events.RunFinished():
             _run_finished(place, event)
         case _:
@@ -258,6 +258,28 @@ def _command_taken(place: Place, event: events.CommandTaken) -> None:
     """Settings that were changed are the job's from now on: a resume goes on with them."""
     if event.settings:
         place.job.config = with_settings(place.job.config, event.settings)
+    settle_command(
+        place.session, place.job.id, event.command_seq, "taken", step=event.step, problems=[]
+    )
+
+
+def _command_refused(place: Place, event: events.CommandRefused) -> None:
+    for problem in event.problems:
+        add_problem(place.run, _of_refused_command(event, problem))
+    problems = [_complete(problem) for problem in event.problems]
+    settle_command(
+        place.session,
+        place.job.id,
+        event.command_seq,
+        "refused",
+        step=event.step,
+        problems=problems,
+    )
+
+
+def _complete(problem: dict[str, Any]) -> dict[str, Any]:
+    """With what an older trainer may have left out."""
+    return {"code": "command_refused", "message": "", "hint": ""} | problem
 
 
 def _of_refused_command(event: events.CommandRefused, problem: dict[str, Any]) -> Problem:
@@ -285,12 +307,13 @@ def _best_checkpoint(place: Place, event: events.BestCheckpoint) -> None:
     rows = place.session.scalars(
         select(Checkpoint).where(Checkpoint.job_id == place.job.id, Checkpoint.is_final.is_(False))
     ).all()
+    pinned = pinned_steps(place.folder)
     for row in rows:
         is_best = row.step == event.step
         if row.is_best == is_best:
             continue
         row.is_best = is_best
-        entry = checkpoint_entry(row).model_dump(mode="json")
+        entry = checkpoint_entry(row, pinned).model_dump(mode="json")
         announce(place.session, "checkpoint", place.job.id, {"job_id": place.job.id, **entry})
 
 
@@ -319,7 +342,7 @@ def _checkpoint_saved(place: Place, step: int, path: str, *, is_final: bool) -> 
     )
     session.add(row)
     session.flush()
-    entry = checkpoint_entry(row).model_dump(mode="json")
+    entry = checkpoint_entry(row, pinned_steps(place.folder)).model_dump(mode="json")
     announce(session, "checkpoint", job.id, {"job_id": job.id, **entry})
 
 

@@ -98,9 +98,10 @@ class RunWatch:
                 )
             )
         for request_id, command, settings in waiting:
-            self._give(command, settings)
+            number = self._give(command, settings)
             with self._database.write() as session:
-                session.get_one(CommandRequest, request_id).given_at = now()
+                request = session.get_one(CommandRequest, request_id)
+                request.given_at, request.number = now(), number
         if status == JobStatus.STOPPING:
             self._stop.ask()  # given already, perhaps by the worker before this one
         elif stop_requested:
@@ -116,8 +117,8 @@ class RunWatch:
                 )
             self._stop.ask()
 
-    def _give(self, command: CommandName, settings: dict[str, Any] | None = None) -> None:
-        append_command(self.watched.files.commands, command, settings)
+    def _give(self, command: CommandName, settings: dict[str, Any] | None = None) -> int:
+        return append_command(self.watched.files.commands, command, settings).seq
 
     def _record_events(self) -> bool:
         """Record one window of the event file; whether there was something in it."""

@@ -34,6 +34,7 @@ CONTRACT = {
     "trainer.durable_write",
     "trainer.live_changes",
     "trainer.resume_rules",
+    "trainer.retention",
 }
 HEAVY = ("torch", "diffusers", "transformers", "peft", "bitsandbytes", "optimum")
 

@@ -209,13 +209,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * List Commands
+         * @description What was asked of its trainer of late, newest first, and what became of it.
+         */
+        get: operations["list_commands"];
         put?: never;
         /**
          * Give Command
          * @description Save or sample now, or change settings from the next step on, while it runs.
          *
-         *     What is wrong with a change is said at once; that it holds arrives with the job's new config.
+         *     What is wrong with a change is said at once; that the trainer took or refused it is an event.
          */
         post: operations["give_command"];
         delete?: never;
@@ -593,10 +597,56 @@ export interface components {
              */
             is_best: boolean;
             /**
+             * Is Pinned
+             * @description Pinned or starred in pins.json: never removed for room.
+             */
+            is_pinned: boolean;
+            /**
              * Url
              * @description Downloads the LoRA as <training name>-step-000250.safetensors.
              */
             url: string;
+        };
+        /**
+         * CommandEntry
+         * @description What was asked of a running trainer. `outcome` says what became of it.
+         */
+        CommandEntry: {
+            /** Id */
+            id: number;
+            /**
+             * Command
+             * @enum {string}
+             */
+            command: "stop" | "save" | "sample" | "change";
+            /**
+             * Settings
+             * @description What `change` sets, by dotted path.
+             */
+            settings: {
+                [key: string]: unknown;
+            };
+            /**
+             * Requested At
+             * Format: date-time
+             */
+            requested_at: string;
+            /**
+             * Outcome
+             * @description unanswered: the run ended before it answered.
+             * @enum {string}
+             */
+            outcome: "waiting" | "taken" | "refused" | "unanswered";
+            /**
+             * Step
+             * @description After which the trainer took or refused it.
+             */
+            step: number | null;
+            /**
+             * Problems
+             * @description Why it was refused.
+             */
+            problems: components["schemas"]["ProblemEntry"][];
         };
         /**
          * CommandToGive
@@ -1072,6 +1122,11 @@ export interface components {
             };
             /** @description The job that ships as an example. */
             example: components["schemas"]["JobConfig"] | null;
+            /**
+             * Changeable
+             * @description Settings that the command `change` takes while the job runs: dotted paths.
+             */
+            changeable: string[];
         };
         /**
          * JobStatus
@@ -1400,6 +1455,13 @@ export interface components {
         Page_CheckpointEntry_: {
             /** Items */
             items: components["schemas"]["CheckpointEntry"][];
+            /** Next */
+            next?: string | null;
+        };
+        /** Page[CommandEntry] */
+        Page_CommandEntry_: {
+            /** Items */
+            items: components["schemas"]["CommandEntry"][];
             /** Next */
             next?: string | null;
         };
@@ -2988,6 +3050,82 @@ export interface operations {
             };
         };
     };
+    list_commands: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_CommandEntry_"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
     give_command: {
         parameters: {
             query?: never;
@@ -3859,7 +3997,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description open, job, job_deleted, steps, sample, checkpoint, checkpoint_removed, superseded, log, system, reset */
+            /** @description open, job, job_deleted, steps, sample, checkpoint, checkpoint_removed, superseded, measurement, command, log, system, reset */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from fastapi.testclient import TestClient
 
 from backend.db.engine import Database
-from backend.db.models import Checkpoint, Job, Run
+from backend.db.models import Checkpoint, CommandRequest, Job, Run
+from backend.jobs.commands import close_commands, note_command
+from backend.jobs.news import Topics, read_news
 from backend.jobs.status import JobStatus
 from backend.settings import Settings
 from backend.worker.record import Place, record_events
@@ -97,6 +101,47 @@ def test_a_refused_command_is_a_warning_of_the_run(
     assert "step 3" in said["message"]
 
 
+def ask_to_change(database: Database, job_id: int, number: int, steps: int) -> None:
+    """As the API and the worker do: noted, and given under a number."""
+    with database.write() as session:
+        note_command(session, job_id, "change", {"training.steps": steps})
+        session.query(CommandRequest).filter_by(number=None).one().number = number
+
+
+def test_the_answer_to_a_command_is_told_with_its_step_and_its_reasons(
+    client: TestClient, database: Database, settings: Settings, job_id: int
+) -> None:
+    say(database, settings, job_id, started(), begins())
+    for number, steps in ((71, 25), (72, 2), (73, 40)):
+        ask_to_change(database, job_id, number, steps)
+    problem = Problem("steps_are_done", "Steps cannot become 2.", "Give 3.", "training.steps")
+    say(
+        database,
+        settings,
+        job_id,
+        events.CommandTaken(
+            command="change", command_seq=71, step=3, settings={"training.steps": 25}
+        ),
+        events.CommandRefused(
+            command="change", command_seq=72, step=4, problems=[problem.as_dict()]
+        ),
+        events.CommandTaken(command="save", command_seq=1, step=4),  # written by hand
+    )
+    with database.write() as session:
+        close_commands(session, job_id)
+    items = client.get(f"/api/jobs/{job_id}/commands").json()["items"]
+    assert [(c["outcome"], c["step"]) for c in items] == [
+        ("unanswered", None),
+        ("refused", 4),
+        ("taken", 3),
+    ]
+    assert [p["message"] for p in items[1]["problems"]] == ["Steps cannot become 2."]
+    with database.read() as session:
+        news = read_news(session, Topics(job_ids=frozenset({job_id})), 0).news
+    told = [json.loads(one.json) for one in news if one.name == "command"]
+    assert [c["outcome"] for c in told] == ["waiting"] * 3 + ["taken", "refused", "unanswered"]
+
+
 def test_measurements_make_one_curve_across_resumes(
     client: TestClient, database: Database, settings: Settings, job_id: int
 ) -> None:
@@ -124,7 +169,7 @@ def test_measurements_make_one_curve_across_resumes(
     assert client.get("/api/jobs/999/measurements").status_code == 404
 
 
-def test_one_checkpoint_is_the_best_at_a_time(
+def test_one_checkpoint_is_the_best_at_a_time_and_pinned_ones_are_marked(
     client: TestClient, database: Database, settings: Settings, job_id: int
 ) -> None:
     with database.write() as session:
@@ -137,6 +182,14 @@ def test_one_checkpoint_is_the_best_at_a_time(
         say(database, settings, job_id, events.BestCheckpoint(step=best))
         items = client.get(f"/api/jobs/{job_id}/checkpoints").json()["items"]
         assert [c["step"] for c in items if c["is_best"]] == [best]
+        assert [c["step"] for c in items if c["is_pinned"]] == []
+    pins = settings.output_dir / "style" / "pins.json"
+    pins.parent.mkdir(parents=True, exist_ok=True)
+    pins.write_text('{"checkpoints": {"2": {"pinned": true}}}')
+    items = client.get(f"/api/jobs/{job_id}/checkpoints").json()["items"]
+    assert [c["step"] for c in items if c["is_pinned"]] == [2]
+    pins.write_text("[]")
+    assert client.get(f"/api/jobs/{job_id}/checkpoints").status_code == 200
 
 
 def test_a_run_that_cannot_begin_leaves_the_earlier_curve_alone(
