@@ -30,6 +30,7 @@ from trainer.folders import Folders
 from trainer.job_file import read_yaml
 from trainer.lora_commands import COMMANDS as LORA_COMMANDS
 from trainer.lora_commands import add_lora_commands, run_lora_command
+from trainer.resume_rules import goes_on
 from trainer.run_record import record_refusal
 from trainer.sample_command import COMMAND as SAMPLE_COMMAND
 from trainer.sample_command import add_sample_command, run_sample_command
@@ -80,6 +81,8 @@ def _run(options: argparse.Namespace, folders: Folders) -> int:
     verdict = Verdict(job=None)
     try:
         verdict = examine_job(read_yaml(options.job), folders)
+        if verdict.job is not None and goes_on(verdict.job, parent, resume=options.resume):
+            verdict = verdict.going_on()
         job = verdict.admitted()
     except DarkroomError as error:
         _print_problems(error.problems)

@@ -8,7 +8,7 @@ same sentences: the schema's, the rules across settings, then what lies on the d
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from trainer.compiler_check import compiler_problems
@@ -30,19 +30,21 @@ class Verdict:
     """What the door found.
 
     job: None when the schema refuses it. indexes: one for each of the job's datasets, in order;
-    empty when the schema refuses the job. The problems are kept by what they are about.
+    empty when the schema refuses the job. The problems are kept by what they are about;
+    start_problems are about the LoRA that the job starts from.
     """
 
     job: JobConfig | None
     job_problems: list[Problem] = field(default_factory=list)
     dataset_problems: list[Problem] = field(default_factory=list)
     model_problems: list[Problem] = field(default_factory=list)
+    start_problems: list[Problem] = field(default_factory=list)
     indexes: list[DatasetIndex] = field(default_factory=list)
 
     @property
     def problems(self) -> list[Problem]:
         """All of them, errors and warnings."""
-        return self.job_problems + self.dataset_problems + self.model_problems
+        return self.job_problems + self.start_problems + self.dataset_problems + self.model_problems
 
     @property
     def errors(self) -> list[Problem]:
@@ -53,6 +55,12 @@ class Verdict:
     def warnings(self) -> list[Problem]:
         """What will have no effect or will disappoint."""
         return [problem for problem in self.problems if problem.severity == Severity.WARNING]
+
+    def going_on(self) -> Verdict:
+        """The same for a run that goes on from a checkpoint: it holds what the LoRA that the job
+        started from has become, and that file may be gone.
+        """
+        return replace(self, start_problems=[])
 
     def admitted(self) -> JobConfig:
         """The job, if it can run.
@@ -76,9 +84,8 @@ def examine_job(data: Mapping[str, Any], folders: Folders) -> Verdict:
     indexes, dataset_problems = examine_datasets(job, folders)
     return Verdict(
         job=job,
-        job_problems=cross_field_problems(job)
-        + start_problems(job, folders)
-        + compiler_problems(job),
+        job_problems=cross_field_problems(job) + compiler_problems(job),
+        start_problems=start_problems(job, folders),
         dataset_problems=dataset_problems + control_image_problems(job, folders.datasets),
         model_problems=_model_problems(job, folders),
         indexes=indexes,
@@ -92,7 +99,7 @@ def admit_job(data: Mapping[str, Any], folders: Folders) -> JobConfig:
 
 def _class_of_first_error(verdict: Verdict) -> type[DarkroomError]:
     for problems, kind in (
-        (verdict.job_problems, JobRefused),
+        (verdict.job_problems + verdict.start_problems, JobRefused),
         (verdict.dataset_problems, BadDataset),
     ):
         if any(problem.severity == Severity.ERROR for problem in problems):

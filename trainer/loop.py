@@ -117,7 +117,7 @@ def train(
         trainee = load_trainee(
             job, model.transformer, device=device, progress=loading_progress(record)
         )
-        restore(trainee, beginning, record, start_from=start_file(job, folders))
+        restore(trainee, beginning, record, folders)
         parts = load_drawing_parts(model, vae_dtype=DTYPES[job.model.vae_data_type])
         pipeline = build_pipeline(job.variant, trainee.transformer, parts)
         rounds = SampleRounds(job, pipeline, encoded, record, datasets=folders.datasets)
@@ -234,16 +234,15 @@ def loading_progress(record: RunRecord) -> Callable[[int, int], None]:
     return progress
 
 
-def restore(
-    trainee: Trainee, beginning: Beginning, record: RunRecord, *, start_from: Path | None
-) -> None:
+def restore(trainee: Trainee, beginning: Beginning, record: RunRecord, folders: Folders) -> None:
     """Put the checkpoint's state into the trainee; without one, the LoRA that it is to start from.
 
     Raises BadLora.
     """
     if beginning.checkpoint is None:
-        if start_from is not None:
-            trainee.start_from(start_from)
+        lora_file = start_file(trainee.job, folders)
+        if lora_file is not None:
+            trainee.start_from(lora_file)
         return
     if trainee.restore(beginning.checkpoint):
         return

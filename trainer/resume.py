@@ -27,11 +27,10 @@ from trainer.durable_write import remove_leftovers, write_text
 from trainer.errors import BadCheckpoint, Problem
 from trainer.job_folder import JobFolder
 from trainer.lora_file import read_metadata
-from trainer.resume_rules import changed_settings
+from trainer.resume_rules import AUTO, NEVER, changed_settings
 from trainer.retention import read_pins
 from trainer.sampling import read_recipe, sample_requests
 
-AUTO, NEVER = "auto", "never"
 _SAMPLE_FILE = re.compile(r"^step-(\d{6,})-prompt-(\d{2,})\.png$")
 
 

@@ -10,14 +10,18 @@ torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from trainer.config import JobConfig
 from trainer.errors import Problem
+from trainer.job_folder import JobFolder
 from trainer.panels.field import Panel
 from trainer.panels.quantization import QuantizationPanel
 from trainer.panels.target import TargetPanel
 
+# What --resume takes beside a step number and a checkpoint's folder.
+AUTO, NEVER = "auto", "never"
 # Settings of the target that act while it trains and leave no trace in the weights' shape or sense.
 _FREE_OF_TARGET = frozenset({"dropout"})
 FIXED_SETTINGS: tuple[str, ...] = (
@@ -25,6 +29,17 @@ FIXED_SETTINGS: tuple[str, ...] = (
     *(f"quantization.{name}" for name in QuantizationPanel.model_fields),
     *(f"target.{name}" for name in TargetPanel.model_fields if name not in _FREE_OF_TARGET),
 )
+
+
+def goes_on(job: JobConfig, parent: Path, *, resume: str) -> bool:
+    """Whether a run of the job in `parent` goes on from a checkpoint, or ends because it cannot.
+
+    resume: auto, never, a step, or a checkpoint's folder. A folder with checkpoints never restarts
+    at 0 unless asked; such a run needs no LoRA to start from.
+    """
+    if resume == AUTO:
+        return bool(JobFolder(parent, job.job.training_name).checkpoint_steps())
+    return resume != NEVER
 
 
 def misfits(

@@ -14,6 +14,7 @@ from trainer.config import JobConfig
 from trainer.door import examine_job
 from trainer.errors import Problem, Severity
 from trainer.job_folder import JobFolder
+from trainer.resume_rules import AUTO, goes_on
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ def examine_config(
 ) -> Examined:
     """Everything wrong with a config. Reads the datasets' headers: call it outside of sessions."""
     verdict = examine_job(config, settings.folders)
+    if verdict.job is not None and goes_on(verdict.job, settings.output_dir, resume=AUTO):
+        verdict = verdict.going_on()
     errors, warnings = list(verdict.errors), list(verdict.warnings)
     if verdict.job is not None:
         errors += _gpu_that_is_not_there(verdict.job, database)

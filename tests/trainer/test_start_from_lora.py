@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.trainer.mini_transformer import mini_transformer
-from tests.trainer.short_runs import ShortRun, job_with, run_here
+from tests.trainer.short_runs import ShortRun, job_with, run_here, write_job
 from tests.trainer.test_lora import output_of
+from trainer.__main__ import main
 from trainer.checkpoint import STATE_FILE
 from trainer.door import examine_job
-from trainer.errors import BadLora, Severity
+from trainer.errors import BadLora, JobRefused, Severity
 from trainer.folders import Folders
 from trainer.job_file import parse_job
+from trainer.job_folder import JobFolder
 from trainer.lora import Lora, add_lokr, add_lora
 from trainer.lora_factors import added_weight
 from trainer.lora_file import lora_metadata, read_metadata, write_lora_file
@@ -237,6 +240,28 @@ def test_a_run_starts_from_another_jobs_checkpoint_and_says_so_also_after_a_resu
         assert json.loads(told["started_from"])["file"] == "lora.safetensors"
         assert json.loads(told["job"])["training"]["start_from_lora"] == "step-000002"
         assert str(tmp_path.parent) not in json.dumps(told)
+
+
+@pytest.mark.slow
+def test_a_resume_does_not_need_the_file_that_the_job_started_from(
+    first: ShortRun, short_folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = tmp_path / "start.safetensors"
+    shutil.copy(first.folder.result, start)
+    changes = {"training.start_from_lora": str(start), "sample.prompts": []}
+    assert run_here(job_with({**changes, "training.steps": 1}), short_folders, tmp_path).losses
+    start.unlink()
+
+    job = write_job(tmp_path / "job.yaml", job_with({**changes, "training.steps": 2}))
+    arguments = ["run", str(job), "--output", str(tmp_path)]
+    for name in ("datasets", "models", "cache"):
+        arguments += [f"--{name}", str(getattr(short_folders, name))]
+    assert main([*arguments, "--resume", "never"]) == JobRefused.exit_code
+    assert "start.safetensors" in capsys.readouterr().err
+    assert main(arguments) == 0
+    folder = JobFolder(tmp_path, "short")
+    assert folder.checkpoint_steps() == [1, 2]
+    assert json.loads(read_metadata(folder.result)["started_from"])["file"] == start.name
 
 
 @pytest.mark.slow

@@ -346,6 +346,16 @@ def test_a_new_job_over_an_old_folder_is_warned_that_it_goes_on_there(
     ] == [("goes_on_from_folder", {"step": 250})]
 
 
+def test_a_job_that_goes_on_needs_no_lora_to_start_from(
+    client: TestClient, settings: Settings
+) -> None:
+    config = job_config(training={"steps": 10, "start_from_lora": "/gone/lora.safetensors"})
+    body = {"config": config}
+    assert "lora_missing" in codes(client.post("/api/jobs/validate", json=body))
+    (settings.output_dir / "style" / "checkpoints" / "step-000005").mkdir(parents=True)
+    assert client.post("/api/jobs/validate", json=body).json()["valid"]
+
+
 def test_every_move_leaves_a_row_with_its_reason(client: TestClient, database: Database) -> None:
     job_id = create(client, job_config(), queue=True)["id"]
     client.post(f"/api/jobs/{job_id}/stop")
