@@ -11,19 +11,25 @@ from backend.errors import NotFound
 from backend.files import existing_file
 from backend.jobs.examine import problem_entries
 from trainer.dataset_index import DatasetItem, scan_dataset
+from trainer.file_memory import FileMemory
 from trainer.pictures import PICTURE_SUFFIXES
 
 NUM_PREVIEWS = 4
 CAPTION_EXTENSION = "txt"  # what Caption Extension is unless a job says otherwise
 
 
-def list_datasets(root: Path) -> list[DatasetEntry]:
-    """One entry for each folder, by name; hidden ones are left out."""
+def list_datasets(root: Path, memory: FileMemory) -> list[DatasetEntry]:
+    """One entry for each folder, by name; hidden ones are left out.
+
+    memory: of pictures that were read before; what is read now is added and saved.
+    """
     if not root.is_dir():
         return []
     folders = [entry for entry in root.iterdir() if entry.is_dir()]
     shown = [folder for folder in folders if not folder.name.startswith(".")]
-    return [_entry(folder) for folder in sorted(shown, key=lambda folder: folder.name)]
+    entries = [_entry(folder, memory) for folder in sorted(shown, key=lambda folder: folder.name)]
+    memory.save()
+    return entries
 
 
 def picture_file(root: Path, name: str, file: str) -> Path:
@@ -33,8 +39,10 @@ def picture_file(root: Path, name: str, file: str) -> Path:
     return existing_file(root, f"{name}/{file}")
 
 
-def _entry(folder: Path) -> DatasetEntry:
-    index = scan_dataset(folder, caption_extension=CAPTION_EXTENSION, default_caption="")
+def _entry(folder: Path, memory: FileMemory) -> DatasetEntry:
+    index = scan_dataset(
+        folder, caption_extension=CAPTION_EXTENSION, default_caption="", memory=memory
+    )
     return DatasetEntry(
         name=folder.name,
         num_pictures=len(index.items),

@@ -10,6 +10,7 @@ from backend.datasets.schemas import DatasetEntry
 from backend.dependencies import SettingsOf
 from backend.errors import error_responses
 from backend.lists import Page
+from trainer.file_memory import FileMemory
 
 router = APIRouter(tags=["datasets"], prefix="/datasets")
 
@@ -19,7 +20,8 @@ _PICTURE = {200: {"content": {"image/*": {}}, "description": "The picture."}}
 @router.get("", responses=error_responses())
 def read_datasets(settings: SettingsOf) -> Page[DatasetEntry]:
     """The folders of the datasets folder, with what is wrong in them."""
-    return Page(items=list_datasets(settings.datasets_dir))
+    memory = FileMemory(settings.cache_dir)
+    return Page(items=list_datasets(settings.datasets_dir, memory))
 
 
 @router.get(

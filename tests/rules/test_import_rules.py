@@ -26,6 +26,7 @@ CONTRACT = {
     "trainer.errors",
     "trainer.door",
     "trainer.dataset_index",
+    "trainer.file_memory",
     "trainer.pictures",
     "trainer.job_file",
     "trainer.job_folder",
