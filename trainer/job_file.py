@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from trainer.config import JobConfig
 from trainer.durable_write import write_text
-from trainer.errors import JobRefused, Problem
+from trainer.errors import JobRefused
+from trainer.schema_refusals import schema_problem
 
 
 def read_job_file(path: Path) -> JobConfig:
@@ -66,7 +67,9 @@ def parse_job(data: Mapping[str, Any]) -> JobConfig:
     try:
         return JobConfig.model_validate(data)
     except ValidationError as error:
-        problems = [_as_problem(details) for details in error.errors(include_url=False)]
+        problems = [
+            schema_problem(details, _job_schema()) for details in error.errors(include_url=False)
+        ]
         raise JobRefused.from_problems(problems) from error
 
 
@@ -81,31 +84,6 @@ def write_job_file(path: Path, job: JobConfig) -> None:
     write_text(path, job_yaml(job))
 
 
-_CURES = {
-    "missing": "Fill it in.",
-    "extra_forbidden": "Remove it, or check its spelling; docs/settings.md lists every setting.",
-    "string_pattern_mismatch": "Use only what the field's help allows.",
-}
-
-
-def _as_problem(details: ErrorDetails) -> Problem:
-    field = ".".join(str(part) for part in details["loc"]) or None
-    value = details["input"]
-    kind = "missing" if value == "" else details["type"]
-    if kind == "missing":
-        message = "This setting is needed."
-    elif kind == "extra_forbidden":
-        message = f"There is no setting {field!r}."
-    elif kind == "string_pattern_mismatch":
-        message = f"{value!r} is not allowed here."
-    else:
-        message = f"{_shortened(value)}: {details['msg'][0].lower()}{details['msg'][1:]}."
-    hint = _CURES.get(kind, "Give a value within the field's limits.")
-    context = {k: v for k, v in details.get("ctx", {}).items() if isinstance(v, int | float | str)}
-    params = context | ({"value": value} if isinstance(value, int | float | str) else {})
-    return Problem(code=kind, message=message, hint=hint, field=field, params=params)
-
-
-def _shortened(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+@cache
+def _job_schema() -> dict[str, Any]:
+    return JobConfig.model_json_schema()

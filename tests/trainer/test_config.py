@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -107,6 +108,84 @@ def test_all_faults_are_named_at_once() -> None:
 def test_the_value_at_fault_is_in_the_message() -> None:
     with pytest.raises(JobRefused, match="-17"):
         parse_job(changed(training={"steps": -17}))
+
+
+@pytest.mark.parametrize(
+    ("panel", "values", "message", "hint"),
+    [
+        (
+            "sample",
+            {"width": 100},
+            "100 is not a multiple of 16.",
+            "Give a multiple of 16 from 64 up to 2048, such as 96 or 112.",
+        ),
+        (
+            "sample",
+            {"height": 40},
+            "40 is not a multiple of 16.",
+            "Give a multiple of 16 from 64 up to 2048, such as 64.",
+        ),
+        (
+            "sample",
+            {"width": 4096},
+            "4096 is above 2048.",
+            "Give a multiple of 16 from 64 up to 2048, such as 2048.",
+        ),
+        (
+            "sample",
+            {"prompts": [{"prompt": "a", "height": 1000}]},
+            "1000 is not a multiple of 16.",
+            "Give a multiple of 16 from 64 up to 2048, such as 992 or 1008.",
+        ),
+        (
+            "datasets",
+            [{"target_dataset": "a", "resolutions": [100]}],
+            "100 is not a multiple of 16.",
+            "Give a multiple of 16 from 64 up to 2048, such as 96 or 112.",
+        ),
+        (
+            "sample",
+            {"width": "wide"},
+            "'wide' is not a whole number.",
+            "Give a multiple of 16 from 64 up to 2048.",
+        ),
+        (
+            "job",
+            {"training_name": "a", "seed": -1},
+            "-1 is below 0.",
+            "Give a whole number from 0 up to 4294967295.",
+        ),
+    ],
+)
+def test_a_number_out_of_its_limits_is_told_all_of_them(
+    panel: str, values: Any, message: str, hint: str
+) -> None:
+    with pytest.raises(JobRefused) as refused:
+        parse_job(changed(**{panel: values}))
+    (problem,) = refused.value.problems
+    assert (problem.message, problem.hint) == (message, hint)
+
+
+@pytest.mark.parametrize("name", sorted(panels()))
+def test_limits_are_found_for_every_number_of_every_panel(name: str) -> None:
+    for key, field in panels()[name]["properties"].items():
+        kinds = {choice.get("type") for choice in field.get("anyOf", [field])}
+        if not kinds & {"integer", "number"}:
+            continue
+        bad = {key: "many"}
+        place = {
+            "SamplePrompt": {"sample": {"prompts": [{"prompt": "a"} | bad]}},
+            "Dataset": {"datasets": [{"target_dataset": "a"} | bad]},
+            "JobPanel": {"job": {"training_name": "a"} | bad},
+        }.get(name) or {name.removesuffix("Panel").lower(): bad}
+        with pytest.raises(JobRefused) as refused:
+            parse_job(changed(**place))
+        (problem,) = refused.value.problems
+        assert problem.message.startswith("'many' is not a"), key
+        assert re.match(r"Give a .*(from|above) \S+ (up to|below) \S*\d\.", problem.hint), (
+            key,
+            problem.hint,
+        )
 
 
 def test_a_learning_rate_without_a_dot_is_a_number_in_yaml_too() -> None:
