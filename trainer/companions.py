@@ -20,7 +20,7 @@ from trainer.pictures import PICTURE_SUFFIXES, UnreadablePicture
 
 # What Diffusers' pipeline refuses to be shown.
 MIN_REFERENCE_SIDE_PX = 64
-MAX_REFERENCE_SHAPE = 8.0
+MAX_REFERENCE_SHAPE = 8
 # A mask drawn at half the size may be off by the rounding of a pixel.
 _SHAPE_TOLERANCE = 0.02
 
@@ -72,13 +72,7 @@ def find_references(
     """The references of the pictures in one control folder."""
 
     def fault(reference: PictureFile) -> str:
-        sides = sorted((reference.width, reference.height))
-        size = f"{reference.width}x{reference.height}"
-        if sides[0] < MIN_REFERENCE_SIDE_PX:
-            return f"{size} has a side under {MIN_REFERENCE_SIDE_PX} px"
-        if sides[1] / sides[0] > MAX_REFERENCE_SHAPE:
-            return f"{size} is more than {MAX_REFERENCE_SHAPE:g} times as long as wide"
-        return ""
+        return reference_fault(reference.width, reference.height)
 
     words = _Words(
         "reference",
@@ -86,6 +80,17 @@ def find_references(
         "Give each picture a reference of its name: cat.png there belongs to cat.png here.",
     )
     return _find(folder, pictures, fault, words, field_path=field_path, memory=memory)
+
+
+def reference_fault(width_px: int, height_px: int) -> str:
+    """Why the pipeline would refuse to be shown a picture of this size; empty if it would not."""
+    shorter_px, longer_px = sorted((width_px, height_px))
+    size = f"at {width_px} x {height_px} px"
+    if shorter_px < MIN_REFERENCE_SIDE_PX:
+        return f"{size} it has a side under {MIN_REFERENCE_SIDE_PX} px"
+    if longer_px > MAX_REFERENCE_SHAPE * shorter_px:
+        return f"{size} it is more than {MAX_REFERENCE_SHAPE} times as long as wide"
+    return ""
 
 
 @dataclass(frozen=True)

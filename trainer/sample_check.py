@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trainer.companions import MIN_REFERENCE_SIDE_PX
+from trainer.companions import reference_fault
 from trainer.config import JobConfig
 from trainer.errors import JobRefused, Problem
 from trainer.folders import join_inside
 from trainer.pictures import UnreadablePicture, upright_size
-
-# Diffusers' pipeline raises for a reference longer than this many times its shorter side.
-MAX_ASPECT = 8
 
 
 def control_image_path(name: str, datasets: Path) -> Path:
@@ -53,8 +50,4 @@ def _reason_against(name: str, datasets: Path) -> str | None:
         return "it leads out of the datasets folder"
     except UnreadablePicture as error:
         return str(error)
-    if min(width_px, height_px) < MIN_REFERENCE_SIDE_PX:
-        return f"at {width_px} x {height_px} px it has a side below {MIN_REFERENCE_SIDE_PX} px"
-    if max(width_px, height_px) > MAX_ASPECT * min(width_px, height_px):
-        return f"at {width_px} x {height_px} px one side is over {MAX_ASPECT} times the other"
-    return None
+    return reference_fault(width_px, height_px) or None

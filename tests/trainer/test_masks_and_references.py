@@ -10,6 +10,8 @@ import pytest
 import torch
 from diffusers import AutoencoderKLFlux2, Flux2KleinPipeline, Flux2Pipeline
 from diffusers.pipelines.flux2.image_processor import Flux2ImageProcessor
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from tests.trainer.mini_transformer import JOINT_DIM, mini_transformer
@@ -23,6 +25,7 @@ from tests.trainer.test_training_step import (
     trained_lora,
 )
 from trainer.buckets import REFERENCE_AREA_PX, reference_size
+from trainer.companions import reference_fault
 from trainer.latents import encode_pictures, picture_to_pixels
 from trainer.losses import per_sample_loss
 from trainer.pictures import mirrored, read_for_bucket, read_mask, read_reference
@@ -76,6 +79,25 @@ def test_a_reference_comes_to_its_size_as_in_the_pipeline(
     assert width * height <= REFERENCE_AREA_PX
     assert (fit.scaled_width_px, fit.scaled_height_px) == (theirs.width, theirs.height)
     assert torch.equal(picture_to_pixels(ours), expected)
+
+
+@given(
+    sides=st.one_of(
+        st.tuples(st.integers(1, 600), st.integers(1, 600)),
+        st.tuples(st.integers(60, 80), st.integers(480, 640)),  # about the limit of 8 to 1
+    ),
+    is_wide=st.booleans(),
+)
+def test_just_those_references_are_refused_that_the_pipeline_refuses(
+    sides: tuple[int, int], is_wide: bool
+) -> None:
+    size = sides[::-1] if is_wide else sides
+    try:
+        Flux2ImageProcessor.check_image_input(Image.new("1", size))
+        is_refused = False
+    except ValueError:
+        is_refused = True
+    assert bool(reference_fault(*size)) == is_refused
 
 
 def test_a_references_latents_are_the_pipelines(tmp_path: Path) -> None:
