@@ -2,7 +2,7 @@
 # The work is done by scripts/, in Python; this file only names it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run install check test test-full types lock screenshots report clean
+.PHONY: help demo run install check test test-full soak types lock screenshots report clean
 
 PYTHON_OF_VENV := .venv/bin/python
 
@@ -30,6 +30,9 @@ test: install-dev ## check, and the tests with real processes and a real browser
 
 test-full: install-dev ## all of it, the trainings that take minutes too (under 75 minutes)
 	@$(PYTHON_OF_VENV) scripts/check.py full
+
+soak: install-dev ## hundreds of rounds of faults; goes on where it was, writes docs/reliability.md
+	@PYTHONPATH=. $(PYTHON_OF_VENV) scripts/soak.py
 
 types: install-dev ## write openapi.json, the TypeScript types and the settings reference anew
 	@$(PYTHON_OF_VENV) scripts/generate.py

@@ -24,11 +24,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from learning_measure import Measurer, Reading, Result, RunFailed
 from learning_runs import CHECKPOINT_STEPS, QUESTIONS, SEEDS, Question, Run
+from marked_page import write_part
 from steps import ROOT
 
 PAGE = ROOT / "docs" / "learning.md"
 IMAGES = ROOT / "docs" / "images"
-BEGIN, END = "<!-- tables: make report -->", "<!-- end of tables -->"
+PART = "tables: make report"
 
 LABEL_PX, HEAD_PX = 170, 22
 HEADS = ("base", *map(str, CHECKPOINT_STEPS)) * 2
@@ -49,7 +50,7 @@ def main() -> None:
         except RunFailed as error:
             sys.exit(str(error))
     sections = [write_question(question, measurer, seeds) for question in QUESTIONS]
-    PAGE.write_text(between_markers(PAGE.read_text(), "\n".join(filter(None, sections))))
+    write_part(PAGE, PART, "\n".join(filter(None, sections)))
     print(f"  {PAGE.relative_to(ROOT)}")
 
 
@@ -136,15 +137,6 @@ def draw_sheet(runs: Sequence[Run], strips: Sequence[Path]) -> Image.Image:
         label = run.name.replace(", ", ",\n")
         pen.multiline_text((6, top + height // 2 - 10), label, "black", font)
     return sheet
-
-
-def between_markers(page: str, text: str) -> str:
-    """The page with `text` in place of what stood between its markers. Raises ValueError."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{PAGE.name} has lost a marker. Put {BEGIN} and {END} back.")
-    return f"{before}{BEGIN}\n\n{text}\n{END}{after}"
 
 
 if __name__ == "__main__":

@@ -28,7 +28,12 @@ for name in [name for name in os.environ if name.startswith("DARKROOM_")]:
         del os.environ[name]
 
 TESTS = Path(__file__).parent
-MARKER_OF_FOLDER = {"integration": "integration", "e2e": "browser", "gpu": "gpu"}
+MARKER_OF_FOLDER = {
+    "integration": "integration",
+    "faults": "integration",
+    "e2e": "browser",
+    "gpu": "gpu",
+}
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0", "::")
 
 

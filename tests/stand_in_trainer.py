@@ -14,6 +14,8 @@ The job's Trigger Word says how:
     ignore     hears no command after step 2, and no SIGTERM; so does a child of its own
     garbage    mixes half lines, unknown events and a huge line into an ok run
     sleepy     like ok, but keeps silent until the file `go` lies in its run folder
+    chain      takes its time over each step, ends well by SIGTERM, and its files hold a digest of
+               every step since the first: a step that is lost or doubled changes the result
 
 It goes on from the newest checkpoint in the job's folder, as the real one does.
 """
@@ -22,8 +24,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
+import json
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,13 +41,43 @@ from PIL import Image
 from trainer import events, folder_lock
 from trainer.commands import CommandReader
 from trainer.config import JobConfig
-from trainer.durable_write import new_folder, write_bytes
+from trainer.durable_write import new_folder, remove_leftovers, write_bytes
 from trainer.errors import OutOfMemory, StopRequested
 from trainer.job_file import read_job_file
 from trainer.job_folder import JobFolder
 from trainer.live_changes import changed_job
 
 EMPTY_SAFETENSORS = (2).to_bytes(8, "little") + b"{}"
+CHAIN_STEP_SECONDS = 0.02
+
+
+def next_link(chain: str, step: int) -> str:
+    """The digest of all steps up to this one."""
+    return hashlib.sha256(f"{chain} {step}".encode()).hexdigest()
+
+
+def chain_after(steps: int) -> str:
+    """The digest after so many undisturbed steps."""
+    chain = ""
+    for step in range(1, steps + 1):
+        chain = next_link(chain, step)
+    return chain
+
+
+def chain_file(chain: str) -> bytes:
+    """A safetensors file without tensors, the digest in its metadata."""
+    header = json.dumps({"__metadata__": {"chain": chain}}).encode()
+    return len(header).to_bytes(8, "little") + header
+
+
+def read_chain(file: Path) -> str | None:
+    """The digest in the file; None if it is damaged or not there."""
+    try:
+        data = file.read_bytes()
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        return header["__metadata__"]["chain"]
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 class StandIn:
@@ -59,10 +94,11 @@ class StandIn:
         self.log = events.EventLog(self.run.events)
         self.commands = CommandReader(self.run.commands)
         self.stop = False
+        self.chain = ""
 
     def train(self) -> int:
-        saved = self.folder.checkpoint_steps()
-        first = saved[-1] if saved else 0
+        remove_leftovers(self.folder.checkpoints)
+        first = self.first_step()
         self.log.append(
             events.RunStarted(
                 training_name=self.folder.training_name,
@@ -96,6 +132,20 @@ class StandIn:
                 return self.stopped(step)
         return self.complete()
 
+    def first_step(self) -> int:
+        """That of the newest checkpoint that is whole; damaged ones are removed."""
+        saved = self.folder.checkpoint_steps()
+        if self.behaviour != "chain":
+            return saved[-1] if saved else 0
+        signal.signal(signal.SIGTERM, lambda *_: setattr(self, "stop", True))
+        for step in reversed(saved):
+            chain = read_chain(self.folder.checkpoint(step) / "lora.safetensors")
+            if chain is not None:
+                self.chain = chain
+                return step
+            shutil.rmtree(self.folder.checkpoint(step))
+        return 0
+
     def until(self, condition) -> None:
         while not condition():
             time.sleep(0.01)
@@ -121,6 +171,9 @@ class StandIn:
         return self.stop
 
     def step(self, step: int) -> None:
+        if self.behaviour == "chain":
+            time.sleep(CHAIN_STEP_SECONDS)
+            self.chain = next_link(self.chain, step)
         self.log.append(
             events.Step(
                 step=step,
@@ -159,7 +212,7 @@ class StandIn:
         target = self.folder.checkpoint(step)
         if not target.exists():
             with new_folder(target) as temporary:
-                (temporary / "lora.safetensors").write_bytes(EMPTY_SAFETENSORS)
+                (temporary / "lora.safetensors").write_bytes(self.lora())
         self.log.append(
             events.CheckpointSaved(
                 step=step,
@@ -170,6 +223,9 @@ class StandIn:
         )
         self.log.append(events.PhaseStarted(phase="train", step=step))
 
+    def lora(self) -> bytes:
+        return chain_file(self.chain) if self.behaviour == "chain" else EMPTY_SAFETENSORS
+
     def stopped(self, step: int) -> int:
         self.save(step)
         self.finish("stopped", StopRequested.exit_code, step)
@@ -178,7 +234,7 @@ class StandIn:
     def complete(self) -> int:
         self.save(self.total)
         self.sample(self.total)
-        write_bytes(self.folder.result, EMPTY_SAFETENSORS)
+        write_bytes(self.folder.result, self.lora())
         self.finish("completed", 0, self.total, lora=self.folder.result.name)
         return 0
 

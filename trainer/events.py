@@ -267,13 +267,22 @@ class EventLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o644)
         self._seq = 0
+        self._is_torn = False
 
     def append(self, event: Event) -> None:
-        """Number the event, stamp it and write its line; checkpoints and the end are flushed."""
+        """Number the event, stamp it and write its line; checkpoints and the end are flushed.
+
+        Raises OSError, also where a full disk took a part of the line only; the next event then
+        begins a line of its own.
+        """
         self._seq += 1
         stamped = event.model_copy(update={"seq": self._seq, "time": time.time()})
-        line = stamped.model_dump_json() + "\n"
-        os.write(self._descriptor, line.encode("utf-8"))
+        start = "\n" if self._is_torn else ""
+        left = f"{start}{stamped.model_dump_json()}\n".encode()
+        self._is_torn = True
+        while left:  # a disk that is nearly full takes a part, and refuses the rest
+            left = left[os.write(self._descriptor, left) :]
+        self._is_torn = False
         if isinstance(event, RunFinished | CheckpointSaved):
             os.fsync(self._descriptor)
 

@@ -85,15 +85,7 @@ def test_the_sheet_has_a_row_for_each_run(report: ModuleType, tmp_path: Path) ->
         assert sheet.getpixel(middle) == (number * 60, 0, 0)
 
 
-def test_only_what_stands_between_the_markers_is_replaced(report: ModuleType) -> None:
-    page = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
-    written = report.between_markers(page, "new")
-    assert written == f"before\n{report.BEGIN}\n\nnew\n{report.END}\nafter\n"
-    assert report.between_markers(written, "new") == written
-    with pytest.raises(ValueError, match="marker"):
-        report.between_markers("no markers", "new")
-
-
 def test_the_page_in_the_repository_has_both_markers(report: ModuleType) -> None:
+    marked_page = __import__("marked_page")
     page = report.PAGE.read_text()
-    assert report.between_markers(page, "x") != page
+    assert marked_page.replace_part(page, report.PART, "x") != page

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,35 @@ def test_a_second_run_cannot_write_into_the_firsts_file(tmp_path: Path) -> None:
     EventLog(tmp_path / "events.jsonl").close()
     with pytest.raises(FileExistsError):
         EventLog(tmp_path / "events.jsonl")
+
+
+def test_a_line_that_a_full_disk_cut_spoils_neither_the_next_nor_itself_in_silence(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "events.jsonl"
+    log = EventLog(file)
+    with no_file_larger_than(40), pytest.raises(OSError, match="too large"):
+        log.append(STEP)
+    assert file.stat().st_size == 40, "the disk took a part"
+    log.append(STEP)
+    log.close()
+    torn, whole = read_lines(file)[0]
+    with pytest.raises(BadLine):
+        parse_line(torn)
+    event = parse_line(whole)
+    assert event is not None
+    assert event.seq == 2
+
+
+@contextmanager
+def no_file_larger_than(size_bytes: int) -> Iterator[None]:
+    """A write beyond it takes what fits, and the next one fails: as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_half_written_line_waits_for_its_end(tmp_path: Path) -> None:

@@ -1,0 +1,139 @@
+"""`make soak`: many rounds of faults; a killed soak goes on where it was.
+
+    --rounds N    with the stand-in trainer, 300 unless said
+    --real N      with real tiny trainings, 30 unless said
+    --seed N      one round with the stand-in, whatever was played before; its folder is kept
+
+Every round that was played is a line of build/soak/record.jsonl; docs/reliability.md is written
+from them. A soak of changed code begins anew: the record is of one state of the code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from marked_page import write_part
+from steps import ROOT
+from tests.faults.fault_round import Record, Scene, play
+from tests.faults.house import NotSo
+from tests.faults.scenes import real_scene, stand_in_scene
+
+WORK = ROOT / "build" / "soak"
+RECORD = WORK / "record.jsonl"
+PAGE = ROOT / "docs" / "reliability.md"
+PART = "record: make soak"
+
+
+def main() -> None:
+    options = parse_options()
+    # One thread each: results are exact for a number of threads, and two processes share the cores.
+    os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    WORK.mkdir(parents=True, exist_ok=True)
+    if options.seed is not None:
+        print(play_kept(stand_in_scene(), options.seed))
+        return
+    code = state_of_the_code()
+    played = [line for line in read_record() if line["code"] == code]
+    soak(stand_in_scene, "stand-in", options.rounds, played, code)
+    soak(lambda: real_scene(WORK / "real"), "tiny training", options.real, played, code)
+    played = [line for line in read_record() if line["code"] == code]
+    write_part(PAGE, PART, as_markdown(played))
+    failed = [line for line in played if line["broken"]]
+    if failed:
+        sys.exit(f"{len(failed)} of {len(played)} rounds broke a promise; see {RECORD}.")
+    print(f"{len(played)} rounds, no promise broken.")
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Play many rounds of faults.")
+    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--real", type=int, default=30)
+    parser.add_argument("--seed", type=int)
+    return parser.parse_args()
+
+
+def soak(
+    make_scene: Callable[[], Scene], name: str, rounds: int, played: list[dict], code: str
+) -> None:
+    """Play the seeds from 0 on that the record lacks."""
+    known = {line["seed"] for line in played if line["scene"] == name}
+    waiting = [seed for seed in range(rounds) if seed not in known]
+    if not waiting:
+        return
+    scene = make_scene()
+    for seed in waiting:
+        try:
+            line = asdict(play_kept(scene, seed)) | {"broken": None}
+        except NotSo as error:
+            line = {"scene": name, "seed": seed, "faults": [], "broken": str(error)}
+        with RECORD.open("a") as file:
+            file.write(json.dumps(line | {"code": code}) + "\n")
+        print(f"{name} {seed}: {line['broken'] or 'kept'}", flush=True)
+
+
+def play_kept(scene: Scene, seed: int) -> Record:
+    """Play a round in a folder that is removed; one that failed is kept in build/soak."""
+    kept = WORK / f"{scene.name.replace(' ', '-')}-{seed}"
+    with tempfile.TemporaryDirectory(prefix="darkroom-fault-") as folder:
+        return play(scene, seed, Path(folder) / "house", keep_in=kept)
+
+
+def state_of_the_code() -> str:
+    """The commit, and the tree's digest if it has changes."""
+    git = ["git", "-C", str(ROOT)]
+    tree = [*git, "rev-parse", "HEAD:backend", "HEAD:trainer", "HEAD:tests/faults"]
+    return subprocess.run(tree, capture_output=True, text=True, check=True).stdout.replace(
+        "\n", " "
+    )
+
+
+def read_record() -> list[dict]:
+    """Every line of the record."""
+    if not RECORD.exists():
+        return []
+    return [json.loads(line) for line in RECORD.read_text().splitlines()]
+
+
+def as_markdown(played: list[dict]) -> str:
+    """The record in numbers: a table of scenes, one of faults."""
+    lines = [
+        "| trainer | rounds | promises broken | faults | runs | slowest until true |",
+        "|---|---|---|---|---|---|",
+    ]
+    struck: Counter[str] = Counter()
+    for name in ("stand-in", "tiny training"):
+        rounds = [line for line in played if line["scene"] == name]
+        kept = [line for line in rounds if not line["broken"]]
+        if not rounds:
+            continue
+        faults = [fault for line in kept for fault in line["faults"]]
+        struck.update(_kind(fault) for fault in faults)
+        runs = sum(line["num_runs"] for line in kept)
+        slowest = max((line["truth_seconds"] for line in kept), default=0.0)
+        lines.append(
+            f"| {name} | {len(rounds)} | {len(rounds) - len(kept)} | {len(faults)} | {runs} "
+            f"| {slowest:.1f} s |"
+        )
+    lines += ["", "| fault | struck |", "|---|---|"]
+    lines += [f"| {kind} | {count} |" for kind, count in struck.most_common()]
+    return "\n".join(lines) + "\n"
+
+
+def _kind(fault: str) -> str:
+    """The fault without its numbers."""
+    for word in (" for ", " by "):
+        fault = fault.partition(word)[0]
+    return " ".join("…" if word.isdigit() else word for word in fault.split())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""What must be true when the faults are over and every job has completed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from sqlalchemy import func, select
+
+from backend.db.models import JobMove, Lease, Metric, Run
+from backend.jobs import queries
+from backend.jobs.status import LEGAL_MOVES, JobStatus
+from tests.faults.house import House, NotSo
+from trainer.durable_write import TEMPORARY_PREFIX
+from trainer.job_folder import JobFolder
+
+# Compares a job's result with the undisturbed one. Raises NotSo.
+ResultCheck = Callable[[JobFolder], None]
+
+
+def check_everything(house: House, is_undisturbed: ResultCheck) -> None:
+    """All promises, for every job of the house. Raises NotSo with the first that is broken."""
+    jobs = house.jobs()
+    for job in jobs:
+        folder = JobFolder(house.settings.output_dir, job.training_name)
+        is_undisturbed(folder)
+        _no_half_checkpoints(folder)
+        _runs_do_not_overlap(folder)
+        _every_step_is_on_the_curve_once(house, job.id, job.config["training"]["steps"])
+        _runs_are_counted_and_closed(house, job.id)
+        _moves_are_a_chain(house, job.id)
+    with house.database.read() as session:
+        if session.scalar(select(func.count()).select_from(Lease)):
+            raise NotSo("a device is still leased")
+        known = session.scalar(select(func.count(func.distinct(Run.job_id))))
+        if known != len(jobs):
+            raise NotSo(f"{known} jobs have runs, {len(jobs)} were queued")
+    left = house.trainers()
+    if left:
+        raise NotSo(f"processes left behind: {left}")
+
+
+def _no_half_checkpoints(folder: JobFolder) -> None:
+    left = [path.name for path in folder.checkpoints.glob(f"{TEMPORARY_PREFIX}*")]
+    if left:
+        raise NotSo(f"{folder.training_name}: half-written checkpoints {left}")
+
+
+def _runs_do_not_overlap(folder: JobFolder) -> None:
+    """By the bytes of the event files: `seq` counts up, and steps never go on in an older run.
+
+    Times of day cannot say it, since clocks were turned.
+    """
+    for number in folder.run_numbers():
+        file = folder.run(number).events
+        if not file.is_file():
+            continue  # killed before its first word
+        last = 0
+        for line in file.read_bytes().split(b"\n"):
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue  # torn by the kill, or by a full disk
+            if event["seq"] <= last:
+                raise NotSo(f"{folder.training_name}, run {number}: {event['seq']} after {last}")
+            last = event["seq"]
+
+
+def _every_step_is_on_the_curve_once(house: House, job_id: int, total: int) -> None:
+    with house.database.read() as session:
+        points = queries.list_metrics(session, job_id, after_step=-1, max_points=total + 100).items
+        doubled = session.execute(
+            select(Metric.run_id, Metric.step)
+            .where(Metric.job_id == job_id)
+            .group_by(Metric.run_id, Metric.step)
+            .having(func.count() > 1)
+        ).all()
+    if doubled:
+        raise NotSo(f"job {job_id}: steps recorded twice: {doubled[:5]}")
+    steps = [point.step for point in points]
+    if steps != sorted(set(steps)) or (steps and steps[-1] != total):
+        raise NotSo(f"job {job_id}: the curve is {steps[:5]} … {steps[-5:]}")
+    missing = sorted(set(range(1, total + 1)) - set(steps))
+    if missing:
+        raise NotSo(f"job {job_id}: steps {missing} are missing on the curve")
+
+
+def _runs_are_counted_and_closed(house: House, job_id: int) -> None:
+    with house.database.read() as session:
+        runs = session.scalars(select(Run).where(Run.job_id == job_id).order_by(Run.number)).all()
+    numbers = [run.number for run in runs]
+    if numbers != sorted(set(numbers)):
+        raise NotSo(f"job {job_id}: runs {numbers}")
+    unclosed = [run.number for run in runs if run.finished_at is None or run.status == "running"]
+    if unclosed:
+        raise NotSo(f"job {job_id}: runs {unclosed} were never closed")
+    if runs[-1].status != "completed":
+        raise NotSo(f"job {job_id}: completed, but its last run is {runs[-1].status}")
+
+
+def _moves_are_a_chain(house: House, job_id: int) -> None:
+    with house.database.read() as session:
+        moves = session.scalars(
+            select(JobMove).where(JobMove.job_id == job_id).order_by(JobMove.id)
+        ).all()
+    at = JobStatus.DRAFT
+    for move in moves:
+        before, after = JobStatus(move.from_status), JobStatus(move.to_status)
+        if before != at or after not in LEGAL_MOVES[before]:
+            raise NotSo(f"job {job_id}: moved {before} -> {after} while it was {at}")
+        at = after
+    if at != JobStatus.COMPLETED:
+        raise NotSo(f"job {job_id}: its moves end in {at}")

@@ -1,0 +1,111 @@
+"""One round: jobs are queued, faults drawn from a seed strike, calm returns, promises are checked.
+
+Calm means: nothing is frozen, one healthy worker runs, and a person queues what was interrupted.
+Within ten seconds of that worker's start nothing false may stand in the database, and then every
+job has to complete, with the result of a job that nobody disturbed.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from backend.db.models import Worker
+from backend.settings import Settings
+from tests.faults.checks import ResultCheck, check_everything
+from tests.faults.faults import Fault
+from tests.faults.house import TRUTH_SECONDS, House, NotSo, eventually, house_in, keep
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is disturbed: how the house is furnished, its jobs, and how their results are judged."""
+
+    name: str
+    prepare: Callable[[Settings], None]
+    configs: Sequence[dict[str, Any]]
+    is_undisturbed: ResultCheck
+    faults: Sequence[Fault]
+    num_faults: range
+    pause_seconds: tuple[float, float]
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A round that kept its promises: what struck, and how it went."""
+
+    scene: str
+    seed: int
+    faults: list[str]
+    num_runs: int
+    truth_seconds: float
+    seconds: float
+
+
+def play(scene: Scene, seed: int, folder: Path, *, keep_in: Path | None = None) -> Record:
+    """Play the round. Raises NotSo with the broken promise and the faults that struck."""
+    rng = random.Random(f"{scene.name} {seed}")
+    start = time.monotonic()
+    said: list[str] = []
+    with house_in(folder, prepare=scene.prepare, **scene.settings) as house:
+        try:
+            for config in scene.configs:
+                house.add_job(config)
+            house.start_worker()
+            eventually(lambda: _signed_on(house), lambda: "a worker signs on")
+            for _ in range(rng.choice(scene.num_faults)):
+                time.sleep(rng.uniform(*scene.pause_seconds))
+                said.append(rng.choice(scene.faults)(house, rng))
+            truth_seconds = _calm(house)
+            _complete(house)
+            for child in list(house.live_workers()):
+                house.end_worker(child, signal.SIGTERM)
+            check_everything(house, scene.is_undisturbed)
+            num_runs = len(list(house.settings.output_dir.glob("*/runs/*")))
+        except AssertionError as error:
+            if keep_in is not None:
+                keep(folder, keep_in)
+            raise NotSo(f"{scene.name}, seed {seed}: {error}\nafter: {'; '.join(said)}") from error
+    seconds = time.monotonic() - start
+    return Record(scene.name, seed, said, num_runs, round(truth_seconds, 1), round(seconds, 1))
+
+
+def _calm(house: House) -> float:
+    """One healthy worker; how long it took until nothing false was said. Raises NotSo."""
+    for process in house.trainers():
+        with suppress(psutil.Error):
+            process.send_signal(signal.SIGCONT)
+    for child in list(house.live_workers()):
+        house.end_worker(child, signal.SIGKILL)
+    known = _signed_on(house)
+    house.start_worker()
+    eventually(lambda: _signed_on(house) - known, lambda: "the healthy worker signs on")
+    return eventually(
+        lambda: not house.claims_without_a_trainer(),
+        lambda: f"the database is true: {house.claims_without_a_trainer()}",
+        TRUTH_SECONDS,
+    )
+
+
+def _complete(house: House) -> None:
+    def done() -> bool:
+        house.queue_again()
+        return house.all_completed()
+
+    eventually(
+        done, lambda: f"every job completes; they are {[job.status for job in house.jobs()]}"
+    )
+
+
+def _signed_on(house: House) -> set[str]:
+    with house.database.read() as session:
+        return {row.id for row in session.query(Worker)}

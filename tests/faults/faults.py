@@ -1,0 +1,199 @@
+"""What goes wrong. Each fault strikes once and returns what it did, for the record."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import psutil
+
+from backend.db.models import Run
+from backend.errors import Conflict
+from backend.jobs.service import stop_job
+from backend.jobs.status import ACTIVE
+from tests.faults.house import House
+from trainer.job_folder import JobFolder
+
+Fault = Callable[[House, random.Random], str]
+HOUR_SECONDS = 3600.0
+
+
+def kill_worker(house: House, rng: random.Random) -> str:
+    """A worker dies; another comes a moment later."""
+    number = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
+    workers = house.live_workers()
+    if workers:
+        house.end_worker(rng.choice(workers), number)
+    time.sleep(rng.uniform(0, 0.5))
+    if not house.live_workers():
+        house.start_worker()
+    return f"{number.name} to a worker"
+
+
+def freeze_worker(house: House, rng: random.Random) -> str:
+    """A worker hangs for a while and then goes on, as on a machine that swaps."""
+    seconds = rng.uniform(0.1, 1.5)
+    workers = house.live_workers()
+    if workers:
+        child = rng.choice(workers)
+        child.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        child.send_signal(signal.SIGCONT)
+    return f"a worker frozen for {seconds:.1f} s"
+
+
+def second_worker(house: House, rng: random.Random) -> str:
+    """Somebody starts a worker although one runs."""
+    del rng
+    if len(house.live_workers()) < 2:
+        house.start_worker()
+    return "a second worker"
+
+
+def wrong_clock(house: House, rng: random.Random) -> str:
+    """The next worker's clock was turned, back or ahead."""
+    hours = rng.choice([-24, -1, 1, 24])
+    for child in list(house.live_workers()):
+        house.end_worker(child, signal.SIGKILL)
+    house.start_worker(clock_seconds=hours * HOUR_SECONDS)
+    return f"a worker whose clock is off by {hours} h"
+
+
+def kill_trainer(house: House, rng: random.Random) -> str:
+    """A trainer is killed, as by a system that runs out of memory."""
+    return _signal_trainer(house, rng, signal.SIGKILL)
+
+
+def terminate_trainer(house: House, rng: random.Random) -> str:
+    """A trainer is asked to end, as by a system that shuts down."""
+    return _signal_trainer(house, rng, signal.SIGTERM)
+
+
+def freeze_trainer(house: House, rng: random.Random) -> str:
+    """A trainer hangs for a while."""
+    seconds = rng.uniform(0.1, 1.5)
+    said = _signal_trainer(house, rng, signal.SIGSTOP)
+    time.sleep(seconds)
+    for process in house.trainers():
+        with suppress(psutil.Error):
+            process.send_signal(signal.SIGCONT)
+    return f"{said} for {seconds:.1f} s"
+
+
+def stop_a_job(house: House, rng: random.Random) -> str:
+    """A person stops a job."""
+    running = [job for job in house.jobs() if job.status in ACTIVE]
+    if running:
+        with suppress(Conflict):  # it ended meanwhile
+            stop_job(house.database, house.settings, rng.choice(running).id)
+    return "a job was stopped"
+
+
+def queue_ended_jobs(house: House, rng: random.Random) -> str:
+    """A person queues what ended."""
+    del rng
+    house.queue_again()
+    return "ended jobs were queued"
+
+
+def lock_database(house: House, rng: random.Random) -> str:
+    """Another program holds the database, as a backup does."""
+    seconds = rng.uniform(0.2, 2.0)
+    connection = sqlite3.connect(house.settings.database_file, timeout=10, isolation_level=None)
+    with suppress(sqlite3.OperationalError):
+        connection.execute("BEGIN IMMEDIATE")
+        time.sleep(seconds)
+        connection.execute("ROLLBACK")
+    connection.close()
+    return f"the database locked for {seconds:.1f} s"
+
+
+def fill_disk(house: House, rng: random.Random) -> str:
+    """The disk is full for a while."""
+    if not house.disk_is_small:
+        return "no disk of its own: not filled"
+    seconds = rng.uniform(0.1, 1.0)
+    ballast = house.folder / "ballast"
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * (1 << 16))
+    time.sleep(seconds)
+    ballast.unlink(missing_ok=True)
+    return f"the disk full for {seconds:.1f} s"
+
+
+def lose_samples(house: House, rng: random.Random) -> str:
+    """Somebody tidies up and removes a job's pictures."""
+    shutil.rmtree(_a_folder(house, rng).samples, ignore_errors=True)
+    return "a job's samples removed"
+
+
+def damage_newest_checkpoint(house: House, rng: random.Random) -> str:
+    """A bad sector in the newest checkpoint."""
+    folder = _a_folder(house, rng)
+    steps = folder.checkpoint_steps()
+    if not steps:
+        return "no checkpoint to damage"
+    with suppress(OSError):
+        files = [file for file in folder.checkpoint(steps[-1]).rglob("*") if file.is_file()]
+        if files:
+            file = rng.choice(sorted(files))
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    return f"checkpoint {steps[-1]} damaged"
+
+
+def lose_job_file(house: House, rng: random.Random) -> str:
+    """A job's job.yaml and command file are gone."""
+    folder = _a_folder(house, rng)
+    folder.job_file.unlink(missing_ok=True)
+    for number in folder.run_numbers():
+        folder.run(number).commands.unlink(missing_ok=True)
+    return "job.yaml and commands removed"
+
+
+def reuse_process_id(house: House, rng: random.Random) -> str:
+    """Worker and trainer die, and the trainer's number is given to another program: to us."""
+    for child in list(house.live_workers()):
+        house.end_worker(child, signal.SIGKILL)
+    _signal_trainer(house, rng, signal.SIGKILL, all_of_them=True)
+    with house.database.write() as session:
+        for run in session.query(Run).filter(Run.finished_at.is_(None)):
+            if run.process_id is not None:
+                run.process_id = os.getpid()
+    house.start_worker()
+    return "everything killed, and the process ids given to others"
+
+
+STAND_IN_FAULTS: tuple[Fault, ...] = (
+    *(kill_worker, kill_worker, freeze_worker, second_worker, wrong_clock),
+    *(kill_trainer, kill_trainer, terminate_trainer, freeze_trainer),
+    *(stop_a_job, queue_ended_jobs, lock_database, fill_disk),
+    *(lose_samples, damage_newest_checkpoint, lose_job_file, reuse_process_id),
+)
+# Files of a real run that disappear under it are a failure with a name, told of in other tests.
+REAL_FAULTS: tuple[Fault, ...] = (
+    *(kill_worker, freeze_worker, wrong_clock, kill_trainer, kill_trainer, terminate_trainer),
+    *(freeze_trainer, stop_a_job, queue_ended_jobs, lock_database, damage_newest_checkpoint),
+    reuse_process_id,
+)
+
+
+def _signal_trainer(
+    house: House, rng: random.Random, number: signal.Signals, *, all_of_them: bool = False
+) -> str:
+    found = house.trainers()
+    chosen = found if all_of_them or not found else [rng.choice(found)]
+    for process in chosen:
+        with suppress(psutil.Error):
+            process.send_signal(number)
+    return f"{number.name} to {len(chosen)} trainers"
+
+
+def _a_folder(house: House, rng: random.Random) -> JobFolder:
+    return JobFolder(house.settings.output_dir, rng.choice(house.jobs()).training_name)

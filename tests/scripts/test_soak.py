@@ -1,0 +1,63 @@
+"""The soak's record: every round counted, faults told apart by kind and not by numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+@pytest.fixture
+def soak(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import soak
+
+    return soak
+
+
+def a_round(seed: int, faults: list[str], broken: str | None = None) -> dict[str, Any]:
+    return {
+        "scene": "stand-in",
+        "seed": seed,
+        "faults": faults,
+        "num_runs": 4,
+        "truth_seconds": 0.5 + seed,
+        "broken": broken,
+    }
+
+
+def test_the_record_counts_rounds_faults_and_broken_promises(soak: ModuleType) -> None:
+    text = soak.as_markdown(
+        [
+            a_round(0, ["the disk full for 0.2 s", "SIGKILL to 1 trainers"]),
+            a_round(1, ["the disk full for 0.9 s"]),
+            {"scene": "stand-in", "seed": 2, "faults": [], "broken": "a step is missing"},
+        ]
+    )
+    assert "| stand-in | 3 | 1 | 3 | 8 | 1.5 s |" in text
+    assert "| the disk full | 2 |" in text
+    assert "| SIGKILL to … trainers | 1 |" in text
+    assert "tiny training" not in text, "nothing is said of what was not played"
+
+
+def test_a_soak_goes_on_where_it_was(
+    soak: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soak, "RECORD", tmp_path / "record.jsonl")
+    played: list[int] = []
+
+    def play_kept(scene: object, seed: int) -> object:
+        del scene
+        played.append(seed)
+        return soak.Record("stand-in", seed, [], 3, 0.0, 1.0)
+
+    monkeypatch.setattr(soak, "play_kept", play_kept)
+    soak.soak(object, "stand-in", 2, [], "this code")
+    known = soak.read_record()
+    assert [line["seed"] for line in known] == [0, 1]
+    soak.soak(object, "stand-in", 4, known, "this code")
+    assert played == [0, 1, 2, 3]
