@@ -8,8 +8,13 @@ from diffusers import Flux2Transformer2DModel
 JOINT_DIM = 24
 
 
-def mini_transformer(dtype: torch.dtype = torch.float64) -> Flux2Transformer2DModel:
-    """One double and one single block, hidden 32, random weights (the same at every call)."""
+def mini_transformer(
+    dtype: torch.dtype = torch.float64, *, guidance_embeds: bool = True
+) -> Flux2Transformer2DModel:
+    """One double and one single block, hidden 32, random weights (the same at every call).
+
+    guidance_embeds: as in dev and the bundled model; without, as in klein.
+    """
     transformer = Flux2Transformer2DModel(
         in_channels=128,
         num_layers=1,
@@ -20,7 +25,7 @@ def mini_transformer(dtype: torch.dtype = torch.float64) -> Flux2Transformer2DMo
         timestep_guidance_channels=32,
         mlp_ratio=2.0,
         axes_dims_rope=(4, 4, 4, 4),
-        guidance_embeds=True,
+        guidance_embeds=guidance_embeds,
     )
     draw = torch.Generator().manual_seed(7)
     with torch.no_grad():

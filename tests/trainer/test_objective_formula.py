@@ -1,8 +1,9 @@
 """The objective against its formula, worked out in float64 with none of the trainer's own code.
 
 Given x0, noise and the number that a timestep is made of, every combination of timestep type, bias
-and loss is written out here once more, sample by sample, from the help texts. The model is called
-as Diffusers' own signature has it.
+and loss is written out here once more, sample by sample, from the help texts: from text alone and
+with reference pictures, with dev's guidance embedding and without one as in klein. The model is
+called as Diffusers' own signature has it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 from tests.trainer.mini_transformer import mini_transformer
+from tests.trainer.test_masks_and_references import references
 from tests.trainer.test_training_step import OBJECTIVE, STEP, gradients_of, samples, trained_lora
 from trainer.batches import Batch
 from trainer.losses import LossType
@@ -52,13 +54,23 @@ def error_of(difference: torch.Tensor, loss_type: LossType) -> float:
     return torch.where(size <= 1, size**2 / 2, size - 0.5).mean().item()
 
 
+def places_of(time: int, height: int, width: int) -> torch.Tensor:
+    """(time, row, column, 0) of each token."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    rows, columns = rows.flatten().float(), columns.flatten().float()
+    return torch.stack([torch.full_like(rows, time), rows, columns, torch.zeros_like(rows)], dim=1)
+
+
 def by_the_formula(batch: Batch, objective: Objective) -> tuple[float, float, float | None]:
     """(loss, objective, preservation loss) of a step of one micro-batch."""
-    transformer = mini_transformer()
+    is_klein = objective.training_guidance is None
+    transformer = mini_transformer(guidance_embeds=not is_klein)
     lora = trained_lora(transformer)
-    rows, columns = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
-    zero = torch.zeros(TOKENS)
-    image_ids = torch.stack([zero, rows.flatten(), columns.flatten(), zero], dim=1)
+    # The picture at time 0, reference n = 0, 1, ... at time 10 + 10 n.
+    image_ids = torch.cat(
+        [places_of(0, HEIGHT, WIDTH)]
+        + [places_of(10 + 10 * n, *r.shape[2:]) for n, r in enumerate(batch.references)]
+    )
     text_ids = torch.tensor([[0.0, 0.0, 0.0, k] for k in range(batch.prompt_embeds.shape[1])])
     losses: list[float] = []
     objectives: list[float] = []
@@ -69,19 +81,22 @@ def by_the_formula(batch: Batch, objective: Objective) -> tuple[float, float, fl
         noise = torch.randn(128, HEIGHT, WIDTH, generator=draw).double().flatten(1).T  # [L, C]
         clean = batch.latents[place].flatten(1).T
         noisy = (1 - t) * clean + t * noise
+        shown = [reference[place].flatten(1).T for reference in batch.references]
+
+        tokens = torch.cat([noisy, *shown])  # [L and those of references, C]
 
         def velocity(
-            embeds: torch.Tensor, noisy: torch.Tensor = noisy, t: float = t
+            embeds: torch.Tensor, tokens: torch.Tensor = tokens, t: float = t
         ) -> torch.Tensor:
             with torch.no_grad():
                 return transformer(
-                    hidden_states=noisy[None],
+                    hidden_states=tokens[None],
                     encoder_hidden_states=embeds[None],
                     timestep=torch.tensor([t], dtype=torch.float64),
                     img_ids=image_ids,
                     txt_ids=text_ids,
-                    guidance=torch.tensor([1.0]),
-                ).sample[0]
+                    guidance=None if is_klein else torch.tensor([1.0]),
+                ).sample[0, :TOKENS]
 
         difference = velocity(batch.prompt_embeds[place]) - (noise - clean)
         # target' = v + s (target - v), so v - target' = s (v - target).
@@ -101,12 +116,22 @@ def by_the_formula(batch: Batch, objective: Objective) -> tuple[float, float, fl
     return sum(losses) / count, sum(objectives) / count, preservation
 
 
-# All types, biases and losses with each other; the extras run through them, so that each meets
-# every loss three times.
+# All types, biases and losses with each other; the extras run through them. There are seven, which
+# three does not divide, so that each meets every loss.
 COMBINATIONS = list(
     zip(
         itertools.product(get_args(TimestepType), get_args(TimestepBias), get_args(LossType)),
-        itertools.cycle(["plain", "guided", "preserved", "guided and preserved"]),
+        itertools.cycle(
+            [
+                "plain",
+                "guided",
+                "preserved",
+                "guided and preserved",
+                "edit",
+                "edit, guided and preserved",
+                "klein edit, preserved",
+            ]
+        ),
         strict=False,
     )
 )
@@ -126,8 +151,11 @@ def test_a_step_is_its_formula(
         loss_type=loss_type,
         guidance_scale=3.0 if "guided" in extra else None,
         preservation_multiplier=0.7 if "preserved" in extra else None,
+        training_guidance=None if "klein" in extra else 1.0,
     )
     batch = samples(2, has_class=[True, False])
+    if "edit" in extra:
+        batch = replace(batch, references=references((2, 2), (1, 3)))
     result, _ = gradients_of([batch], objective)
     loss, total, preservation = by_the_formula(batch, objective)
     # The step draws and mixes in float32.

@@ -83,7 +83,7 @@ def gradients_of(
     max_gradient_norm: float = 0.0,
 ) -> tuple[StepResult, dict[str, torch.Tensor]]:
     """A step's result and gradients; the optimizer is SGD at 1, so p moves by its gradient."""
-    transformer = mini_transformer()
+    transformer = mini_transformer(guidance_embeds=objective.training_guidance is not None)
     lora = trained_lora(transformer)
     if checkpointing:
         transformer.enable_gradient_checkpointing()
