@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,13 @@ from diffusers import Flux2KleinPipeline
 from PIL import Image
 
 from tests.trainer.original_files import write_original_transformer
+from tests.trainer.pipeline_pictures import sample_at
 from tests.trainer.short_runs import ShortRun, job_with, run_here
 from tests.trainer.toy_klein import save_toy_klein
 from trainer.events import Step
 from trainer.folders import Folders
+from trainer.lora_convert import convert_lora
+from trainer.lora_keys import KeyFormat
 from trainer.sampling import read_recipe
 
 PROMPT = "zorvex, a red square"
@@ -36,9 +40,9 @@ def trained(klein_folders: Folders, tmp_path_factory: pytest.TempPathFactory) ->
         {
             "model.model_architecture": "klein-base-4b",
             "model.name_or_path": "toy-klein",
-            "quantization.transformer": "float8",
             "training.steps": 2,
             "training.learning_rate": 0.05,
+            "target.linear_alpha": 8.0,
             "sample.guidance_scale": 4.0,
             "sample.first_sample_at_step_0": True,
             "sample.negative_prompt": NEGATIVE,
@@ -52,6 +56,35 @@ def trained(klein_folders: Folders, tmp_path_factory: pytest.TempPathFactory) ->
     return run_here(job, klein_folders, tmp_path_factory.mktemp("trained"))
 
 
+def klein_pipeline(folders: Folders) -> Any:
+    pipe = Flux2KleinPipeline.from_pretrained(folders.models / "toy-klein", dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def drawn_by(pipe: Any, folders: Folders) -> list[np.ndarray]:
+    """The pipeline's own pictures of the job's three prompts: guided, unguided, with a reference.
+
+    Its negative prompt is always the empty one; another goes in as an embedding.
+    """
+    negative, _ = pipe.encode_prompt(NEGATIVE)
+    shown = [Image.open(folders.datasets / REFERENCE).convert("RGB")]
+    pictures = [
+        pipe(
+            image=image,
+            prompt=PROMPT,
+            negative_prompt_embeds=negative,
+            width=64,
+            height=64,
+            num_inference_steps=2,
+            guidance_scale=guidance,
+            generator=torch.Generator("cpu").manual_seed(42),
+        ).images[0]
+        for guidance, image in ((4.0, None), (1.0, None), (4.0, shown))
+    ]
+    return [np.asarray(picture).astype(int) for picture in pictures]
+
+
 @pytest.mark.slow
 def test_a_klein_trains_and_samples(trained: ShortRun) -> None:
     assert trained.exit_code == 0
@@ -63,28 +96,9 @@ def test_a_klein_trains_and_samples(trained: ShortRun) -> None:
 def test_samples_with_and_without_guidance_are_the_pipelines(
     trained: ShortRun, klein_folders: Folders
 ) -> None:
-    pipe = Flux2KleinPipeline.from_pretrained(
-        klein_folders.models / "toy-klein", dtype=torch.float32
-    )
-    pipe.set_progress_bar_config(disable=True)
-    # The trained model is quantized, the pipeline is not: compare to within that error.
-    # Its own negative prompt is always the empty one; another goes in as an embedding.
-    negative, _ = pipe.encode_prompt(NEGATIVE)
-    shown = [Image.open(klein_folders.datasets / REFERENCE).convert("RGB")]
-    for index, (guidance, image) in enumerate(((4.0, None), (1.0, None), (4.0, shown))):
-        drawn = pipe(
-            image=image,
-            prompt=PROMPT,
-            negative_prompt_embeds=negative,
-            width=64,
-            height=64,
-            num_inference_steps=2,
-            guidance_scale=guidance,
-            generator=torch.Generator("cpu").manual_seed(42),
-        ).images[0]  # type: ignore[union-attr]
-        ours = Image.open(trained.folder.sample(0, index))
-        difference = np.abs(np.asarray(drawn).astype(int) - np.asarray(ours).astype(int))
-        assert difference.mean() < 6, index
+    pipe = klein_pipeline(klein_folders)
+    for index, drawn in enumerate(drawn_by(pipe, klein_folders)):
+        assert np.array_equal(drawn, sample_at(trained, 0, index)), index
 
 
 @pytest.mark.slow
@@ -95,7 +109,6 @@ def test_a_negative_prompt_changes_a_klein_picture(
         {
             "model.model_architecture": "klein-base-4b",
             "model.name_or_path": "toy-klein",
-            "quantization.transformer": "float8",
             "training.steps": 1,
             "sample.guidance_scale": 4.0,
             "sample.first_sample_at_step_0": True,
@@ -120,7 +133,11 @@ def test_single_files_and_a_shared_text_encoder_train_as_the_folder_does(
     shutil.copytree(folder / "text_encoder", models / "qwen3")
     shutil.copytree(folder / "tokenizer", models / "qwen3", dirs_exist_ok=True)
     shutil.copytree(folder / "vae", models / "autoencoder")
-    parts = {"model.model_architecture": "klein-base-4b", "training.steps": 2}
+    parts = {
+        "model.model_architecture": "klein-base-4b",
+        "quantization.transformer": "float8",
+        "training.steps": 2,
+    }
     of_files = job_with(
         {
             **parts,
@@ -139,9 +156,20 @@ def test_single_files_and_a_shared_text_encoder_train_as_the_folder_does(
 
 
 @pytest.mark.slow
-def test_the_file_loads_into_the_klein_pipeline(trained: ShortRun, klein_folders: Folders) -> None:
-    pipe = Flux2KleinPipeline.from_pretrained(
-        klein_folders.models / "toy-klein", dtype=torch.float32
-    )
-    pipe.load_lora_weights(str(trained.folder.result))
-    assert pipe.get_active_adapters()
+@pytest.mark.parametrize("key_format", ["diffusers", "comfyui"])
+def test_the_klein_pipeline_draws_our_samples_from_the_file(
+    trained: ShortRun, klein_folders: Folders, tmp_path: Path, key_format: KeyFormat
+) -> None:
+    file = trained.folder.result
+    if key_format == "comfyui":
+        file = tmp_path / "comfyui.safetensors"
+        convert_lora(trained.folder.result, file, key_format=key_format)
+    pipe = klein_pipeline(klein_folders)
+    pipe.load_lora_weights(str(file), adapter_name="ours")
+    for index, drawn in enumerate(drawn_by(pipe, klein_folders)):
+        ours = sample_at(trained, 2, index)
+        # alpha / rank is multiplied into the file, which moves the last bits.
+        assert np.abs(drawn - ours).max() <= 1, index
+        assert np.abs(ours - sample_at(trained, 0, index)).max() > 8, index
+    pipe.set_adapters("ours", 0.0)
+    assert np.array_equal(drawn_by(pipe, klein_folders)[0], sample_at(trained, 0, 0))
