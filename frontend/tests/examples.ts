@@ -1,4 +1,14 @@
-import type { Job, JobSchema, JobSummary, Metric, Sample, SystemInfo } from "@/api/types";
+import type {
+  Checkpoint,
+  Command,
+  Job,
+  JobSchema,
+  JobSummary,
+  Measurement,
+  Metric,
+  Sample,
+  SystemInfo,
+} from "@/api/types";
 
 export function jobSummary(changes: Partial<JobSummary> = {}): JobSummary {
   return {
@@ -46,6 +56,45 @@ export function metric(step: number, changes: Partial<Metric> = {}): Metric {
     gradient_norm: 0.5,
     step_seconds: 0.3,
     run: 1,
+    ...changes,
+  };
+}
+
+export function measurement(step: number, changes: Partial<Measurement> = {}): Measurement {
+  return {
+    step,
+    validation_loss: 0.5,
+    drift_without_trigger: null,
+    change_with_trigger: null,
+    run: 1,
+    ...changes,
+  };
+}
+
+export function command(changes: Partial<Command> = {}): Command {
+  return {
+    id: 1,
+    command: "change",
+    settings: {},
+    requested_at: "2026-01-31T20:17:00Z",
+    outcome: "waiting",
+    step: null,
+    problems: [],
+    ...changes,
+  };
+}
+
+export function checkpoint(step: number, changes: Partial<Checkpoint> = {}): Checkpoint {
+  return {
+    id: step,
+    step,
+    is_final: false,
+    size_bytes: 2_400_000,
+    created_at: "2026-01-31T20:20:00Z",
+    loss: 0.3,
+    is_best: false,
+    is_pinned: false,
+    url: `/api/jobs/1/checkpoints/${step}/file`,
     ...changes,
   };
 }
@@ -174,4 +223,5 @@ export const syntheticSchema = {
     courses: [{ dish: "", wine: null }],
   },
   example: null,
+  changeable: ["kitchen.guests", "kitchen.flavour", "kitchen.sizes"],
 } as unknown as JobSchema;

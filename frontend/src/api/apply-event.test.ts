@@ -1,10 +1,17 @@
 import { QueryClient } from "@tanstack/react-query";
-import { jobSummary, metric, sample, wholeJob } from "@tests/examples";
+import { command, jobSummary, measurement, metric, sample, wholeJob } from "@tests/examples";
 import { beforeEach, describe, expect, test, vi } from "vitest";
-import { applyJob, applyJobDeleted, applySample, joined } from "./apply-event";
+import {
+  applyCommand,
+  applyJob,
+  applyJobDeleted,
+  applyMeasurement,
+  applySample,
+  joined,
+} from "./apply-event";
 import { type JobLists, withJob } from "./job-lists";
 import { keys } from "./queries";
-import type { Job, JobSummary, Sample } from "./types";
+import type { Command, Job, JobSummary, Measurement, Sample } from "./types";
 
 let client: QueryClient;
 beforeEach(() => {
@@ -124,4 +131,40 @@ test("what nobody has fetched is not made up from events", () => {
   applyJob(client, jobSummary(), vi.fn());
   expect(client.getQueryData(keys.samples(1))).toBeUndefined();
   expect(client.getQueryData(keys.jobs)).toBeUndefined();
+});
+
+describe("measurements", () => {
+  const steps = () =>
+    client.getQueryData<Measurement[]>(keys.measurements(1))?.map(({ step, run }) => [step, run]);
+
+  test("make one curve: a later run takes the place of what it measures again", () => {
+    client.setQueryData(keys.measurements(1), [measurement(0), measurement(2), measurement(4)]);
+    applyMeasurement(client, 1, measurement(4));
+    expect(steps()).toEqual([
+      [0, 1],
+      [2, 1],
+      [4, 1],
+    ]);
+    applyMeasurement(client, 1, measurement(2, { run: 2 }));
+    expect(steps()).toEqual([
+      [0, 1],
+      [2, 2],
+    ]);
+    applyMeasurement(client, 1, measurement(4));
+    expect(steps()).toEqual([
+      [0, 1],
+      [2, 2],
+    ]);
+  });
+});
+
+test("an answer to a command replaces its question, and a taken change fetches the job anew", () => {
+  client.setQueryData(keys.job(1), wholeJob());
+  client.setQueryData(keys.commands(1), [command({ id: 1 })]);
+  applyCommand(client, 1, command({ id: 2 }));
+  expect(client.getQueryState(keys.job(1))?.isInvalidated).toBe(false);
+  applyCommand(client, 1, command({ id: 1, outcome: "taken", step: 5 }));
+  const known = client.getQueryData<Command[]>(keys.commands(1));
+  expect(known?.map(({ id, outcome }) => `${id} ${outcome}`)).toEqual(["2 waiting", "1 taken"]);
+  expect(client.getQueryState(keys.job(1))?.isInvalidated).toBe(true);
 });

@@ -8,7 +8,16 @@
 import type { QueryClient } from "@tanstack/react-query";
 import { findJob, type JobLists, withJob, withoutJob } from "./job-lists";
 import { keys } from "./queries";
-import type { Checkpoint, Job, JobSummary, Metric, Sample, SystemInfo } from "./types";
+import type {
+  Checkpoint,
+  Command,
+  Job,
+  JobSummary,
+  Measurement,
+  Metric,
+  Sample,
+  SystemInfo,
+} from "./types";
 
 /** Called with a job's old and new state when the stream moved it. */
 export type StatusListener = (job: JobSummary) => void;
@@ -59,6 +68,34 @@ export function joined(metrics: Metric[], items: Metric[]): Metric[] {
     return metrics;
   }
   return [...metrics.slice(0, keep), ...items];
+}
+
+/** A measurement takes the place of that of its step and of what an earlier run had beyond it. */
+export function applyMeasurement(client: QueryClient, id: number, point: Measurement): void {
+  client.setQueryData<Measurement[]>(keys.measurements(id), (known) => {
+    if (known === undefined || known.some(({ run }) => run > point.run)) {
+      return known;
+    }
+    const others = known.filter(
+      ({ step, run }) => step !== point.step && (run === point.run || step < point.step),
+    );
+    return [...others, point].sort((one, other) => one.step - other.step);
+  });
+}
+
+/** What was asked of the trainer, newest first; a change that it took is in the job's config. */
+export function applyCommand(client: QueryClient, id: number, command: Command): void {
+  client.setQueryData<Command[]>(
+    keys.commands(id),
+    (known) =>
+      known &&
+      [command, ...known.filter((other) => other.id !== command.id)].sort(
+        (one, other) => other.id - one.id,
+      ),
+  );
+  if (command.command === "change" && command.outcome !== "waiting") {
+    void client.invalidateQueries({ queryKey: keys.job(id), exact: true });
+  }
 }
 
 export function applySample(client: QueryClient, id: number, sample: Sample): void {

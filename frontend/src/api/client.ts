@@ -92,7 +92,21 @@ export const api = {
   queueJob: (id: number) => body(http.POST("/api/jobs/{job_id}/queue", { params: ofJob(id) })),
   stopJob: (id: number) => body(http.POST("/api/jobs/{job_id}/stop", { params: ofJob(id) })),
   commandJob: (id: number, command: "save" | "sample") =>
-    body(http.POST("/api/jobs/{job_id}/commands", { params: ofJob(id), body: { command } })),
+    body(
+      http.POST("/api/jobs/{job_id}/commands", {
+        params: ofJob(id),
+        body: { command, settings: {} },
+      }),
+    ),
+  changeJob: (id: number, settings: Record<string, unknown>) =>
+    body(
+      http.POST("/api/jobs/{job_id}/commands", {
+        params: ofJob(id),
+        body: { command: "change", settings },
+      }),
+    ),
+  commands: (id: number, signal?: AbortSignal) =>
+    body(http.GET("/api/jobs/{job_id}/commands", { params: ofJob(id), signal })),
 
   metrics: (id: number, maxPoints: number, signal?: AbortSignal) =>
     body(
@@ -101,6 +115,8 @@ export const api = {
         signal,
       }),
     ),
+  measurements: (id: number, signal?: AbortSignal) =>
+    body(http.GET("/api/jobs/{job_id}/measurements", { params: ofJob(id), signal })),
   samples: (id: number, signal?: AbortSignal) =>
     everyPage((query) =>
       body(http.GET("/api/jobs/{job_id}/samples", { params: { ...ofJob(id), query }, signal })),

@@ -14,8 +14,10 @@ import {
 import {
   applyCheckpoint,
   applyCheckpointRemoved,
+  applyCommand,
   applyJob,
   applyJobDeleted,
+  applyMeasurement,
   applySample,
   applySteps,
   applySystem,
@@ -72,6 +74,12 @@ export function LiveProvider({ children, onStatusMoved, onUnauthorized }: LivePr
           break;
         case "steps":
           applySteps(client, data.job_id, data.items);
+          break;
+        case "measurement":
+          applyMeasurement(client, data.job_id, data);
+          break;
+        case "command":
+          applyCommand(client, data.job_id, data);
           break;
         case "sample":
           applySample(client, data.job_id, data);

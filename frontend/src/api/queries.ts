@@ -11,6 +11,8 @@ export const keys = {
   jobs: ["jobs"] as const,
   job: (id: number) => ["job", id] as const,
   metrics: (id: number) => ["job", id, "metrics"] as const,
+  measurements: (id: number) => ["job", id, "measurements"] as const,
+  commands: (id: number) => ["job", id, "commands"] as const,
   samples: (id: number) => ["job", id, "samples"] as const,
   checkpoints: (id: number) => ["job", id, "checkpoints"] as const,
   datasets: ["datasets"] as const,
@@ -30,6 +32,18 @@ export const metricsQuery = (id: number) =>
   queryOptions({
     queryKey: keys.metrics(id),
     queryFn: async ({ signal }) => (await api.metrics(id, MAX_CURVE_POINTS, signal)).items,
+  });
+
+export const measurementsQuery = (id: number) =>
+  queryOptions({
+    queryKey: keys.measurements(id),
+    queryFn: async ({ signal }) => (await api.measurements(id, signal)).items,
+  });
+
+export const commandsQuery = (id: number) =>
+  queryOptions({
+    queryKey: keys.commands(id),
+    queryFn: async ({ signal }) => (await api.commands(id, signal)).items,
   });
 
 export const samplesQuery = (id: number) =>

@@ -1,6 +1,16 @@
 import { act, render, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
-import { jobSummary, metric, sample, syntheticSchema, system, wholeJob } from "@tests/examples";
+import {
+  checkpoint,
+  command,
+  jobSummary,
+  measurement,
+  metric,
+  sample,
+  syntheticSchema,
+  system,
+  wholeJob,
+} from "@tests/examples";
 import { jobsOf, pageOf, problem, Refusal, SmallServer } from "@tests/small-server";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { App } from "./app";
@@ -142,6 +152,8 @@ describe("a job's page", () => {
       .on("GET /api/jobs/1", () => wholeJob())
       .on("GET /api/jobs/1/metrics", () => pageOf(metric(1), metric(2)))
       .on("GET /api/jobs/1/samples", () => pageOf(sample(1, 0, 0, "a fox")))
+      .on("GET /api/jobs/1/measurements", () => pageOf(measurement(0)))
+      .on("GET /api/jobs/1/commands", () => pageOf())
       .on("GET /api/jobs/1/checkpoints", () => pageOf())
       .on("GET /api/jobs/1/log", ({ query }) =>
         query.get("offset") === null
@@ -160,25 +172,27 @@ describe("a job's page", () => {
     expect(await screen.findByRole("button", { name: "Open prompt 1, step 50" })).toBeVisible();
     await streamed("steps", { job_id: 1, items: [metric(4)] }, 12);
     expect(await screen.findByRole("img", { name: /Loss 0.25 at step 4/ })).toBeVisible();
-    await streamed(
-      "checkpoint",
-      {
-        job_id: 1,
-        id: 3,
-        step: 50,
-        is_final: false,
-        size_bytes: 2_400_000,
-        created_at: "2026-01-31T20:20:00Z",
-        loss: 0.3,
-        url: "/api/jobs/1/checkpoints/3/file",
-      },
-      13,
-    );
+    await streamed("measurement", { job_id: 1, ...measurement(4, { validation_loss: 0.4 }) }, 15);
+    expect(await screen.findByRole("img", { name: /Validation 0.4 at step 4/ })).toBeVisible();
+    await streamed("checkpoint", { job_id: 1, ...checkpoint(50) }, 13);
     expect(
       await screen.findByRole("link", { name: "Download the LoRA of step 50" }),
-    ).toHaveAttribute("href", "/api/jobs/1/checkpoints/3/file");
+    ).toHaveAttribute("href", "/api/jobs/1/checkpoints/50/file");
     await streamed("log", { job_id: 1, lines: ["second"] }, 14);
     expect(await screen.findByText(/first\s+second/)).toBeVisible();
+  });
+
+  test("says of a change of settings that it was taken, when the stream says so", async () => {
+    server.on("GET /api/jobs/1/commands", () =>
+      pageOf(command({ settings: { "kitchen.guests": 6 } })),
+    );
+    open("/jobs/1");
+    const changes = await screen.findByRole("region", { name: "Changes while it ran" });
+    expect(within(changes).getByText("Asked for, waiting for the trainer")).toBeVisible();
+    const taken = command({ settings: { "kitchen.guests": 6 }, outcome: "taken", step: 130 });
+    await streamed("command", { job_id: 1, ...taken }, 16);
+    expect(await within(changes).findByText("Taken at step 130")).toBeVisible();
+    expect(within(changes).getByText("Guests")).toBeVisible();
   });
 
   test("walks through the pictures with the arrow keys and closes with Escape", async () => {

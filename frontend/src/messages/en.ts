@@ -167,6 +167,7 @@ export const en = {
     reset: (value: string) => `Reset to ${value}`,
     resetLabel: (label: string, value: string) => `Reset to ${value}: ${label}`,
     blank: "blank",
+    none: "none",
     on: "on",
     off: "off",
     addItem: (title: string) => `Add ${title}`,
@@ -207,6 +208,28 @@ export const en = {
     notEditable: (status: string) =>
       `It is ${status.toLowerCase()}. Stop it first, or clone it into a new job.`,
     openJob: "Open the job",
+  },
+
+  changes: {
+    open: "Change settings",
+    title: "Change while it trains",
+    lead: "The trainer takes a change between two steps, whole or not at all. Everything else can change once the job is stopped.",
+    close: "Close",
+    count: (count: number) =>
+      count === 0
+        ? "Nothing is changed yet."
+        : plural(count, "setting changed", "settings changed"),
+    send: "Send to the trainer",
+    sent: "Sent. The trainer takes it after the step it is in.",
+    list: "Changes asked for",
+    panelTitle: "Changes while it ran",
+    waiting: "Asked for, waiting for the trainer",
+    taken: (step: string) => `Taken at step ${step}`,
+    refused: (step: string) => `Refused at step ${step}`,
+    unanswered: "The run ended before it answered",
+    answer: (outcome: string) => `Change of settings: ${outcome.toLowerCase()}.`,
+    notRunningTitle: "It is not running now",
+    notRunning: "Edit the job instead: it goes on from where it stopped, with any settings.",
   },
 
   datasets: {
@@ -253,7 +276,11 @@ export const en = {
     title: "Curve",
     loss: "Loss",
     smoothed: "Smoothed",
+    validation: "Validation",
     preservation: "Preservation",
+    objective: "Objective",
+    withTrigger: "Change with trigger",
+    withoutTrigger: "Drift without trigger",
     learningRate: "Learning rate",
     gradientNorm: "Gradient norm",
     stepTime: "Step time",
@@ -266,6 +293,24 @@ export const en = {
     step: "Step",
     summary: (series: string, value: string, step: string) => `${series} ${value} at step ${step}`,
     chartOf: (name: string) => `Curve of ${name}`,
+    missing: "Why some curves are not here",
+    noValidation:
+      "Validation: Validation (Advanced) is off, or nothing was measured yet. It measures on pictures that never train.",
+    noPreservation:
+      "Preservation: Differential Output Preservation (Regularization) is off, or no step had a term of it yet.",
+    noObjective:
+      "Objective: it is the loss itself. Differential Guidance, weights and preservation make it another.",
+    noProbe:
+      "Change and drift: the Preservation Probe (Advanced) is off, or it has not measured yet.",
+    beside: "Lay another job's curves over it",
+    besideNothing: "No job of that name has curves.",
+    inSight: (first: string, last: string) => `Steps ${first} to ${last}`,
+    firstStep: "First step in sight",
+    lastStep: "Last step in sight",
+    resetZoom: "Show all",
+    mark: { checkpoint: "Checkpoint", best: "Best checkpoint", sample: "Samples" },
+    marks: "Saved and sampled",
+    table: "The curve as a table",
     help: "Drag across the curve to zoom, double-click to see all of it.",
     noneSelected: "Choose at least one series.",
   },

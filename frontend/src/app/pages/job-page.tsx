@@ -1,5 +1,6 @@
 import { Button } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
+import { lazy, Suspense, useState } from "react";
 import { Link } from "wouter";
 import { ApiError } from "@/api/errors";
 import { useTopics } from "@/api/live";
@@ -9,6 +10,8 @@ import { Notice } from "@/components/ui/notice";
 import { ProblemList } from "@/components/ui/problem-list";
 import { QueryView } from "@/components/ui/query-view";
 import { CheckpointsPanel } from "@/features/checkpoints/checkpoints-panel";
+import { DatasetPicker } from "@/features/datasets/dataset-picker";
+import type { DatasetPickerProps } from "@/features/job-form/form-context";
 import { CurvePanel } from "@/features/jobs/curve-panel";
 import { FailurePanel } from "@/features/jobs/failure-panel";
 import { JobHeader } from "@/features/jobs/job-header";
@@ -21,6 +24,12 @@ import { paths } from "@/lib/paths";
 import { text } from "@/messages";
 import { NotFoundPage } from "./not-found-page";
 import classes from "./pages.module.css";
+
+// What needs the form's parts comes after the page is drawn.
+const ChangeDrawer = lazy(() => import("@/features/job-form/change-drawer"));
+const ChangesPanel = lazy(() => import("@/features/job-form/changes-panel"));
+
+const renderDatasetPicker = (props: DatasetPickerProps) => <DatasetPicker {...props} />;
 
 export default function JobPage({ jobId }: { jobId: number }) {
   useTopics(`job:${jobId}`, "system");
@@ -38,10 +47,21 @@ export default function JobPage({ jobId }: { jobId: number }) {
 
 function JobView({ job }: { job: Job }) {
   const system = useQuery(systemQuery);
+  const [changing, setChanging] = useState<"never" | "closed" | "open">("never");
   const expecting = ACTIVE.has(job.status) || job.status === "queued";
   return (
     <div className={classes.stack}>
-      <JobHeader job={job} />
+      <JobHeader job={job} onChange={() => setChanging("open")} />
+      {changing !== "never" && (
+        <Suspense fallback={null}>
+          <ChangeDrawer
+            job={job}
+            opened={changing === "open"}
+            onClose={() => setChanging("closed")}
+            renderDatasetPicker={renderDatasetPicker}
+          />
+        </Suspense>
+      )}
       {job.status === "queued" && system.data && <WorkerBanner system={system.data} />}
       {(job.status === "failed" || job.status === "interrupted") && <FailurePanel job={job} />}
       {job.warnings.length > 0 && (
@@ -60,6 +80,9 @@ function JobView({ job }: { job: Job }) {
             <CurvePanel jobId={job.id} name={job.training_name} expecting={expecting} />
             <div className={`${classes.stack} ${classes.beside}`}>
               <CheckpointsPanel jobId={job.id} expecting={expecting} />
+              <Suspense fallback={null}>
+                <ChangesPanel jobId={job.id} />
+              </Suspense>
               <RunsPanel runs={job.runs} />
             </div>
             <LogPanel jobId={job.id} runs={job.runs.map((run) => run.number)} />

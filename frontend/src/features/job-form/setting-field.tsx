@@ -1,6 +1,5 @@
 import { useId } from "react";
 import { Icon } from "@/components/ui/icons";
-import { formatSetting } from "@/lib/format";
 import { text } from "@/messages";
 import { type ConfigPath, pathName } from "./config-path";
 import { type FieldProblem, problemsAt } from "./field-problems";
@@ -9,6 +8,7 @@ import { ItemList } from "./item-list";
 import classes from "./setting-field.module.css";
 import type { Setting } from "./setting-model";
 import { SettingWidget } from "./setting-widget";
+import { valueInWords } from "./setting-words";
 
 interface SettingFieldProps {
   setting: Setting;
@@ -114,7 +114,8 @@ function ResetButton({ setting, value, onReset }: ResetButtonProps) {
       return null;
     }
   }
-  const words = inWords(setting);
+  const blank = defaultValue === null || defaultValue === "";
+  const words = blank ? text.form.blank : valueInWords(setting, defaultValue);
   return (
     <button
       type="button"
@@ -125,17 +126,4 @@ function ResetButton({ setting, value, onReset }: ResetButtonProps) {
       {text.form.reset(words)}
     </button>
   );
-}
-
-function inWords({ defaultValue, choices }: Setting): string {
-  if (defaultValue === null || defaultValue === "") {
-    return text.form.blank;
-  }
-  if (typeof defaultValue === "boolean") {
-    return defaultValue ? text.form.on : text.form.off;
-  }
-  if (typeof defaultValue === "number") {
-    return formatSetting(defaultValue);
-  }
-  return choices.find(({ value }) => value === defaultValue)?.label ?? String(defaultValue);
 }

@@ -13,15 +13,20 @@ export interface ValidationState {
 }
 
 /**
- * What queueing would say of this config, asked when typing pauses. Only the answer to the latest
- * question counts; the one before it is cancelled. Until it comes the last problems stay in sight.
+ * What queueing would say of this config, asked when typing pauses; of null nothing is asked. Only
+ * the answer to the latest question counts; the one before it is cancelled. Until it comes the last
+ * problems stay in sight.
  */
-export function useValidation(config: JobConfigValue): ValidationState {
+export function useValidation(config: JobConfigValue | null): ValidationState {
   const [known, setKnown] = useState<ValidationState>({ state: "checking", problems: [] });
   const asked = useRef(0);
 
   useEffect(() => {
     asked.current += 1;
+    if (config === null) {
+      setKnown({ state: "valid", problems: [] });
+      return undefined;
+    }
     const question = asked.current;
     const abort = new AbortController();
     let timer: ReturnType<typeof setTimeout>;

@@ -1,15 +1,25 @@
-import { Chip, Group, Skeleton, Slider, Switch } from "@mantine/core";
+import { Skeleton, Switch } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { lazy, Suspense, useMemo, useState } from "react";
-import { metricsQuery } from "@/api/queries";
-import type { Metric } from "@/api/types";
+import { lazy, Suspense, useMemo, useRef, useState } from "react";
+import { checkpointsQuery, measurementsQuery, metricsQuery, samplesQuery } from "@/api/queries";
 import { Empty } from "@/components/ui/empty";
 import { Panel } from "@/components/ui/panel";
 import { QueryView } from "@/components/ui/query-view";
 import { formatCount, formatLoss } from "@/lib/format";
 import { text } from "@/messages";
+import type { StepRange } from "./curve-chart";
+import { CurveControls, StepsInSight } from "./curve-controls";
+import {
+  type CurveDrawing,
+  type CurveSource,
+  curveDrawing,
+  curveMarks,
+  lastOf,
+} from "./curve-drawing";
+import { type CurveKind, KINDS_AT_FIRST, type KindKey, offeredKinds } from "./curve-kinds";
+import { OverlayPicker, useBeside, useOtherSources } from "./curve-overlay";
 import classes from "./curve-panel.module.css";
-import { curveColumns, type SeriesKey, series } from "./curve-series";
+import { CurveTable } from "./curve-table";
 
 const CurveChart = lazy(() => import("./curve-chart"));
 
@@ -24,26 +34,37 @@ interface CurvePanelProps {
 
 export function CurvePanel({ jobId, name, expecting }: CurvePanelProps) {
   const metrics = useQuery(metricsQuery(jobId));
+  // A step 0 that was measured is there before the first step.
+  const measurements = useQuery(measurementsQuery(jobId)).data ?? NONE;
+  const [beside, setBeside] = useBeside(jobId);
   const [logScale, setLogScale] = useState(false);
   return (
     <Panel
       title={text.curve.title}
       aside={
-        <Switch
-          label={text.curve.log}
-          checked={logScale}
-          onChange={(event) => setLogScale(event.currentTarget.checked)}
-        />
+        <>
+          <OverlayPicker jobId={jobId} chosen={beside} onChosen={setBeside} />
+          <Switch
+            label={text.curve.log}
+            checked={logScale}
+            onChange={(event) => setLogScale(event.currentTarget.checked)}
+          />
+        </>
       }
     >
       <QueryView query={metrics} loading={380}>
         {(points) =>
-          points.length === 0 ? (
+          points.length === 0 && measurements.length === 0 && beside.length === 0 ? (
             <Empty icon="clock" title={text.curve.emptyTitle}>
               {expecting ? text.curve.emptyWaiting : text.curve.emptyNever}
             </Empty>
           ) : (
-            <Curve metrics={points} name={name} logScale={logScale} />
+            <Curve
+              jobId={jobId}
+              own={{ name, metrics: points, measurements }}
+              beside={beside}
+              logScale={logScale}
+            />
           )
         }
       </QueryView>
@@ -51,78 +72,97 @@ export function CurvePanel({ jobId, name, expecting }: CurvePanelProps) {
   );
 }
 
+const NONE: never[] = [];
+
 interface CurveProps {
-  metrics: Metric[];
-  name: string;
+  jobId: number;
+  own: CurveSource;
+  beside: number[];
   logScale: boolean;
 }
 
-function Curve({ metrics, name, logScale }: CurveProps) {
-  const preserved = metrics.some((metric) => metric.preservation_loss !== null);
-  const offered = series.filter(({ key }) => key !== "preservation_loss" || preserved);
-  const [chosen, setChosen] = useState<string[]>(["loss", "smoothed", "preservation_loss"]);
+function Curve({ jobId, own, beside, logScale }: CurveProps) {
+  const others = useOtherSources(beside);
+  const checkpoints = useQuery(checkpointsQuery(jobId)).data ?? NONE;
+  const samples = useQuery(samplesQuery(jobId)).data ?? NONE;
+  const [chosen, setChosen] = useState<KindKey[]>(KINDS_AT_FIRST);
   const [decay, setDecay] = useState(SMOOTHING_AT_FIRST);
-  const columns = useMemo(() => curveColumns(metrics, decay), [metrics, decay]);
-  const shown = useMemo(
-    () => new Set(offered.map(({ key }) => key).filter((key) => chosen.includes(key))),
-    [offered, chosen],
+  const [range, setRange] = useState<StepRange>(null);
+
+  const sources = [own, ...others];
+  const { offered, missing } = offeredKinds(
+    sources.flatMap(({ metrics }) => metrics),
+    sources.flatMap(({ measurements }) => measurements),
   );
+  const shown = offered.filter(({ key }) => chosen.includes(key));
+  const drawing = useDrawing(sources, shown, decay);
+  const marks = useMemo(() => curveMarks(checkpoints, samples), [checkpoints, samples]);
 
   return (
     <>
-      <div className={classes.controls}>
-        <Chip.Group multiple value={chosen} onChange={setChosen}>
-          <Group gap={6} role="group" aria-label={text.curve.series}>
-            {offered.map(({ key, label }) => (
-              <Chip key={key} value={key} size="xs" variant="outline">
-                {label}
-              </Chip>
-            ))}
-          </Group>
-        </Chip.Group>
-        <div className={classes.smoothing}>
-          <span aria-hidden="true">{text.curve.smoothing}</span>
-          <Slider
-            className={classes.slider}
-            size="sm"
-            min={0}
-            max={0.995}
-            step={0.005}
-            value={decay}
-            onChange={setDecay}
-            label={null}
-            thumbLabel={text.curve.smoothing}
-          />
-        </div>
-      </div>
-      {shown.size === 0 ? (
+      <CurveControls
+        offered={offered}
+        missing={missing}
+        chosen={chosen}
+        onChosen={setChosen}
+        decay={decay}
+        onDecay={setDecay}
+      />
+      {shown.length === 0 ? (
         <Empty icon="info" title={text.curve.noneSelected} />
       ) : (
-        <Suspense fallback={<Skeleton height={320} radius="md" />}>
+        <Suspense fallback={<Skeleton height={340} radius="md" />}>
           <CurveChart
-            columns={columns}
-            shown={shown}
+            drawing={drawing}
+            marks={marks}
             logScale={logScale}
-            label={summary(name, metrics, columns, shown)}
+            range={range}
+            onRange={setRange}
+            label={summary(own.name, drawing)}
           />
         </Suspense>
       )}
-      <p className={classes.help}>{text.curve.help}</p>
+      <StepsInSight steps={drawing.steps} range={range} onRange={setRange} />
+      <p className={classes.help}>
+        <span aria-hidden="true">▲ {text.curve.mark.checkpoint}</span>
+        <span aria-hidden="true" className={classes.best}>
+          ▲ {text.curve.mark.best}
+        </span>
+        <span aria-hidden="true">● {text.curve.mark.sample}</span>
+        <span>{text.curve.help}</span>
+      </p>
+      <CurveTable drawing={drawing} marks={marks} />
     </>
   );
 }
 
+/** Worked out anew only when a number, a kind or the smoothing is another. */
+function useDrawing(sources: CurveSource[], shown: CurveKind[], decay: number): CurveDrawing {
+  const parts = [
+    ...sources.flatMap(({ name, metrics, measurements }) => [name, metrics, measurements]),
+    ...shown,
+    decay,
+  ];
+  // Not useMemo: the number of sources changes, and with it the number of what it depends on.
+  const known = useRef<{ parts: unknown[]; drawing: CurveDrawing } | null>(null);
+  const before = known.current;
+  if (
+    before === null ||
+    before.parts.length !== parts.length ||
+    before.parts.some((part, place) => part !== parts[place])
+  ) {
+    known.current = { parts, drawing: curveDrawing(sources, shown, decay) };
+  }
+  return (known.current as { drawing: CurveDrawing }).drawing;
+}
+
 /** The curve in words, for those who do not see it. */
-function summary(
-  name: string,
-  metrics: Metric[],
-  columns: (number | null)[][],
-  shown: ReadonlySet<SeriesKey>,
-): string {
-  const last = metrics.length - 1;
-  const at = formatCount(metrics[last]?.step);
-  const parts = series.flatMap(({ key, label }, index) =>
-    shown.has(key) ? [text.curve.summary(label, formatLoss(columns[index + 1]?.[last]), at)] : [],
-  );
+function summary(name: string, { steps, lines }: CurveDrawing): string {
+  const parts = lines.flatMap((line) => {
+    const last = lastOf(line, steps);
+    return last === null
+      ? []
+      : [text.curve.summary(line.label, formatLoss(last.value), formatCount(last.step))];
+  });
   return `${text.curve.chartOf(name)}: ${parts.join(", ")}`;
 }

@@ -14,8 +14,14 @@ import { MainAction } from "./main-action";
 import { PhaseLine } from "./phase-line";
 import { useJobActions } from "./use-job-actions";
 
+interface JobHeaderProps {
+  job: Job;
+  /** Opens what may change while it runs. */
+  onChange: () => void;
+}
+
 /** Name, state, what can be done, and how far it is. */
-export function JobHeader({ job }: { job: Job }) {
+export function JobHeader({ job, onChange }: JobHeaderProps) {
   const actions = useJobActions();
   const [, navigate] = useLocation();
   const running = job.status === "running";
@@ -34,6 +40,14 @@ export function JobHeader({ job }: { job: Job }) {
           <>
             {running && (
               <>
+                <Button
+                  variant="default"
+                  leftSection={<Icon name="edit" size={16} />}
+                  aria-haspopup="dialog"
+                  onClick={onChange}
+                >
+                  {text.changes.open}
+                </Button>
                 <CommandButton job={job} actions={actions} command="sample" />
                 <CommandButton job={job} actions={actions} command="save" />
               </>

@@ -1,0 +1,90 @@
+import { checkpoint, measurement, metric, sample } from "@tests/examples";
+import { describe, expect, test } from "vitest";
+import { curveDrawing, curveMarks, lastOf, smoothed } from "./curve-drawing";
+import { type KindKey, kinds, offeredKinds } from "./curve-kinds";
+
+const some = (...keys: KindKey[]) => kinds.filter(({ key }) => keys.includes(key));
+
+describe("the smoothed loss", () => {
+  test("is the weighted mean of all before, with no pull towards the first value", () => {
+    // By hand: weights 0.5 and 0.25 of 1 and 3, over their sum.
+    expect(smoothed([3, 1], 0.5)).toEqual([3, (0.5 * 1 + 0.25 * 3) / 0.75]);
+    expect(smoothed([2, 2, 2], 0.9).map((value) => value?.toFixed(9))).toEqual(
+      new Array(3).fill("2.000000000"),
+    );
+    expect(smoothed([1, null, 3], 0)).toEqual([1, null, 3]);
+  });
+});
+
+describe("lines over a common row of steps", () => {
+  const own = {
+    name: "ink",
+    metrics: [metric(1, { loss: 4 }), metric(2, { loss: 3 })],
+    measurements: [measurement(0, { validation_loss: 9 }), measurement(2, { validation_loss: 8 })],
+  };
+
+  test("hold each number at its step and nothing elsewhere", () => {
+    const drawing = curveDrawing([own], some("loss", "validation_loss"), 0);
+    expect(drawing.steps).toEqual([0, 1, 2]);
+    expect(drawing.lines.map(({ label, values }) => [label, values])).toEqual([
+      ["Loss", [null, 4, 3]],
+      ["Validation", [9, null, 8]],
+    ]);
+    const [loss] = drawing.lines;
+    expect(loss && lastOf(loss, drawing.steps)).toEqual({ step: 2, value: 3 });
+  });
+
+  test("of another job are named after it, and a kind that it lacks is left out", () => {
+    const other = { name: "chalk", metrics: [metric(5, { loss: 1 })], measurements: [] };
+    const { steps, lines } = curveDrawing([own, other], some("loss", "validation_loss"), 0);
+    expect(steps).toEqual([0, 1, 2, 5]);
+    expect(lines.map(({ label, source }) => [label, source])).toEqual([
+      ["Loss", 0],
+      ["Validation", 0],
+      ["Loss, chalk", 1],
+    ]);
+    expect(lines[2]?.values).toEqual([null, null, null, 1]);
+  });
+});
+
+describe("what is offered", () => {
+  const keysOf = (offered: readonly { key: string }[]) => offered.map(({ key }) => key);
+
+  test("is what has a value; the rest is explained", () => {
+    const { offered, missing } = offeredKinds([metric(1)], []);
+    expect(keysOf(offered)).toEqual([
+      "loss",
+      "smoothed",
+      "learning_rate",
+      "gradient_norm",
+      "step_seconds",
+    ]);
+    expect(missing).toHaveLength(4);
+    expect(missing.join()).toMatch(/Validation \(Advanced\) is off/);
+    expect(missing.join()).toMatch(/Preservation Probe/);
+  });
+
+  test("is everything of a job that measures everything", () => {
+    const { offered, missing } = offeredKinds(
+      [metric(1, { loss: 1, objective: 3, preservation_loss: 0.1 })],
+      [measurement(0, { drift_without_trigger: 0, change_with_trigger: 0 })],
+    );
+    expect(offered).toHaveLength(kinds.length);
+    expect(missing).toEqual([]);
+  });
+});
+
+test("checkpoints and samples are marked once a step, the best as the best, the result not", () => {
+  const saved = [
+    checkpoint(10),
+    checkpoint(20, { is_best: true }),
+    checkpoint(20, { id: 99, is_final: true }),
+  ];
+  const drawn = [sample(1, 0, 0, "a"), sample(2, 0, 1, "b"), sample(3, 20, 0, "a")];
+  expect(curveMarks(saved, drawn)).toEqual([
+    { step: 0, kind: "sample" },
+    { step: 20, kind: "sample" },
+    { step: 10, kind: "checkpoint" },
+    { step: 20, kind: "best" },
+  ]);
+});

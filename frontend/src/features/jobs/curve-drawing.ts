@@ -1,0 +1,118 @@
+/** From steps and measurements of one or several jobs to lines over one common row of steps. */
+
+import type { Checkpoint, Measurement, Metric, Sample } from "@/api/types";
+import type { CurveKind } from "./curve-kinds";
+
+/** One job's numbers. The first source of a drawing is the page's own job, the others lie over it. */
+export interface CurveSource {
+  name: string;
+  metrics: Metric[];
+  measurements: Measurement[];
+}
+
+export interface CurveLine {
+  id: string;
+  kind: CurveKind;
+  /** Place of its job among the sources. */
+  source: number;
+  label: string;
+  /** One for each of the drawing's steps. */
+  values: (number | null)[];
+}
+
+export interface CurveDrawing {
+  steps: number[];
+  lines: CurveLine[];
+}
+
+export interface CurveMark {
+  step: number;
+  kind: "checkpoint" | "best" | "sample";
+}
+
+/** Lines of these kinds for every source. */
+export function curveDrawing(
+  sources: CurveSource[],
+  shown: CurveKind[],
+  decay: number,
+): CurveDrawing {
+  const steps = [
+    ...new Set(
+      sources.flatMap(({ metrics, measurements }) => [
+        ...metrics.map(({ step }) => step),
+        ...measurements.map(({ step }) => step),
+      ]),
+    ),
+  ].sort((one, other) => one - other);
+  const places = new Map(steps.map((step, place) => [step, place]));
+  const lines = sources.flatMap((source, index) =>
+    shown.map((kind) => {
+      const values: (number | null)[] = new Array(steps.length).fill(null);
+      for (const [step, value] of pointsOf(source, kind, decay)) {
+        values[places.get(step) as number] = value;
+      }
+      const label = index === 0 ? kind.label : `${kind.label}, ${source.name}`;
+      return { id: `${index} ${kind.key} ${label}`, kind, source: index, label, values };
+    }),
+  );
+  return { steps, lines: lines.filter(({ values }) => values.some((value) => value !== null)) };
+}
+
+function pointsOf(
+  { metrics, measurements }: CurveSource,
+  kind: CurveKind,
+  decay: number,
+): [number, number | null][] {
+  if (kind.source === "measurement") {
+    return measurements.map((point) => [point.step, point[kind.key]]);
+  }
+  if (kind.key === "smoothed") {
+    const values = smoothed(
+      metrics.map(({ loss }) => loss),
+      decay,
+    );
+    return metrics.map(({ step }, index) => [step, values[index] ?? null]);
+  }
+  return metrics.map((point) => [point.step, point[kind.key]]);
+}
+
+/**
+ * Exponential moving average, started without a pull towards its first value: each value is the
+ * weighted mean of all up to it, with weights that fall by `decay` a step back.
+ */
+export function smoothed(values: (number | null)[], decay: number): (number | null)[] {
+  let sum = 0;
+  let weight = 0;
+  return values.map((value) => {
+    if (value === null || !Number.isFinite(value)) {
+      return null;
+    }
+    sum = decay * sum + (1 - decay) * value;
+    weight = decay * weight + (1 - decay);
+    return sum / weight;
+  });
+}
+
+/** What lies on the axis: each checkpoint, and each step of which there are pictures. */
+export function curveMarks(checkpoints: Checkpoint[], samples: Sample[]): CurveMark[] {
+  const sampled = [...new Set(samples.map(({ step }) => step))];
+  const saved = checkpoints
+    .filter(({ is_final }) => !is_final)
+    .map(({ step, is_best }) => ({
+      step,
+      kind: is_best ? ("best" as const) : ("checkpoint" as const),
+    }));
+  return [...sampled.map((step) => ({ step, kind: "sample" as const })), ...saved];
+}
+
+/** The last value of a line and where it is. */
+export function lastOf(line: CurveLine, steps: number[]): { step: number; value: number } | null {
+  for (let place = line.values.length - 1; place >= 0; place -= 1) {
+    const value = line.values[place];
+    const step = steps[place];
+    if (value !== null && value !== undefined && step !== undefined) {
+      return { step, value };
+    }
+  }
+  return null;
+}
