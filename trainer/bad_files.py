@@ -1,22 +1,18 @@
-"""What only shows when files are read to their end: torn pictures, black masks, endless captions.
+"""What only shows when files are read to their end: torn pictures and black masks.
 
 The door reads headers; this is asked before anything is encoded, for the files that no cache holds
-yet (what is encoded was sound when it was). Bad Files of each dataset decides what becomes of it.
+yet (what is encoded was sound when it was). What becomes of them: `usable_items.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from trainer.config import JobConfig
 from trainer.encoding_plan import MaskTask
-from trainer.errors import BadDataset, Problem, Severity
-from trainer.file_problems import problem_of_files
 from trainer.parallel import WORKING_THREADS, in_threads
 from trainer.pictures import UnreadablePicture, read_mask, read_picture
-from trainer.training_items import TrainingItem
 
 
 def unusable_files(
@@ -39,53 +35,6 @@ def unusable_files(
     return found
 
 
-def usable_items(
-    job: JobConfig,
-    items: Sequence[TrainingItem],
-    *,
-    files: Mapping[Path, str],
-    captions: Mapping[str, str],
-) -> tuple[list[TrainingItem], list[Problem]]:
-    """The pictures that can train, and a warning for each dataset that leaves some out.
-
-    files: faults by path. captions: faults by text. Raises BadDataset with all that is wrong where
-    a dataset refuses bad files, or where nothing is left.
-    """
-    if not files and not captions:
-        return list(items), []
-    validation = job.dataset_of_validation
-    datasets = [*job.datasets, *([] if validation is None else [validation])]
-    paths = {path.resolve(): fault for path, fault in files.items()}
-    kept: list[TrainingItem] = []
-    faults: dict[int, dict[str, list[str]]] = {}
-    for item in items:
-        own = _faults_of(item, paths, captions)
-        if not own:
-            kept.append(item)
-        for code, name in own:
-            names = faults.setdefault(item.dataset, {}).setdefault(code, [])
-            if name not in names:
-                names.append(name)
-
-    problems = [
-        _problem(code, names, number, leaves_out=datasets[number].bad_files == "leave_out")
-        for number, by_code in sorted(faults.items())
-        for code, names in by_code.items()
-    ]
-    errors = [problem for problem in problems if problem.severity == Severity.ERROR]
-    if errors:
-        raise BadDataset.from_problems(errors)
-    if not any(not item.is_regularization for item in kept):
-        raise BadDataset(
-            "Leaving bad files out leaves no picture to train on: "
-            + " ".join(problem.message for problem in problems),
-            "Replace the files.",
-            code="dataset_without_usable_pictures",
-            field="datasets",
-        )
-    return kept, problems
-
-
 def _fault(task: Path | MaskTask) -> str:
     try:
         if isinstance(task, MaskTask):
@@ -95,59 +44,3 @@ def _fault(task: Path | MaskTask) -> str:
     except UnreadablePicture as error:
         return str(error)
     return ""
-
-
-def _faults_of(
-    item: TrainingItem, paths: Mapping[Path, str], captions: Mapping[str, str]
-) -> list[tuple[str, str]]:
-    """(code of the problem, the file with its fault) for all that keeps an item from training."""
-    found: list[tuple[str, str]] = []
-    files = {
-        "pictures_damaged": [item.path],
-        "masks_unusable": [item.mask] if item.mask else [],
-        "references_unusable": [reference.path for reference in item.references],
-    }
-    for code, own in files.items():
-        for path in own:
-            if fault := paths.get(path.resolve()):
-                found.append((code, f"{path.name} ({fault})"))
-    for text in (item.caption, item.class_caption):
-        if text is not None and text in captions:
-            found.append(("captions_too_long", f"{item.name} ({captions[text]})"))
-    return found
-
-
-_WORDS = {
-    "pictures_damaged": (
-        "Pictures that cannot be read: {names}.",
-        "Replace or remove them.",
-        "target_dataset",
-    ),
-    "masks_unusable": (
-        "Masks that cannot be used: {names}.",
-        "Replace them; white is what trains.",
-        "mask_dataset",
-    ),
-    "references_unusable": (
-        "Reference pictures that cannot be read: {names}.",
-        "Replace them.",
-        "control_datasets",
-    ),
-    "captions_too_long": (
-        "Captions longer than the text encoder reads: {names}.",
-        "Shorten them: what is past the limit would be cut off.",
-        "target_dataset",
-    ),
-}
-
-
-def _problem(code: str, names: Sequence[str], dataset: int, *, leaves_out: bool) -> Problem:
-    message, hint, field = _WORDS[code]
-    return problem_of_files(
-        code,
-        message,
-        "Their pictures are left out, as Bad Files says." if leaves_out else hint,
-        names,
-        f"datasets.{dataset}.{field}",
-        Severity.WARNING if leaves_out else Severity.ERROR,
-    )

@@ -2,7 +2,8 @@
 
 The form's check, the API's queue, a YAML file and the command line pass the same door and hear the
 same sentences: the schema's, the rules across settings, then what lies on the disk: the datasets
-(folders, headers, captions) and the model's folder. Imports no torch, so a refusal takes no time.
+(folders, headers, captions and their length in tokens) and the model's folder. Imports no torch, so
+a refusal takes no time.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from trainer.folders import Folders
 from trainer.job_file import parse_job
 from trainer.job_rules import cross_field_problems
 from trainer.model_check import revision_problems, source_problems
-from trainer.model_parts import model_source
+from trainer.model_parts import ModelSource, model_source
+from trainer.prompt_check import long_prompt_problems
 from trainer.sample_check import control_image_problems
 from trainer.start_check import start_problems
 
@@ -82,12 +84,17 @@ def examine_job(data: Mapping[str, Any], folders: Folders) -> Verdict:
     except JobRefused as refusal:
         return Verdict(job=None, job_problems=list(refusal.problems))
     indexes, dataset_problems = examine_datasets(job, folders)
+    model_problems, source = _model_problems(job, folders)
+    long_settings: list[Problem] = []
+    if source is not None:
+        indexes, long_captions, long_settings = long_prompt_problems(job, indexes, source)
+        dataset_problems += long_captions
     return Verdict(
         job=job,
-        job_problems=cross_field_problems(job) + compiler_problems(job),
+        job_problems=cross_field_problems(job) + compiler_problems(job) + long_settings,
         start_problems=start_problems(job, folders),
         dataset_problems=dataset_problems + control_image_problems(job, folders.datasets),
-        model_problems=_model_problems(job, folders),
+        model_problems=model_problems,
         indexes=indexes,
     )
 
@@ -107,9 +114,10 @@ def _class_of_first_error(verdict: Verdict) -> type[DarkroomError]:
     return BadModel
 
 
-def _model_problems(job: JobConfig, folders: Folders) -> list[Problem]:
+def _model_problems(job: JobConfig, folders: Folders) -> tuple[list[Problem], ModelSource | None]:
+    """What is wrong with the model, and what the Model panel means; None if it means nothing."""
     try:
         source = model_source(job.model, folders)
     except JobRefused as refusal:
-        return list(refusal.problems)
-    return source_problems(source) + revision_problems(job.model.revision, source)
+        return list(refusal.problems), None
+    return source_problems(source) + revision_problems(job.model.revision, source), source

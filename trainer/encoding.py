@@ -21,7 +21,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.bad_files import unusable_files, usable_items
+from trainer.bad_files import unusable_files
 from trainer.caching import CacheFolders, Slot
 from trainer.config import JobConfig
 from trainer.dataset_index import DatasetIndex
@@ -38,8 +38,9 @@ from trainer.folders import Folders
 from trainer.model_parts import local_parts
 from trainer.parallel import WORKING_THREADS, in_threads
 from trainer.prompt_lengths import prompts_too_long
-from trainer.texts import sample_prompt_text, texts_of_run
+from trainer.texts import texts_of_run
 from trainer.training_items import TrainingItem
+from trainer.usable_items import long_setting_problems, usable_items
 from trainer.validation_items import all_items
 
 _REPORT_EVERY_SECONDS = 0.2
@@ -254,24 +255,9 @@ def _without_bad_files(
     kept, problems = usable_items(job, items, files=files, captions=too_long)
     for problem in problems:
         report(_warning(problem))
-    _refuse_long_sample_prompts(job, too_long)
+    if refusals := long_setting_problems(job, kept, too_long):
+        raise JobRefused.from_problems(refusals)
     return kept
-
-
-def _refuse_long_sample_prompts(job: JobConfig, too_long: dict[str, str]) -> None:
-    problems = [
-        Problem(
-            "prompt_too_long",
-            f"The sample prompt has {too_long[text]}; its end would be cut off.",
-            "Shorten it.",
-            f"sample.prompts.{number}.prompt",
-            params={"length": too_long[text]},
-        )
-        for number, prompt in enumerate(job.sample.prompts)
-        if (text := sample_prompt_text(job, prompt)) in too_long
-    ]
-    if problems:
-        raise JobRefused.from_problems(problems)
 
 
 def _warning(problem: Problem) -> Warned:

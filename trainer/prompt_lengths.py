@@ -2,7 +2,8 @@
 
 The pipeline cuts a prompt that is too long without a word, and the end of a caption, where people
 put the details, never reaches the model. The count is that of the formatted text: the chat template
-and, for dev, its system message take their share of the 512.
+and, for dev, its system message take their share of the 512. This is the count of the tokenizer
+that encodes; `prompt_tokens.py` is the door's.
 """
 
 from __future__ import annotations
@@ -11,11 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from trainer.prompt_tokens import those_past_the_limit, worth_measuring
 from trainer.variants import Variant
-
-# More than any of the templates adds. A byte-level tokenizer never has more tokens than bytes, so a
-# text that is shorter than the limit by this much need not be measured.
-TEMPLATE_TOKENS = 256
 
 
 def prompts_too_long(
@@ -26,15 +24,14 @@ def prompts_too_long(
     Loads transformers, but no weights, and nothing where all texts are short. Raises OSError,
     ValueError for a tokenizer that is none.
     """
-    limit = variant.max_sequence_length
-    long = [text for text in texts if len(text.encode("utf-8")) > limit - TEMPLATE_TOKENS]
+    long = worth_measuring(texts, variant)
     if not long:
         return {}
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True)
     counts = {text: count_tokens(text, tokenizer, variant) for text in long}
-    return {text: f"{count} of {limit} tokens" for text, count in counts.items() if count > limit}
+    return those_past_the_limit(counts, variant)
 
 
 def count_tokens(text: str, tokenizer: Any, variant: Variant) -> int:

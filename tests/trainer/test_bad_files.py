@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from tests.trainer.short_runs import job_with
-from trainer.bad_files import unusable_files, usable_items
+from trainer.bad_files import unusable_files
 from trainer.caching import Slot
 from trainer.config import JobConfig
+from trainer.dataset_checks import examine_datasets
 from trainer.door import examine_job
 from trainer.encoding import encode_missing
 from trainer.encoding_plan import MaskTask
@@ -21,6 +22,7 @@ from trainer.events import Event, Warned
 from trainer.folders import Folders
 from trainer.job_file import parse_job
 from trainer.training_items import TrainingItem, training_items
+from trainer.usable_items import usable_items
 
 JOB: dict[str, Any] = {
     "job": {"training_name": "cats", "trigger_word": "zorvex", "gpu": "cpu"},
@@ -139,11 +141,12 @@ def test_a_run_is_encoded_without_what_is_left_out(folders: Folders) -> None:
     events: list[Event] = []
 
     def encode(changes: dict[str, Any]) -> list[str]:
-        verdict = examine_job(job_with({**FULL, **changes}, base=JOB), folders)
+        # As when the model was not there yet: the door itself would count the prompts too.
+        job = parse_job(job_with({**FULL, **changes}, base=JOB))
         with encode_missing(
-            verdict.admitted(),
+            job,
             folders,
-            verdict.indexes,
+            examine_datasets(job, folders)[0],
             device="cpu",
             report=events.append,
             stop_requested=lambda: False,

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from trainer.prompt_encoding import load_prompt_encoder
-from trainer.prompt_lengths import TEMPLATE_TOKENS, count_tokens, prompts_too_long
+from trainer.prompt_lengths import count_tokens, prompts_too_long
+from trainer.prompt_tokens import TEMPLATE_TOKENS
 from trainer.variants import BUNDLED_TINY_FOLDER, VARIANTS, Architecture
 
 TINY = VARIANTS[Architecture.TINY]
