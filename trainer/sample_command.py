@@ -93,15 +93,17 @@ def run_sample_command(options: argparse.Namespace, folders: Folders) -> int:
     lora = None if options.lora is None else read_lora(options.lora)
     references = _references(options.control_image)
     request = _request(options, variant)
+    parts = obtain_parts(
+        panel,
+        folders,
+        begin_download=lambda name: print(f"downloading {name}", file=sys.stderr),
+        progress=lambda done, total, name: _say(done, total, f"MB, {name}"),
+        stop_requested=lambda: False,
+    )
+    _refuse_long_prompts(request, parts.tokenizer, variant)
     picture = draw_with_lora(
         request,
-        parts=obtain_parts(
-            panel,
-            folders,
-            begin_download=lambda name: print(f"downloading {name}", file=sys.stderr),
-            progress=lambda done, total, name: _say(done, total, f"MB, {name}"),
-            stop_requested=lambda: False,
-        ),
+        parts=parts,
         lora=lora,
         references=references,
         data_type=options.data_type,
@@ -172,6 +174,10 @@ def _refuse_bad_numbers(options: argparse.Namespace) -> None:
             refuse(f"--{name}", side, "Give a multiple of 16 from 64 to 2048.")
     if options.steps is not None and not 1 <= options.steps <= 200:
         refuse("--steps", options.steps, "Give 1 to 200.")
+    if options.guidance is not None and not 0 <= options.guidance <= 30:
+        refuse("--guidance", options.guidance, "Give 0 to 30.")
+    if not -4 <= options.strength <= 4:
+        refuse("--strength", options.strength, "Give -4 to 4; 0 is the base model.")
     if not 0 <= options.seed < 2**32:
         refuse("--seed", options.seed, "Give 0 to 4294967295.")
     if len(options.control_image) > MAX_CONTROL_IMAGES:
@@ -183,19 +189,44 @@ def _refuse_bad_numbers(options: argparse.Namespace) -> None:
 
 
 def _references(paths: list[Path]) -> list[Any]:
+    from trainer.companions import reference_fault
     from trainer.pictures import UnreadablePicture, read_picture
 
     pictures: list[Any] = []
     for path in paths:
         try:
-            pictures.append(read_picture(path))
+            picture = read_picture(path)
+            fault = reference_fault(*picture.size)
         except UnreadablePicture as error:
+            fault = str(error)
+        if fault:
             raise JobRefused(
-                f"The control image {path} cannot be read: {error}.",
+                f"The control image {path} cannot be used: {fault}.",
                 "Give another picture.",
                 code="control_image_unusable",
-            ) from error
+            )
+        pictures.append(picture)
     return pictures
+
+
+def _refuse_long_prompts(request: Any, tokenizer: Path, variant: Variant) -> None:
+    """Raises JobRefused for a prompt whose end the text encoder would not see."""
+    from trainer.prompt_lengths import prompts_too_long
+
+    prompts = {"--prompt": request.prompt, "--negative-prompt": request.negative_prompt or ""}
+    too_long = prompts_too_long(list(prompts.values()), tokenizer, variant)
+    problems = [
+        Problem(
+            "prompt_too_long",
+            f"{option} has {too_long[text]}; its end would be cut off.",
+            "Shorten it.",
+            params={"length": too_long[text]},
+        )
+        for option, text in prompts.items()
+        if text in too_long
+    ]
+    if problems:
+        raise JobRefused.from_problems(problems)
 
 
 def _request(options: argparse.Namespace, variant: Variant) -> Any:

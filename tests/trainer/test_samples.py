@@ -274,12 +274,24 @@ def test_the_command_draws_what_the_training_drew_from_either_format(
         (["--model", "/nowhere", "--architecture", "tiny"], 5, "no folder /nowhere"),
         (["--model", "tiny", "--lora", "/nowhere/lora.safetensors"], 12, "no file /nowhere"),
         (["--model", "tiny", "--control-image", "/nowhere.png"], 2, "/nowhere.png"),
+        (["--model", "tiny", "--control-image", "LONG.png"], 2, "8 times as long as wide"),
+        (["--model", "tiny", "--strength", "nan"], 2, "--strength nan"),
+        (["--model", "tiny", "--guidance", "-1"], 2, "--guidance -1.0"),
+        (["--model", "tiny", "--prompt", "very " * 100], 2, "of 48 tokens"),
     ],
 )
 def test_the_command_refuses_what_cannot_be_drawn(
-    options: list[str], exit_code: int, said: str, capsys: pytest.CaptureFixture[str]
+    options: list[str],
+    exit_code: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (64, 520)).save("LONG.png")
     assert main(["sample", "--prompt", PROMPT, "-o", "out.png", *options]) == exit_code
+    assert not Path("out.png").exists()
     assert said in capsys.readouterr().err
 
 
