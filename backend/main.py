@@ -14,6 +14,7 @@ from backend.datasets.routes import router as datasets
 from backend.db.engine import Database
 from backend.error_handlers import install_handlers
 from backend.jobs.feed_watch import FeedWatch
+from backend.jobs.queue_routes import router as queue
 from backend.jobs.routes import router as jobs
 from backend.jobs.stream import router as events
 from backend.pages import router as pages
@@ -39,7 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     install_handlers(app)
     app.add_middleware(Guard, settings=settings)
-    for router in (system, jobs, artifacts, datasets, events):
+    for router in (system, jobs, queue, artifacts, datasets, events):
         app.include_router(router, prefix="/api")
     app.include_router(pages)
     return app

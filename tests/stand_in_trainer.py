@@ -83,7 +83,10 @@ def read_chain(file: Path) -> str | None:
 class StandIn:
     """One run."""
 
-    def __init__(self, job: JobConfig, folder: JobFolder, run_number: int, token: str) -> None:
+    def __init__(
+        self, job: JobConfig, folder: JobFolder, run_number: int, token: str, resume: str
+    ) -> None:
+        self.resume = resume
         self.job = job
         self.folder = folder
         self.number = run_number
@@ -95,6 +98,7 @@ class StandIn:
         self.commands = CommandReader(self.run.commands)
         self.stop = False
         self.chain = ""
+        self.superseded_after: int | None = None
 
     def train(self) -> int:
         remove_leftovers(self.folder.checkpoints)
@@ -113,6 +117,8 @@ class StandIn:
             )
         )
         self.log.append(events.RunBegins(resumed_from_step=first or None))
+        if self.superseded_after is not None:
+            self.log.append(events.Superseded(after_step=self.superseded_after, path=""))
         if self.behaviour == "sleepy":
             self.until(lambda: (self.run.path / "go").exists())
         self.log.append(events.PhaseStarted(phase="encode", message="pictures"))
@@ -134,6 +140,8 @@ class StandIn:
 
     def first_step(self) -> int:
         """That of the newest checkpoint that is whole; damaged ones are removed."""
+        if self.resume != "auto":
+            self.set_aside(0 if self.resume == "never" else int(self.resume))
         saved = self.folder.checkpoint_steps()
         if self.behaviour != "chain":
             return saved[-1] if saved else 0
@@ -145,6 +153,12 @@ class StandIn:
                 return step
             shutil.rmtree(self.folder.checkpoint(step))
         return 0
+
+    def set_aside(self, step: int) -> None:
+        """What came after the step that was chosen; here, for good."""
+        for later in [saved for saved in self.folder.checkpoint_steps() if saved > step]:
+            shutil.rmtree(self.folder.checkpoint(later))
+        self.superseded_after = step
 
     def until(self, condition) -> None:
         while not condition():
@@ -286,6 +300,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--run-number", type=int, required=True)
     parser.add_argument("--token", required=True)
+    parser.add_argument("--resume", default="auto")
     for name in ("datasets", "models", "cache"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     options = parser.parse_args()
@@ -296,7 +311,7 @@ def main() -> int:
         return 2
     with contextlib.ExitStack() as stack:
         stack.enter_context(folder_lock.held(folder.lock))
-        return StandIn(job, folder, options.run_number, options.token).train()
+        return StandIn(job, folder, options.run_number, options.token, options.resume).train()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
           ├─ samples, checkpoints       what lies in the output folder
           └─ feed                       what open pages are told, numbered; pruned
     workers ── leases                   who is alive, and which device is whose
+    queue_pauses                        where nothing may start
 
 `feed` and `job_moves` have no foreign key on jobs: that a job was deleted is news as well.
 """
@@ -62,7 +63,9 @@ class Base(DeclarativeBase):
 class Job(Base):
     """A job: its config, where it stands, and what its run last said.
 
-    gpu: from the config, for the claim. queue_order: lowest starts first.
+    gpu: from the config, for the claim. priority, queue_order, not_before, run_after_job_id: when
+    it may start, see jobs/waiting.py. resume_from_step: where its next run is to begin, 0 for the
+    beginning; None takes the newest checkpoint.
     stop_requested_at: a request of the API, obeyed by the worker.
     loss … saving_seconds: of the latest run; seconds are medians or means measured so far.
     warnings: of the door, from the last queueing.
@@ -80,6 +83,10 @@ class Job(Base):
     config: Mapped[dict[str, Any]]
     gpu: Mapped[str] = mapped_column(String(64), default="any")
     queue_order: Mapped[int | None]
+    priority: Mapped[int] = mapped_column(default=0, server_default="0")
+    not_before: Mapped[datetime | None]
+    run_after_job_id: Mapped[int | None]  # no foreign key: SQLite cannot add one to a table
+    resume_from_step: Mapped[int | None]
     stop_requested_at: Mapped[datetime | None]
     step: Mapped[int] = mapped_column(default=0)
     phase: Mapped[str | None] = mapped_column(String(16))
@@ -131,6 +138,15 @@ class Run(Base):
     log_offset: Mapped[int] = mapped_column(default=0)
     finish: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     problems: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+
+
+class QueuePause(Base):
+    """Nothing starts on this device, by its id; `all` stands for the whole queue."""
+
+    __tablename__ = "queue_pauses"
+
+    device: Mapped[str] = mapped_column(String(64), primary_key=True)
+    paused_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class JobMove(Base):

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_
 
 from backend.db.models import Job
 from backend.errors import Unusable
+from backend.jobs.waiting import place, place_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CURSOR_PATTERN = r"^\d{1,18}(-\d{1,18})?$"
@@ -34,9 +35,8 @@ def sorted_jobs(query: Select[Any], order: JobOrder, after: str | None) -> Selec
             behind = None if after is None else Job.id < _numbers(after, 1)[0]
             by = [Job.id.desc()]
         case JobOrder.QUEUE:
-            place = func.coalesce(Job.queue_order, 0)
-            behind = _behind(after, place, ascending=True)
-            by = [place, Job.id]
+            behind = _behind(after, place(), ascending=True)
+            by = [place(), Job.id]
         case JobOrder.FINISHED:
             behind = _behind(after, _end(), ascending=False)
             by = [_end().desc(), Job.id.desc()]
@@ -50,7 +50,7 @@ def cursor_behind(job: Job, order: JobOrder) -> str:
         case JobOrder.NEWEST:
             return str(job.id)
         case JobOrder.QUEUE:
-            return f"{job.queue_order or 0}-{job.id}"
+            return f"{place_of(job)}-{job.id}"
         case JobOrder.FINISHED:
             end = job.finished_at or job.updated_at
             return f"{(end - EPOCH) // timedelta(microseconds=1)}-{job.id}"

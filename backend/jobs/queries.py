@@ -27,6 +27,7 @@ from backend.jobs.schemas import (
     RunEntry,
 )
 from backend.jobs.status import ACTIVE, JobStatus
+from backend.jobs.waiting import WaitsFor, paused_devices, place, waits_for
 from backend.lists import Page
 from backend.settings import Settings
 from trainer.config import JobConfig
@@ -86,10 +87,14 @@ def read_job(session: Session, settings: Settings, job_id: int) -> Job:
 
 
 def summaries(session: Session, jobs: Sequence[models.Job]) -> list[JobSummary]:
-    """The jobs as lists and events show them; three queries, however many they are."""
+    """The jobs as lists and events show them; five queries at most, however many they are."""
     positions = _queue_positions(session, jobs)
     thumbnails = _newest_samples(session, [job.id for job in jobs])
-    return [_summary(job, positions.get(job.id), thumbnails.get(job.id)) for job in jobs]
+    reasons = _reasons_to_wait(session, jobs)
+    return [
+        _summary(job, positions.get(job.id), thumbnails.get(job.id), reasons.get(job.id))
+        for job in jobs
+    ]
 
 
 def shown_status(job: models.Job) -> JobStatus:
@@ -103,7 +108,9 @@ def _shown_status_column() -> ColumnElement[Any]:
     return case((asked, JobStatus.STOPPING.value), else_=models.Job.status)
 
 
-def _summary(job: models.Job, position: int | None, thumbnail: int | None) -> JobSummary:
+def _summary(
+    job: models.Job, position: int | None, thumbnail: int | None, reason: WaitsFor | None
+) -> JobSummary:
     config = parsed(job.config) if job.status in ACTIVE else None
     return JobSummary(
         id=job.id,
@@ -118,6 +125,10 @@ def _summary(job: models.Job, position: int | None, thumbnail: int | None) -> Jo
         step_seconds=job.step_seconds,
         eta_seconds=None if config is None else eta_seconds(job, config),
         queue_position=position,
+        waits_for=reason,
+        priority=job.priority,
+        not_before=job.not_before,
+        run_after_job_id=job.run_after_job_id,
         created_at=job.created_at,
         updated_at=job.updated_at,
         started_at=job.started_at,
@@ -155,9 +166,24 @@ def setting_of(config: dict[str, Any], panel: str, name: str, model: type[Any]) 
 def _queue_positions(session: Session, jobs: Sequence[models.Job]) -> dict[int, int]:
     if not any(job.status == JobStatus.QUEUED for job in jobs):
         return {}
-    order = func.row_number().over(order_by=models.Job.queue_order)
+    order = func.row_number().over(order_by=(place(), models.Job.id))
     query = select(models.Job.id, order).where(models.Job.status == JobStatus.QUEUED)
     return {job_id: position for job_id, position in session.execute(query)}
+
+
+def _reasons_to_wait(session: Session, jobs: Sequence[models.Job]) -> dict[int, WaitsFor]:
+    waiting = [job for job in jobs if job.status == JobStatus.QUEUED]
+    if not waiting:
+        return {}
+    before = {job.run_after_job_id for job in waiting} - {None}
+    query = select(models.Job.id, models.Job.status).where(models.Job.id.in_(before))
+    statuses = {job_id: status for job_id, status in session.execute(query)} if before else {}
+    paused = paused_devices(session)
+    found = {
+        job.id: waits_for(job, after=statuses.get(job.run_after_job_id or 0), paused=paused)
+        for job in waiting
+    }
+    return {job_id: reason for job_id, reason in found.items() if reason is not None}
 
 
 def _newest_samples(session: Session, job_ids: Sequence[int]) -> dict[int, int]:

@@ -24,6 +24,7 @@ from backend.jobs.schemas import (
     JobToChange,
     JobToCreate,
     JobToExamine,
+    JobToQueue,
     LogPart,
     MeasurementPoint,
     MetricPoint,
@@ -100,9 +101,11 @@ def delete_job(
 
 
 @router.post("/jobs/{job_id}/queue", responses=error_responses(404, 409))
-def queue_job(job_id: JobId, database: DatabaseOf, settings: SettingsOf) -> Job:
+def queue_job(
+    job_id: JobId, database: DatabaseOf, settings: SettingsOf, body: JobToQueue | None = None
+) -> Job:
     """Put the job at the end of the queue, if its config passes the door."""
-    return service.queue_job(database, settings, job_id)
+    return service.queue_job(database, settings, job_id, body)
 
 
 @router.post("/jobs/{job_id}/stop", responses=error_responses(404, 409))

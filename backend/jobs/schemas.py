@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from backend.jobs.status import JobStatus
+from backend.jobs.waiting import ALL_DEVICES, HIGHEST_PRIORITY, LOWEST_PRIORITY, WaitsFor
 from trainer.commands import CommandName
 from trainer.config import JobConfig
 from trainer.errors import Severity
+
+RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 EXAMPLE_CONFIG: dict[str, Any] = {
     "job": {"training_name": "tiny-style", "trigger_word": "hatchstyle"},
@@ -61,6 +64,53 @@ class Verdict(BaseModel):
     valid: bool
     errors: list[ProblemEntry]
     warnings: list[ProblemEntry]
+
+
+class PlaceInQueue(BaseModel):
+    """When a job may start. What is left out stays as it is."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {"priority": 1, "not_before": "2026-01-31T23:00:00Z"},
+        },
+    )
+    priority: Annotated[int, Field(ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY)] = 0
+    not_before: AwareDatetime | None = None
+    run_after_job_id: RowId | None = None
+
+
+class JobToQueue(PlaceInQueue):
+    """How to queue; an empty body keeps the job's place settings.
+
+    resume_from_step: one of `resumable_from_steps`, or 0 to begin anew; what was trained beyond it
+    is set aside. Left out, the newest checkpoint.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"resume_from_step": 100}}
+    )
+    resume_from_step: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+
+
+class MoveInQueue(BaseModel):
+    """Right before which waiting job; None for the end."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"before_job_id": 3}})
+    before_job_id: RowId | None = None
+
+
+class Pause(BaseModel):
+    """A device by its id, or `all`."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"device": "all"}})
+    device: Annotated[str, Field(pattern=r"^(all|cpu|GPU-[0-9a-fA-F-]+)$")] = ALL_DEVICES
+
+
+class QueueState(BaseModel):
+    """Devices on which nothing may start; `all` for the whole queue."""
+
+    paused: list[str]
 
 
 class CommandToGive(BaseModel):
@@ -124,6 +174,10 @@ EXAMPLE_SUMMARY: dict[str, Any] = {
     "step_seconds": 0.31,
     "eta_seconds": 71.5,
     "queue_position": None,
+    "waits_for": None,
+    "priority": 0,
+    "not_before": None,
+    "run_after_job_id": None,
     "created_at": "2026-01-31T20:15:00Z",
     "updated_at": "2026-01-31T20:17:10Z",
     "started_at": "2026-01-31T20:15:02Z",
@@ -149,6 +203,10 @@ class JobSummary(BaseModel):
     step_seconds: float | None = Field(description="Median of the recent steps.")
     eta_seconds: float | None = Field(description="Steps, samples and saves still to come.")
     queue_position: int | None = Field(description="1 is the next to start.")
+    waits_for: WaitsFor | None = Field(description="Why a queued job has not started.")
+    priority: int = Field(description="-1 low, 0 normal, 1 high.")
+    not_before: datetime | None = Field(description="It starts then or later.")
+    run_after_job_id: int | None = Field(description="It starts once that job has completed.")
     created_at: datetime
     updated_at: datetime
     started_at: datetime | None

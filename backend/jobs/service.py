@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from backend.db.columns import now
@@ -24,6 +24,7 @@ from backend.jobs.examine import Examined, examine_config
 from backend.jobs.feed import announce, announce_job, announce_queue
 from backend.jobs.moves import move
 from backend.jobs.status import ACTIVE, EDITABLE, JobStatus
+from backend.jobs.waiting import change_place
 from backend.settings import Settings
 from trainer.config import JobConfig
 from trainer.errors import JobRefused, Problem
@@ -81,6 +82,8 @@ def delete_job(database: Database, settings: Settings, job_id: int, *, files: bo
         job = queries.find_job(session, job_id)
         if job.status in ACTIVE:
             raise _wrong_state(job, "deleted", "Stop it first.")
+        followers = update(Job).where(Job.run_after_job_id == job_id)
+        session.execute(followers.values(run_after_job_id=None))
         session.execute(delete(Job).where(Job.id == job_id))
         announce(session, "job_deleted", job_id, {"id": job_id})
         announce_queue(session, except_job=job_id)
@@ -89,8 +92,15 @@ def delete_job(database: Database, settings: Settings, job_id: int, *, files: bo
             _move_to_trash(JobFolder(settings.output_dir, job.training_name))
 
 
-def queue_job(database: Database, settings: Settings, job_id: int) -> schemas.Job:
+def queue_job(
+    database: Database,
+    settings: Settings,
+    job_id: int,
+    how: schemas.JobToQueue | None = None,
+) -> schemas.Job:
     """Put the job at the queue's end. Raises NotFound, Conflict, or Unusable with every fault."""
+    said = {} if how is None else how.model_dump(exclude_unset=True)
+    resume_from_step = said.pop("resume_from_step", None)
     with database.read() as session:
         job = queries.find_job(session, job_id)
         _refuse_unless_editable(job)
@@ -101,6 +111,10 @@ def queue_job(database: Database, settings: Settings, job_id: int) -> schemas.Jo
         _refuse_unless_editable(job)
         if job.config != config:
             raise Conflict("job_changed", "The job was changed meanwhile.", "Queue it again.")
+        _refuse_unknown_checkpoint(settings, job, resume_from_step)
+        job.resume_from_step = resume_from_step
+        if said:
+            change_place(session, job, said)
         _enqueue(session, job, admitted, reason="queued")
         session.flush()
         session.refresh(job)
@@ -245,6 +259,20 @@ def _wrong_state(job: Job, deed: str, hint: str) -> Conflict:
         f"{job.training_name} is {status} and cannot be {deed}.",
         hint,
         params={"status": status.value, "job_id": job.id},
+    )
+
+
+def _refuse_unknown_checkpoint(settings: Settings, job: Job, step: int | None) -> None:
+    known = JobFolder(settings.output_dir, job.training_name).checkpoint_steps()
+    if step in (None, 0) or step in known:
+        return
+    there = ", ".join(map(str, known)) or "none"
+    raise Unusable(
+        "no_such_checkpoint",
+        f"{job.training_name} has no checkpoint of step {step}.",
+        f"There are: {there}. 0 begins anew.",
+        field="resume_from_step",
+        params={"step": step, "known": known},
     )
 
 

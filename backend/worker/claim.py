@@ -18,6 +18,7 @@ from backend.db.columns import now
 from backend.db.models import Job, Lease, Run
 from backend.jobs.moves import move_one
 from backend.jobs.status import JobStatus
+from backend.jobs.waiting import ALL_DEVICES, may_start, paused_devices, place
 from backend.settings import Settings
 from backend.system.devices import CPU
 from trainer.job_folder import JobFolder
@@ -34,7 +35,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Claim:
-    """A job that is ours to start."""
+    """A job that is ours to start. resume_from_step: see models.Job."""
 
     job_id: int
     run_id: int
@@ -43,6 +44,7 @@ class Claim:
     device: str
     training_name: str
     config: dict[str, Any]
+    resume_from_step: int | None = None
 
 
 def somebody_waits(session: Session) -> bool:
@@ -57,10 +59,12 @@ def claim_next(
     """Make the first waiting job that may run on `device` ours; None if there is none."""
     if session.get(Lease, (who.machine, device)) is not None:
         return None
+    if paused_devices(session) & {device, ALL_DEVICES}:
+        return None
     first = (
         select(Job.id)
-        .where(Job.status == JobStatus.QUEUED, Job.gpu.in_(accepted(device, has_gpus)))
-        .order_by(Job.queue_order, Job.id)
+        .where(Job.status == JobStatus.QUEUED, Job.gpu.in_(accepted(device, has_gpus)), may_start())
+        .order_by(place(), Job.id)
         .limit(1)
         .scalar_subquery()
     )
@@ -88,7 +92,16 @@ def claim_next(
     session.add(run)
     session.flush()
     session.add(Lease(machine=who.machine, device=device, run_id=run.id))
-    return Claim(job_id, run.id, run.number, run.token, device, job.training_name, dict(job.config))
+    return Claim(
+        job_id,
+        run.id,
+        run.number,
+        run.token,
+        device,
+        job.training_name,
+        dict(job.config),
+        job.resume_from_step,
+    )
 
 
 def accepted(device: str, has_gpus: bool) -> list[str]:

@@ -16,6 +16,7 @@ from backend.jobs.log import last_lines
 from backend.jobs.moves import move
 from backend.jobs.status import JobStatus
 from backend.launchers.launcher import Ended
+from backend.worker.interruption import resume_by_itself
 from backend.worker.outcome import LOG_TAIL_LINES, LastKnown, Outcome, outcome_of
 from trainer.errors import Problem
 
@@ -84,3 +85,5 @@ def _close(session: Session, job: Job, run: Run, outcome: Outcome, exit_code: in
     )
     assert moved, "only the worker moves a job that runs"
     log.info("job %d (%s): %s", job.id, job.training_name, outcome.reason)
+    if outcome.status == JobStatus.INTERRUPTED:
+        resume_by_itself(session, session.get_one(Job, run.job_id), run)

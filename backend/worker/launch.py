@@ -11,6 +11,7 @@ from trainer.config import JobConfig
 from trainer.folders import PROJECT_FOLDER
 from trainer.job_file import write_job_file
 from trainer.job_folder import JobFolder
+from trainer.resume_rules import NEVER
 
 
 def launch(
@@ -48,6 +49,7 @@ def _order(settings: Settings, claim: Claim, folder: JobFolder) -> Order:
         str(settings.models_dir),
         "--cache",
         str(settings.cache_dir),
+        *_resume_words(claim.resume_from_step),
     ]
     return Order(
         command=command,
@@ -56,3 +58,10 @@ def _order(settings: Settings, claim: Claim, folder: JobFolder) -> Order:
         log=folder.run(claim.run_number).log,
         token=claim.token,
     )
+
+
+def _resume_words(step: int | None) -> list[str]:
+    """Where the run begins: the newest checkpoint unless somebody chose otherwise."""
+    if step is None:
+        return []
+    return ["--resume", NEVER if step == 0 else str(step)]

@@ -119,6 +119,7 @@ def _run_begins(place: Place, event: events.RunBegins) -> None:
     first = event.resumed_from_step or 0
     run.first_step = run.last_step = first
     job.step = first
+    job.resume_from_step = None  # obeyed: what comes after goes on from the newest checkpoint
     # Earlier runs count up to where this one goes on.
     kept = func.min(func.coalesce(Run.kept_until_step, first), first)
     session.execute(

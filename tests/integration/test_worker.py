@@ -35,6 +35,7 @@ from tests.integration.processes import (
 from trainer.job_folder import JobFolder
 
 S = JobStatus
+STAYS_INTERRUPTED = {"job": {"resume_after_interruption": False}}
 
 
 def test_a_job_runs_to_its_end_and_everything_it_made_is_in_the_database(
@@ -241,7 +242,7 @@ def test_a_worker_that_is_killed_and_started_again_finds_its_trainer_and_misses_
 def test_a_trainer_that_died_unseen_is_closed_as_interrupted_and_the_next_job_runs(
     tmp_path: Path, database: Database, settings: Settings
 ) -> None:
-    job_id = add_job(database, settings, behaviour="hang")
+    job_id = add_job(database, settings, behaviour="hang", **STAYS_INTERRUPTED)
     with worker(tmp_path) as first:
         eventually(lambda: job_of(database, job_id).step == 2, "two steps")
         end(first, signal.SIGKILL)
@@ -261,7 +262,7 @@ def test_a_trainer_that_died_unseen_is_closed_as_interrupted_and_the_next_job_ru
 def test_a_reused_process_id_is_not_taken_for_the_trainer(
     tmp_path: Path, database: Database, settings: Settings
 ) -> None:
-    job_id = add_job(database, settings, behaviour="hang")
+    job_id = add_job(database, settings, behaviour="hang", **STAYS_INTERRUPTED)
     with worker(tmp_path) as first:
         eventually(lambda: job_of(database, job_id).step == 2, "two steps")
         end(first, signal.SIGKILL)
@@ -295,7 +296,7 @@ def test_a_run_of_another_boot_is_closed_once_its_folder_is_free(
 ) -> None:
     from trainer import folder_lock
 
-    job_id = add_job(database, settings, behaviour="hang")
+    job_id = add_job(database, settings, behaviour="hang", **STAYS_INTERRUPTED)
     elsewhere = Identity("gone-worker", "other-container", "another boot")
     with database.write() as session:
         assert claim_next(session, settings, elsewhere, device="cpu", has_gpus=False)

@@ -172,6 +172,8 @@ EXCEPTIONS: dict[str, str] = {
     "model.revision": "chooses among versions on the hub; test_hub.py downloads and refuses some",
     "sample.sampler": "has one value",
     "sample.negative_prompt": "the tiny model draws without one; test_klein.py draws with it",
+    "job.resume_after_interruption": "read by the queue worker, not by the trainer; "
+    "tests/integration/test_interruptions.py",
     "job.gpu": "which device computes must not change the result; "
     "test_the_gpu_setting_chooses_the_device below",
     "model.model_architecture": "another architecture needs another model's files; "

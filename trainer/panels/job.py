@@ -34,3 +34,11 @@ class JobPanel(Panel):
         help="Noise, timesteps, order and caption dropout are functions of this number and the "
         "step, so the same job gives the same LoRA.",
     )
+    resume_after_interruption: bool = setting(
+        True,
+        label="Resume After Interruption",
+        help="When the machine restarts or the trainer vanishes, the job waits in the queue again, "
+        "first of its priority, and goes on from its newest checkpoint. After three runs in a row "
+        "that began at the same step it stays interrupted. A stop or a failure is never undone.",
+        no_effect="The trainer is started by hand, without the queue.",
+    )

@@ -308,6 +308,106 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Queue
+         * @description What is paused. The jobs that wait are `GET /jobs?status=queued&order=queue`.
+         */
+        get: operations["read_queue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/queue/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pause Queue
+         * @description Let nothing more start, on one device or on any; what runs goes on.
+         */
+        post: operations["pause_queue"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/queue/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume Queue
+         * @description Let jobs start again; `all` ends every pause.
+         */
+        post: operations["resume_queue"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Move In Queue
+         * @description Put a waiting job before another one, or at the end.
+         */
+        post: operations["move_in_queue"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/place": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change Place In Queue
+         * @description When the job may start: its priority, a moment, another job to wait for.
+         */
+        patch: operations["change_place_in_queue"];
+        trace?: never;
+    };
     "/api/jobs/{job_id}/samples": {
         parameters: {
             query?: never;
@@ -935,6 +1035,7 @@ export interface components {
          *       "id": 1,
          *       "loss": 0.412,
          *       "phase": "train",
+         *       "priority": 0,
          *       "progress": {
          *         "done": 120,
          *         "message": "",
@@ -1005,6 +1106,23 @@ export interface components {
              * @description 1 is the next to start.
              */
             queue_position: number | null;
+            /** @description Why a queued job has not started. */
+            waits_for: components["schemas"]["WaitsFor"] | null;
+            /**
+             * Priority
+             * @description -1 low, 0 normal, 1 high.
+             */
+            priority: number;
+            /**
+             * Not Before
+             * @description It starts then or later.
+             */
+            not_before: string | null;
+            /**
+             * Run After Job Id
+             * @description It starts once that job has completed.
+             */
+            run_after_job_id: number | null;
             /**
              * Created At
              * Format: date-time
@@ -1098,6 +1216,12 @@ export interface components {
              * @default 42
              */
             seed: number;
+            /**
+             * Resume After Interruption
+             * @description When the machine restarts or the trainer vanishes, the job waits in the queue again, first of its priority, and goes on from its newest checkpoint. After three runs in a row that began at the same step it stays interrupted. A stop or a failure is never undone.
+             * @default true
+             */
+            resume_after_interruption: boolean;
         };
         /**
          * JobSchema
@@ -1144,6 +1268,7 @@ export interface components {
          *       "id": 1,
          *       "loss": 0.412,
          *       "phase": "train",
+         *       "priority": 0,
          *       "progress": {
          *         "done": 120,
          *         "message": "",
@@ -1197,6 +1322,23 @@ export interface components {
              * @description 1 is the next to start.
              */
             queue_position: number | null;
+            /** @description Why a queued job has not started. */
+            waits_for: components["schemas"]["WaitsFor"] | null;
+            /**
+             * Priority
+             * @description -1 low, 0 normal, 1 high.
+             */
+            priority: number;
+            /**
+             * Not Before
+             * @description It starts then or later.
+             */
+            not_before: string | null;
+            /**
+             * Run After Job Id
+             * @description It starts once that job has completed.
+             */
+            run_after_job_id: number | null;
             /**
              * Created At
              * Format: date-time
@@ -1342,6 +1484,29 @@ export interface components {
             };
         };
         /**
+         * JobToQueue
+         * @description How to queue; an empty body keeps the job's place settings.
+         *
+         *     resume_from_step: one of `resumable_from_steps`, or 0 to begin anew; what was trained beyond it
+         *     is set aside. Left out, the newest checkpoint.
+         * @example {
+         *       "resume_from_step": 100
+         *     }
+         */
+        JobToQueue: {
+            /**
+             * Priority
+             * @default 0
+             */
+            priority: number;
+            /** Not Before */
+            not_before?: string | null;
+            /** Run After Job Id */
+            run_after_job_id?: number | null;
+            /** Resume From Step */
+            resume_from_step?: number | null;
+        };
+        /**
          * LogLine
          * @description A line of the trainer's log.
          */
@@ -1451,6 +1616,17 @@ export interface components {
              */
             vae_data_type: "bf16" | "fp32";
         };
+        /**
+         * MoveInQueue
+         * @description Right before which waiting job; None for the end.
+         * @example {
+         *       "before_job_id": 3
+         *     }
+         */
+        MoveInQueue: {
+            /** Before Job Id */
+            before_job_id?: number | null;
+        };
         /** Page[CheckpointEntry] */
         Page_CheckpointEntry_: {
             /** Items */
@@ -1511,6 +1687,20 @@ export interface components {
             title: string;
         };
         /**
+         * Pause
+         * @description A device by its id, or `all`.
+         * @example {
+         *       "device": "all"
+         *     }
+         */
+        Pause: {
+            /**
+             * Device
+             * @default all
+             */
+            device: string;
+        };
+        /**
          * PhaseProgress
          * @description `done` of `total` units of the present phase; in training, steps.
          */
@@ -1521,6 +1711,25 @@ export interface components {
             total: number;
             /** Message */
             message: string;
+        };
+        /**
+         * PlaceInQueue
+         * @description When a job may start. What is left out stays as it is.
+         * @example {
+         *       "not_before": "2026-01-31T23:00:00Z",
+         *       "priority": 1
+         *     }
+         */
+        PlaceInQueue: {
+            /**
+             * Priority
+             * @default 0
+             */
+            priority: number;
+            /** Not Before */
+            not_before?: string | null;
+            /** Run After Job Id */
+            run_after_job_id?: number | null;
         };
         /**
          * ProblemEntry
@@ -1561,6 +1770,14 @@ export interface components {
              * @enum {string}
              */
             text_encoder: "none" | "float8";
+        };
+        /**
+         * QueueState
+         * @description Devices on which nothing may start; `all` for the whole queue.
+         */
+        QueueState: {
+            /** Paused */
+            paused: string[];
         };
         /**
          * RegularizationPanel
@@ -2068,6 +2285,12 @@ export interface components {
             /** Warnings */
             warnings: components["schemas"]["ProblemEntry"][];
         };
+        /**
+         * WaitsFor
+         * @description Why a queued job has not started; the first of them that holds.
+         * @enum {string}
+         */
+        WaitsFor: "job" | "time" | "pause" | "device";
         /**
          * WorkerState
          * @description Whether queued jobs will start.
@@ -2889,7 +3112,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["JobToQueue"] | null;
+            };
+        };
         responses: {
             /** @description Successful Response */
             200: {
@@ -3502,6 +3729,387 @@ export interface operations {
             };
             /** @description There is no such thing. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    read_queue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueState"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    pause_queue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Pause"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueState"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    resume_queue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Pause"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueState"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    move_in_queue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MoveInQueue"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    change_place_in_queue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlaceInQueue"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

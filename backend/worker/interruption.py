@@ -1,0 +1,79 @@
+"""After an interruption: back into the queue by itself, unless that has led nowhere.
+
+Interrupted means that the trainer vanished without a last word: the machine restarted, or it died
+while no worker looked. Nothing is known against trying again, so the job waits again, first of its
+priority, since it was first before. A job that brings the machine down would do so for ever: three
+runs in a row that were interrupted and began at the same step made no progress, and the third stays
+interrupted, with a warning that says why.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from backend.db.models import Job, Run
+from backend.jobs.moves import move
+from backend.jobs.queries import setting_of
+from backend.jobs.status import JobStatus
+from trainer.errors import Problem, Severity
+from trainer.panels.job import JobPanel
+
+log = logging.getLogger(__name__)
+
+TRIES_WITHOUT_PROGRESS = 3
+
+
+def resume_by_itself(session: Session, job: Job, run: Run) -> bool:
+    """Queue the interrupted job again, if it wants that and progress is made; whether it was."""
+    if setting_of(job.config, "job", "resume_after_interruption", JobPanel) is not True:
+        return False
+    tries = _tries_from_here(session, run)
+    if tries >= TRIES_WITHOUT_PROGRESS:
+        run.problems = [*run.problems, _gave_up(run, tries).as_dict()]
+        return False
+    first = session.scalar(select(func.min(Job.queue_order)).where(Job.status == JobStatus.QUEUED))
+    reason = f"resumes by itself after an interruption ({tries} of {TRIES_WITHOUT_PROGRESS} tries)"
+    moved = move(
+        session,
+        job.id,
+        from_status=JobStatus.INTERRUPTED,
+        to_status=JobStatus.QUEUED,
+        reason=reason,
+        queue_order=(first if first is not None else job.queue_order or 1) - 1,
+        error=None,
+        finished_at=None,
+        phase=None,
+    )
+    log.info("job %d (%s): %s", job.id, job.training_name, reason)
+    return moved
+
+
+def _tries_from_here(session: Session, run: Run) -> int:
+    """How many runs in a row, this one the last, were interrupted and began at the same step.
+
+    A run that never said where it began made no progress either.
+    """
+    tries = 0
+    began = run.first_step
+    earlier = select(Run).where(Run.job_id == run.job_id, Run.number <= run.number)
+    for each in session.scalars(earlier.order_by(Run.number.desc())):
+        is_same_place = each.first_step is None or began is None or each.first_step == began
+        if each.status != JobStatus.INTERRUPTED or not is_same_place:
+            break
+        began = each.first_step if began is None else began
+        tries += 1
+    return tries
+
+
+def _gave_up(run: Run, tries: int) -> Problem:
+    return Problem(
+        "interrupted_again",
+        f"The last {tries} runs vanished without getting past step {run.first_step or 0}, so the "
+        "job does not resume by itself any more.",
+        "Look into the log and the machine's own (memory, power), then queue the job again.",
+        severity=Severity.WARNING,
+        params={"tries": tries, "step": run.first_step or 0},
+    )
