@@ -31,6 +31,7 @@ from trainer.job_file import read_yaml
 from trainer.lora_commands import COMMANDS as LORA_COMMANDS
 from trainer.lora_commands import add_lora_commands, run_lora_command
 from trainer.resume_rules import goes_on
+from trainer.run_log import TerminalFormat
 from trainer.run_record import record_refusal
 from trainer.sample_command import COMMAND as SAMPLE_COMMAND
 from trainer.sample_command import add_sample_command, run_sample_command
@@ -42,9 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Read when torch loads, here and in the encoding child. Threads that spin while they wait slow
     # each other down many times over as soon as a server and a browser want the same cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
-    )
+    to_terminal = logging.StreamHandler(sys.stderr)
+    to_terminal.setFormatter(TerminalFormat())
+    logging.basicConfig(level=logging.INFO, handlers=[to_terminal])
     folders = _folders(options)
     if options.command in (*LORA_COMMANDS, SAMPLE_COMMAND, CACHE_COMMAND):
         return _run_on_files(options, folders)

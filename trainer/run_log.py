@@ -58,6 +58,32 @@ def _is_stderr(path: Path) -> bool:
         return False
 
 
+class TerminalFormat(logging.Formatter):
+    """The time and the sentence; before a warning or an error, what it is."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(message)s", datefmt="%H:%M:%S")
+        self._serious = logging.Formatter(
+            "%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
+        )
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.levelno >= logging.WARNING:
+            return self._serious.format(record)
+        return super().format(record)
+
+
+def log_level(event: Event) -> int:
+    """How serious an event is, for those who look through a log by level."""
+    match event:
+        case RunFinished(outcome="failed"):
+            return logging.ERROR
+        case Warned() | SampleFailed() | CommandRefused():
+            return logging.WARNING
+        case _:
+            return logging.INFO
+
+
 def log_line(event: Event) -> str | None:
     """A person's sentence for an event; None for events that would drown the others."""
     match event:

@@ -36,7 +36,7 @@ from trainer.events import (
 )
 from trainer.job_file import write_job_file
 from trainer.job_folder import JobFolder, RunFolder
-from trainer.run_log import log_line, logging_to
+from trainer.run_log import log_level, log_line, logging_to
 
 logger = logging.getLogger("trainer")
 
@@ -95,7 +95,7 @@ class RunRecord:
         self._events.append(event)
         line = log_line(event)
         if line:
-            logger.log(logging.WARNING if isinstance(event, Warned) else logging.INFO, line)
+            logger.log(log_level(event), line)
 
     def phase(self, phase: Phase, message: str = "") -> None:
         """Enter a phase."""
