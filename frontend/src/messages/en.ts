@@ -325,6 +325,12 @@ export const en = {
     size: "Size",
     saved: "Saved",
     final: "Final",
+    best: "Best",
+    bestBy: (loss: string | null) =>
+      loss === null
+        ? "lowest validation loss of those kept"
+        : `validation loss ${loss}, the lowest of those kept`,
+    pinned: "Pinned",
     file: "File",
     download: "Download",
     downloadStep: (step: string) => `Download the LoRA of step ${step}`,
@@ -347,6 +353,16 @@ export const en = {
     run: "Run",
     empty: "Nothing has been written yet.",
     region: "Log lines",
+    level: "Level",
+    levels: {
+      debug: "Everything",
+      info: "Everything",
+      warning: "Warnings and errors",
+      error: "Errors",
+    },
+    search: "Search the log",
+    found: (count: number, all: number) => `${count} of ${plural(all, "line", "lines")}`,
+    nothingFound: "No line is like that.",
   },
 
   failure: {

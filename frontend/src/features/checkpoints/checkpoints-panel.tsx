@@ -1,7 +1,7 @@
 import { Button } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { checkpointsQuery } from "@/api/queries";
-import type { Checkpoint } from "@/api/types";
+import { checkpointsQuery, measurementsQuery } from "@/api/queries";
+import type { Checkpoint, Measurement } from "@/api/types";
 import { Empty } from "@/components/ui/empty";
 import { Icon } from "@/components/ui/icons";
 import { Panel } from "@/components/ui/panel";
@@ -18,6 +18,7 @@ interface CheckpointsPanelProps {
 
 export function CheckpointsPanel({ jobId, expecting }: CheckpointsPanelProps) {
   const checkpoints = useQuery(checkpointsQuery(jobId));
+  const measurements = useQuery(measurementsQuery(jobId)).data ?? [];
   return (
     <Panel title={text.checkpoints.title}>
       <QueryView query={checkpoints} loading={140}>
@@ -27,7 +28,7 @@ export function CheckpointsPanel({ jobId, expecting }: CheckpointsPanelProps) {
               {expecting ? text.checkpoints.emptyWaiting : text.checkpoints.emptyNever}
             </Empty>
           ) : (
-            <CheckpointTable checkpoints={list} />
+            <CheckpointTable checkpoints={list} measurements={measurements} />
           )
         }
       </QueryView>
@@ -35,7 +36,12 @@ export function CheckpointsPanel({ jobId, expecting }: CheckpointsPanelProps) {
   );
 }
 
-function CheckpointTable({ checkpoints }: { checkpoints: Checkpoint[] }) {
+interface CheckpointTableProps {
+  checkpoints: Checkpoint[];
+  measurements: Measurement[];
+}
+
+function CheckpointTable({ checkpoints, measurements }: CheckpointTableProps) {
   const newestFirst = [...checkpoints].sort(
     (a, b) => Number(b.is_final) - Number(a.is_final) || b.step - a.step,
   );
@@ -61,9 +67,7 @@ function CheckpointTable({ checkpoints }: { checkpoints: Checkpoint[] }) {
           <tr key={checkpoint.id}>
             <th scope="row">
               {formatCount(checkpoint.step)}
-              {checkpoint.is_final && (
-                <span className={classes.final}>{text.checkpoints.final}</span>
-              )}
+              <Marks checkpoint={checkpoint} measurements={measurements} />
             </th>
             <td>{formatLoss(checkpoint.loss)}</td>
             <td className={classes.size}>{formatBytes(checkpoint.size_bytes)}</td>
@@ -85,6 +89,37 @@ function CheckpointTable({ checkpoints }: { checkpoints: Checkpoint[] }) {
         ))}
       </tbody>
     </table>
+  );
+}
+
+interface MarksProps {
+  checkpoint: Checkpoint;
+  measurements: Measurement[];
+}
+
+/** Why this one is worth a look, and why it is still there. */
+function Marks({ checkpoint, measurements }: MarksProps) {
+  const { step, is_final, is_best, is_pinned } = checkpoint;
+  const loss = measurements.find((point) => point.step === step)?.validation_loss ?? null;
+  return (
+    <>
+      {is_final && <span className={classes.mark}>{text.checkpoints.final}</span>}
+      {is_best && (
+        <span className={classes.mark} data-mark="best">
+          {text.checkpoints.best}
+        </span>
+      )}
+      {is_pinned && (
+        <span className={classes.mark} data-mark="pinned">
+          {text.checkpoints.pinned}
+        </span>
+      )}
+      {is_best && (
+        <span className={classes.why}>
+          {text.checkpoints.bestBy(loss === null ? null : formatLoss(loss))}
+        </span>
+      )}
+    </>
   );
 }
 

@@ -2,12 +2,15 @@ import { queryOptions, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useRef } from "react";
 import { api } from "@/api/client";
 import { useLogGrowth } from "@/api/live";
+import type { LogPart } from "@/api/types";
 
 /** Lines that the page keeps of a long log; the file itself is in the run's folder. */
 const MAX_LINES = 3000;
 
 interface Log {
   lines: string[];
+  /** Earlier lines that the page no longer keeps. */
+  dropped: number;
   /** Where to read on. */
   next: number | undefined;
 }
@@ -17,12 +20,23 @@ function logQuery(jobId: number, run: number | undefined) {
     queryKey: ["job", jobId, "log", run ?? null] as const,
     queryFn: async ({ signal }): Promise<Log> => {
       const part = await api.log(jobId, run, undefined, signal);
-      return { lines: part.items.map(({ line }) => line), next: offsetOf(part.next) };
+      return { lines: part.items.map(({ line }) => line), dropped: 0, next: offsetOf(part.next) };
     },
     // The stream says when there is more, and then only that is read.
     staleTime: Number.POSITIVE_INFINITY,
     gcTime: 0,
   });
+}
+
+/** The log with what was read of it since. */
+function grown(log: Log, part: LogPart): Log {
+  const lines = [...log.lines, ...part.items.map(({ line }) => line)];
+  const over = Math.max(0, lines.length - MAX_LINES);
+  return {
+    lines: lines.slice(over),
+    dropped: log.dropped + over,
+    next: offsetOf(part.next) ?? log.next,
+  };
 }
 
 function offsetOf(next: string | null | undefined): number | undefined {
@@ -59,12 +73,7 @@ export function useLog(jobId: number, run: number | undefined) {
         }
         const part = await api.log(jobId, run, from.next);
         client.setQueryData(options.queryKey, (now) =>
-          now === undefined || now.next !== from.next
-            ? now
-            : {
-                lines: [...now.lines, ...part.items.map(({ line }) => line)].slice(-MAX_LINES),
-                next: offsetOf(part.next) ?? now.next,
-              },
+          now === undefined || now.next !== from.next ? now : grown(now, part),
         );
       } while (moreCame.current);
     } catch {
