@@ -25,6 +25,16 @@ export const jobsQuery = queryOptions({
   queryFn: ({ signal, client }) => fetchJobLists(client.getQueryData<JobLists>(keys.jobs), signal),
 });
 
+/** More than anybody looks through. */
+const NAMED_JOBS = 500;
+
+/** The jobs to choose another from, newest first. */
+export const jobNamesQuery = queryOptions({
+  queryKey: [...keys.jobs, "names"] as const,
+  queryFn: async ({ signal }) =>
+    (await api.jobs({ order: "newest", limit: NAMED_JOBS }, signal)).items,
+});
+
 export const jobQuery = (id: number) =>
   queryOptions({ queryKey: keys.job(id), queryFn: ({ signal }) => api.job(id, signal) });
 

@@ -17,6 +17,7 @@ import { theme } from "./theme";
 import { TokenGate } from "./token-gate";
 
 const JobFormPage = lazy(() => import("./pages/job-form-page"));
+const ComparePage = lazy(() => import("./pages/compare-page"));
 const JobPage = lazy(() => import("./pages/job-page"));
 const SystemPage = lazy(() => import("./pages/system-page"));
 
@@ -75,6 +76,9 @@ function Pages() {
         <JobFormPage jobId={null} />
       </Route>
       <Route path="/jobs/:id/edit">{({ id }) => <JobFormPage key={id} jobId={Number(id)} />}</Route>
+      <Route path="/jobs/:id/compare">
+        {({ id }) => <ComparePage key={id} jobId={Number(id)} />}
+      </Route>
       <Route path="/jobs/:id">{({ id }) => <JobPage key={id} jobId={Number(id)} />}</Route>
       <Route path="/system" component={SystemPage} />
       <Route component={NotFoundPage} />

@@ -4,6 +4,7 @@ export const paths = {
   newJob: "/jobs/new",
   exampleJob: "/jobs/new?from=example",
   cloneOf: (id: number) => `/jobs/new?from=${id}`,
+  compare: (id: number) => `/jobs/${id}/compare`,
   job: (id: number) => `/jobs/${id}`,
   editJob: (id: number) => `/jobs/${id}/edit`,
   system: "/system",

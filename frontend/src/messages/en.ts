@@ -139,6 +139,7 @@ export const en = {
     unqueue: "Unqueue",
     edit: "Edit",
     clone: "Clone",
+    compare: "Compare",
     delete: "Delete",
     saveNow: "Save now",
     sampleNow: "Sample now",
@@ -230,6 +231,21 @@ export const en = {
     answer: (outcome: string) => `Change of settings: ${outcome.toLowerCase()}.`,
     notRunningTitle: "It is not running now",
     notRunning: "Edit the job instead: it goes on from where it stopped, with any settings.",
+  },
+
+  compare: {
+    title: (name: string) => `Compare ${name}`,
+    with: "With",
+    choose: "Name of a job",
+    chooseFirst: "Choose the job to compare with.",
+    none: "There is no other job of that name.",
+    gone: "This job is no longer there. Choose another.",
+    setting: "Setting",
+    differing: (count: number) =>
+      count === 0 ? "No setting differs" : plural(count, "setting differs", "settings differ"),
+    same: "Both jobs have the same settings.",
+    all: "Show all settings",
+    notThere: "not there",
   },
 
   datasets: {
@@ -328,8 +344,8 @@ export const en = {
     best: "Best",
     bestBy: (loss: string | null) =>
       loss === null
-        ? "lowest validation loss of those kept"
-        : `validation loss ${loss}, the lowest of those kept`,
+        ? "The best has the lowest validation loss of those kept."
+        : `Validation loss ${loss}, the lowest of those kept.`,
     pinned: "Pinned",
     file: "File",
     download: "Download",

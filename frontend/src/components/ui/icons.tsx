@@ -13,6 +13,9 @@ const shapes = {
     </>
   ),
   close: <path d="M6 6l12 12M18 6L6 18" />,
+  compare: (
+    <path d="M4.5 5h6v14h-6zM13.5 5h6v14h-6zM7.500 9v.1M7.500 13v.1M16.500 9v.1M16.500 13v.1" />
+  ),
   copy: (
     <>
       <rect x="8.5" y="8.5" width="11" height="11" rx="2" />

@@ -1,5 +1,6 @@
 import { Button } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
+import { Fragment } from "react";
 import { checkpointsQuery, measurementsQuery } from "@/api/queries";
 import type { Checkpoint, Measurement } from "@/api/types";
 import { Empty } from "@/components/ui/empty";
@@ -64,43 +65,46 @@ function CheckpointTable({ checkpoints, measurements }: CheckpointTableProps) {
       </thead>
       <tbody>
         {newestFirst.map((checkpoint) => (
-          <tr key={checkpoint.id}>
-            <th scope="row">
-              {formatCount(checkpoint.step)}
-              <Marks checkpoint={checkpoint} measurements={measurements} />
-            </th>
-            <td>{formatLoss(checkpoint.loss)}</td>
-            <td className={classes.size}>{formatBytes(checkpoint.size_bytes)}</td>
-            <td className={classes.saved}>{formatMoment(checkpoint.created_at)}</td>
-            <td className={classes.file}>
-              <Button
-                component="a"
-                href={checkpoint.url}
-                download
-                size="xs"
-                variant={checkpoint.is_final ? "filled" : "default"}
-                leftSection={<Icon name="download" size={15} />}
-                aria-label={labelOf(checkpoint)}
-              >
-                {text.checkpoints.download}
-              </Button>
-            </td>
-          </tr>
+          <Fragment key={checkpoint.id}>
+            <tr>
+              <th scope="row">
+                {formatCount(checkpoint.step)}
+                <Marks checkpoint={checkpoint} />
+              </th>
+              <td>{formatLoss(checkpoint.loss)}</td>
+              <td className={classes.size}>{formatBytes(checkpoint.size_bytes)}</td>
+              <td className={classes.saved}>{formatMoment(checkpoint.created_at)}</td>
+              <td className={classes.file}>
+                <Button
+                  component="a"
+                  href={checkpoint.url}
+                  download
+                  size="xs"
+                  variant={checkpoint.is_final ? "filled" : "default"}
+                  leftSection={<Icon name="download" size={15} />}
+                  aria-label={labelOf(checkpoint)}
+                >
+                  {text.checkpoints.download}
+                </Button>
+              </td>
+            </tr>
+            {checkpoint.is_best && (
+              <tr className={classes.why}>
+                <td colSpan={5}>
+                  {text.checkpoints.bestBy(lossAt(measurements, checkpoint.step))}
+                </td>
+              </tr>
+            )}
+          </Fragment>
         ))}
       </tbody>
     </table>
   );
 }
 
-interface MarksProps {
-  checkpoint: Checkpoint;
-  measurements: Measurement[];
-}
-
 /** Why this one is worth a look, and why it is still there. */
-function Marks({ checkpoint, measurements }: MarksProps) {
-  const { step, is_final, is_best, is_pinned } = checkpoint;
-  const loss = measurements.find((point) => point.step === step)?.validation_loss ?? null;
+function Marks({ checkpoint }: { checkpoint: Checkpoint }) {
+  const { is_final, is_best, is_pinned } = checkpoint;
   return (
     <>
       {is_final && <span className={classes.mark}>{text.checkpoints.final}</span>}
@@ -114,13 +118,13 @@ function Marks({ checkpoint, measurements }: MarksProps) {
           {text.checkpoints.pinned}
         </span>
       )}
-      {is_best && (
-        <span className={classes.why}>
-          {text.checkpoints.bestBy(loss === null ? null : formatLoss(loss))}
-        </span>
-      )}
     </>
   );
+}
+
+function lossAt(measurements: Measurement[], step: number): string | null {
+  const loss = measurements.find((point) => point.step === step)?.validation_loss ?? null;
+  return loss === null ? null : formatLoss(loss);
 }
 
 function labelOf(checkpoint: Checkpoint): string {

@@ -46,9 +46,10 @@ export default function ChangeDrawer(props: ChangeDrawerProps) {
       onClose={props.onClose}
       position="right"
       size="min(760px, 100vw)"
+      classNames={{ content: classes.content }}
     >
       <Drawer.Overlay />
-      <Drawer.Content aria-label={text.changes.title} className={classes.content}>
+      <Drawer.Content aria-label={text.changes.title}>
         <Drawer.Body className={classes.body}>
           <div className={classes.head}>
             <h2 className={classes.title}>{text.changes.title}</h2>

@@ -4,24 +4,14 @@ import { MultiSelect } from "@mantine/core";
 import { useQueries, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useSearchParams } from "wouter";
-import { api } from "@/api/client";
 import { useTopics } from "@/api/live";
-import { jobQuery, keys, measurementsQuery, metricsQuery } from "@/api/queries";
+import { jobNamesQuery, jobQuery, measurementsQuery, metricsQuery } from "@/api/queries";
 import { text } from "@/messages";
 import type { CurveSource } from "./curve-drawing";
 
 const PARAMETER = "beside";
 /** More lines than that cannot be told apart. */
 const MOST_OTHERS = 4;
-const OFFERED_JOBS = 500;
-const WITH_CURVES = [
-  "running",
-  "stopping",
-  "stopped",
-  "completed",
-  "failed",
-  "interrupted",
-] as const;
 
 /** Ids of the jobs that lie over this one, and the way to choose others. */
 export function useBeside(jobId: number): [number[], (ids: number[]) => void] {
@@ -69,15 +59,11 @@ interface OverlayPickerProps {
 
 export function OverlayPicker({ jobId, chosen, onChosen }: OverlayPickerProps) {
   const [asked, setAsked] = useState(false);
-  const offered = useQuery({
-    queryKey: [...keys.jobs, "with-curves"],
-    queryFn: ({ signal }) =>
-      api.jobs({ status: [...WITH_CURVES], order: "newest", limit: OFFERED_JOBS }, signal),
-    enabled: asked,
-  });
+  const offered = useQuery({ ...jobNamesQuery, enabled: asked });
+  const withCurves = offered.data?.filter(({ started_at }) => started_at !== null) ?? [];
   const named = useQueries({ queries: chosen.map((id) => jobQuery(id)) });
   const names = new Map<number, string>();
-  for (const job of [...(offered.data?.items ?? []), ...named.flatMap(({ data }) => data ?? [])]) {
+  for (const job of [...withCurves, ...named.flatMap(({ data }) => data ?? [])]) {
     if (job.id !== jobId) {
       names.set(job.id, job.training_name);
     }

@@ -56,6 +56,13 @@ export function JobMenu({ job, actions, onDeleted }: JobMenuProps) {
           >
             {text.actions.clone}
           </Menu.Item>
+          <Menu.Item
+            component={Link}
+            href={paths.compare(job.id)}
+            leftSection={<Icon name="compare" size={16} />}
+          >
+            {text.actions.compare}
+          </Menu.Item>
           {DELETABLE.has(job.status) && (
             <Menu.Item
               color="var(--bad)"
