@@ -17,6 +17,7 @@ from backend.jobs.feed_watch import FeedWatch
 from backend.jobs.queue_routes import router as queue
 from backend.jobs.routes import router as jobs
 from backend.jobs.stream import router as events
+from backend.jobs.yaml_routes import router as job_yaml
 from backend.pages import router as pages
 from backend.security.middleware import Guard
 from backend.settings import Settings
@@ -40,7 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     install_handlers(app)
     app.add_middleware(Guard, settings=settings)
-    for router in (system, jobs, queue, artifacts, datasets, events):
+    for router in (system, jobs, job_yaml, queue, artifacts, datasets, events):
         app.include_router(router, prefix="/api")
     app.include_router(pages)
     return app
