@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 from pydantic import BaseModel
 
+from trainer.attention_rules import ATTENTION_RULES
 from trainer.captions import has_trigger_placeholder
 from trainer.config import JobConfig
 from trainer.dataset_rules import DATASET_RULES
@@ -258,6 +259,7 @@ _RULES: tuple[Callable[[JobConfig], Iterator[Problem]], ...] = (
     _samples_show_the_lora,
     _large_models_want_a_gpu,
     _small_ranks_hardly_move_flux2,
+    *ATTENTION_RULES,
     *TARGET_RULES,
     *OBJECTIVE_RULES,
     *VALIDATION_RULES,

@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from trainer.attention import set_attention
+from trainer.attention_rules import refuse_attention_on
 from trainer.batches import BatchSource
 from trainer.change_taking import ChangeTaker
 from trainer.checkpoint import LORA_FILE
@@ -117,6 +119,7 @@ def train(
         trainee = load_trainee(
             job, model.transformer, device=device, progress=loading_progress(record)
         )
+        set_attention(trainee.transformer, job.model.attention_backend)
         restore(trainee, beginning, record, folders)
         parts = load_drawing_parts(model, vae_dtype=DTYPES[job.model.vae_data_type])
         pipeline = build_pipeline(job.variant, trainee.transformer, parts)
@@ -149,13 +152,14 @@ def train(
 
 
 def start(job: JobConfig, record: RunRecord) -> str:
-    """Say that the process is up, and what it computes with; the device."""
+    """Say that the process is up, and what it computes with; the device. Raises JobRefused."""
     device = choose_device(job.job.gpu)
     record.start(
         device=device if device == "cpu" else torch.cuda.get_device_name(),
         num_threads=torch.get_num_threads(),
         versions=running_versions(),
     )
+    refuse_attention_on(device, job.model)
     return device
 
 

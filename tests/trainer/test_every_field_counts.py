@@ -188,9 +188,10 @@ EXCEPTIONS: dict[str, str] = {
     "datasets.0.bad_files": "decides between a refusal and a run; test_bad_files.py shows both",
     "advanced.changed_dataset": "counts where a run goes on from a checkpoint; "
     "test_resumes.py: test_a_dataset_that_changed_is_named_and_the_person_decides",
+    "model.attention_backend": "changes the kernels, not the results; test_attention.py",
     "advanced.compile": "changes the kernels, not the results; test_compilation.py",
     "advanced.stop_when_a_non_finite_loss_repeats": "counts in a run whose numbers are not finite; "
-    "test_runs.py: test_numbers_that_are_none_end_the_run_at_the_fifth_in_a_row",
+    "test_non_finite_runs.py",
 }
 
 

@@ -19,7 +19,7 @@ class Dataset(Panel):
     target_dataset: str = setting(
         label="Target Dataset",
         help="Name of a folder in the datasets folder. Each picture trains with the text file of "
-        "the same name beside it.",
+        "the same name beside it: cat.png with cat.txt.",
         widget="dataset",
         min_length=1,
         max_length=255,
@@ -46,7 +46,8 @@ class Dataset(Panel):
     default_caption: str = setting(
         "",
         label="Default Caption",
-        help="Caption of pictures without a text file. [trigger] is replaced.",
+        help="Caption of pictures without a text file. [trigger] is replaced: with Trigger Word "
+        "zorvex, 'a photo of [trigger]' trains as 'a photo of zorvex'.",
         no_effect="Every picture has a caption of its own.",
         max_length=10_000,
     )
@@ -59,8 +60,9 @@ class Dataset(Panel):
     batch_size: int | None = setting(
         None,
         label="Batch Size",
-        help="Pictures of this dataset in one forward pass; with another number than other "
-        "datasets, its pictures never share a pass with theirs.",
+        help="Pictures of this dataset in one forward pass: with 2, two of the same size are shown "
+        "at once. With another number than other datasets, its pictures never share a pass with "
+        "theirs.",
         unit="pictures",
         placeholder="blank = the Batch Size of the Training panel",
         ge=1,
@@ -78,7 +80,8 @@ class Dataset(Panel):
     caption_dropout_rate: float = setting(
         0.05,
         label="Caption Dropout Rate",
-        help="Share of the times that a picture trains with the empty prompt.",
+        help="Share of the times that a picture trains with the empty prompt: at 0.05 one in "
+        "twenty, drawn anew at each of its turns.",
         ge=0,
         le=1,
     )
@@ -131,7 +134,8 @@ class Dataset(Panel):
         lambda: [768, 896, 1024],
         label="Resolutions",
         help="Sides of the square whose area a picture is scaled down to, keeping its shape. Each "
-        "picture trains once, in the largest it fills; one smaller than all keeps its size.",
+        "picture trains once, in the largest it fills: with 768 and 1024, one of 1536 x 1024 px "
+        "trains at 1248 x 832. One smaller than all keeps its size.",
         unit="px, multiples of 16",
         widget="resolutions",
         min_length=1,

@@ -7,6 +7,8 @@ from typing import Literal
 from trainer.panels.field import Panel, setting
 from trainer.variants import VARIANTS, Architecture
 
+AttentionBackend = Literal["auto", "flash", "efficient", "cudnn", "math"]
+
 
 class ModelPanel(Panel):
     """Model: which FLUX.2 is trained on."""
@@ -55,6 +57,22 @@ class ModelPanel(Panel):
         "Its tokenizer is the model's where the model has one, else the one in this folder.",
         placeholder="blank = with the model",
         max_length=1024,
+    )
+    attention_backend: AttentionBackend = setting(
+        "auto",
+        label="Attention Backend",
+        help="Which of PyTorch's kernels computes softmax(Q K^T / sqrt(d)) V. auto: the one that "
+        "PyTorch prefers for the card and the sizes. flash: FlashAttention 2. cudnn: often the "
+        "fastest on Hopper and Blackwell. efficient: also computes in FP32 on a GPU. math: writes "
+        "the matrix of tokens by tokens out, slow and large, to compare with. Results agree up to "
+        "rounding.",
+        choices={
+            "auto": "auto",
+            "flash": "flash",
+            "efficient": "memory-efficient (GPU only)",
+            "cudnn": "cuDNN (GPU only)",
+            "math": "math",
+        },
     )
     vae_data_type: Literal["bf16", "fp32"] = setting(
         "bf16",
