@@ -61,6 +61,17 @@ def test_the_guided_target_by_hand() -> None:
     assert guided_target(numbers([1.0]), numbers([0.0]), scale=3.0).item() == -2.0
 
 
+def test_preservation_is_computed_in_float32_at_least() -> None:
+    # The difference of two bfloat16 numbers and its square, neither of them rounded: 3^2 - 2 * 3 /
+    # 256 + 1 / 256^2 has no bfloat16.
+    with_lora = torch.full((1, 1, 1), 3.0, dtype=torch.bfloat16)
+    base = torch.full((1, 1, 1), 1 / 256, dtype=torch.bfloat16)
+    distance = preservation_loss(with_lora, base)
+    assert distance.dtype == torch.float32
+    assert distance.item() == pytest.approx((3 - 1 / 256) ** 2, rel=1e-7)
+    assert float(torch.tensor(distance.item()).bfloat16()) != distance.item()
+
+
 def test_preservation_pulls_the_lora_and_never_the_base() -> None:
     with_lora, base = numbers([1.0, 2.0]).requires_grad_(), numbers([0.0, 4.0]).requires_grad_()
     distance = preservation_loss(with_lora, base)
