@@ -33,6 +33,8 @@ from trainer.variants import Variant
 TEMPLATE_TOKENS = 256
 _TOKENIZER_FILE, _CONFIG_FILE = "tokenizer.json", "tokenizer_config.json"
 _TEMPLATE_FILE = "chat_template.jinja"
+# A form is checked at every pause in typing, and its captions are the same each time.
+_REMEMBERED_COUNTS = 1 << 15
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
@@ -51,7 +53,8 @@ def prompts_too_long(
     if not long:
         return {}
     counter = read_counter(tokenizer_folder)
-    return those_past_the_limit({text: counter.count(text, variant) for text in long}, variant)
+    is_klein = variant.pipeline_class == "Flux2KleinPipeline"
+    return those_past_the_limit({text: _count(counter, text, is_klein) for text in long}, variant)
 
 
 def worth_measuring(texts: Sequence[str], variant: Variant) -> list[str]:
@@ -66,7 +69,12 @@ def those_past_the_limit(counts: dict[str, int], variant: Variant) -> dict[str, 
     return {text: f"{count} of {limit} tokens" for text, count in counts.items() if count > limit}
 
 
-@dataclass(frozen=True)
+@lru_cache(maxsize=_REMEMBERED_COUNTS)
+def _count(counter: TokenCounter, text: str, is_klein: bool) -> int:
+    return counter.count(text, is_klein=is_klein)
+
+
+@dataclass(frozen=True, eq=False)  # told apart as objects: counts are remembered for each
 class TokenCounter:
     """tokenizer, template: of the model. special_tokens: by the names that templates know."""
 
@@ -74,12 +82,11 @@ class TokenCounter:
     template: Template
     special_tokens: dict[str, str]
 
-    def count(self, text: str, variant: Variant) -> int:
-        """Tokens of a prompt before it is cut, formatted as the variant's pipeline does it.
+    def count(self, text: str, *, is_klein: bool) -> int:
+        """Tokens of a prompt before it is cut, formatted as klein's pipeline or dev's does it.
 
         Raises NoTokenCounter for a template that cannot be filled in.
         """
-        is_klein = variant.pipeline_class == "Flux2KleinPipeline"
         try:
             formatted = self.template.render(
                 messages=_klein_messages(text) if is_klein else _dev_messages(text),

@@ -17,6 +17,7 @@ from trainer.prompt_tokens import (
     TEMPLATE_TOKENS,
     NoTokenCounter,
     TokenCounter,
+    _count,
     prompts_too_long,
     read_counter,
 )
@@ -89,7 +90,8 @@ def test_the_count_is_that_of_the_tokenizer_that_encodes(
 ) -> None:
     for counter, tokenizer in counters:
         for variant in (DEV, KLEIN):
-            assert counter.count(text, variant) == count_tokens(text, tokenizer, variant)
+            found = counter.count(text, is_klein=variant is KLEIN)
+            assert found == count_tokens(text, tokenizer, variant)
 
 
 def test_the_system_message_breaks_its_line_after_object(
@@ -104,7 +106,7 @@ def test_the_system_message_breaks_its_line_after_object(
             return counters[1][0].tokenizer.encode(text)
 
     counter = counters[1][0]
-    TokenCounter(Noting(), counter.template, counter.special_tokens).count("x", DEV)  # type: ignore[arg-type]
+    TokenCounter(Noting(), counter.template, counter.special_tokens).count("x", is_klein=False)  # type: ignore[arg-type]
     assert "focusing on object relationships, object\nattribution and actions" in rendered[0]
 
 
@@ -113,6 +115,15 @@ def test_only_those_past_the_limit_are_named_with_their_length() -> None:
     found = prompts_too_long(["", "a cat", long], TINY_TOKENIZER, TINY)
     assert list(found) == [long]
     assert found[long].endswith(" of 48 tokens")
+
+
+def test_a_text_is_counted_once() -> None:
+    texts = [f"caption {number}: " + "very " * 60 for number in range(300)]
+    counted = []
+    for _ in range(3):
+        assert len(prompts_too_long(texts, TINY_TOKENIZER, TINY)) == 300
+        counted.append(_count.cache_info().misses)
+    assert counted[0] == counted[1] == counted[2]
 
 
 def test_short_texts_need_no_tokenizer() -> None:
