@@ -73,6 +73,10 @@ export const api = {
   jobSchema: (signal?: AbortSignal) => body(http.GET("/api/job-schema", { signal })),
   validate: (config: JobConfigValue, signal?: AbortSignal) =>
     body(http.POST("/api/jobs/validate", { body: { config }, signal })),
+  toYaml: async (config: JobConfigValue, signal?: AbortSignal) =>
+    (await body(http.POST("/api/jobs/to-yaml", { body: { config }, signal }))).text,
+  fromYaml: (text: string, signal?: AbortSignal) =>
+    body(http.POST("/api/jobs/from-yaml", { body: { text }, signal })),
 
   jobs: (query: JobsQuery, signal?: AbortSignal) =>
     body(

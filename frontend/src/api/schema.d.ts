@@ -308,6 +308,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/jobs/from-yaml": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Job From Yaml
+         * @description The config that a text holds, and where in it each setting stands. Nothing is judged.
+         */
+        post: operations["job_from_yaml"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/to-yaml": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Job To Yaml
+         * @description The config as a text, however incomplete it is.
+         */
+        post: operations["job_to_yaml"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/queue": {
         parameters: {
             query?: never;
@@ -780,7 +820,7 @@ export interface components {
         Dataset: {
             /**
              * Target Dataset
-             * @description Name of a folder in the datasets folder. Each picture trains with the text file of the same name beside it: cat.png with cat.txt.
+             * @description Name of a folder in the datasets folder. Each picture trains with the text file of the same name beside it.
              */
             target_dataset: string;
             /**
@@ -796,7 +836,7 @@ export interface components {
             mask_dataset: string;
             /**
              * Default Caption
-             * @description Caption of pictures without a text file. [trigger] is replaced: with Trigger Word zorvex, 'a photo of [trigger]' trains as 'a photo of zorvex'.
+             * @description Caption of pictures without a text file. [trigger] is replaced.
              * @default
              */
             default_caption: string;
@@ -808,7 +848,7 @@ export interface components {
             caption_extension: string;
             /**
              * Batch Size
-             * @description Pictures of this dataset in one forward pass: with 2, two of the same size are shown at once. With another number than other datasets, its pictures never share a pass with theirs.
+             * @description Pictures of this dataset in one forward pass; with another number than other datasets, its pictures never share a pass with theirs.
              */
             batch_size?: number | null;
             /**
@@ -820,7 +860,7 @@ export interface components {
             bad_files: "refuse" | "leave_out";
             /**
              * Caption Dropout Rate
-             * @description Share of the times that a picture trains with the empty prompt: at 0.05 one in twenty, drawn anew at each of its turns.
+             * @description Share of the times that a picture trains with the empty prompt.
              * @default 0.05
              */
             caption_dropout_rate: number;
@@ -862,7 +902,7 @@ export interface components {
             flip_y: boolean;
             /**
              * Resolutions
-             * @description Sides of the square whose area a picture is scaled down to, keeping its shape. Each picture trains once, in the largest it fills: with 768 and 1024, one of 1536 x 1024 px trains at 1248 x 832. One smaller than all keeps its size.
+             * @description Sides of the square whose area a picture is scaled down to, keeping its shape. Each picture trains once, in the largest it fills; one smaller than all keeps its size.
              */
             resolutions?: number[];
             /**
@@ -1181,6 +1221,28 @@ export interface components {
             datasets: components["schemas"]["Dataset"][];
             /** Sample */
             sample?: components["schemas"]["SamplePanel"];
+        };
+        /**
+         * JobInYaml
+         * @description What a text says. `config` is None where it cannot be read, and then `errors` says why.
+         */
+        JobInYaml: {
+            /** Config */
+            config: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Errors
+             * @description `params.line` is the line, where there is one.
+             */
+            errors: components["schemas"]["ProblemEntry"][];
+            /**
+             * Lines
+             * @description The line of each setting, by dotted path, from 1.
+             */
+            lines: {
+                [key: string]: number;
+            };
         };
         /**
          * JobOrder
@@ -1608,13 +1670,6 @@ export interface components {
              * @default
              */
             text_encoder_path: string;
-            /**
-             * Attention Backend
-             * @description Which of PyTorch's kernels computes softmax(Q K^T / sqrt(d)) V. auto: the one that PyTorch prefers for the card and the sizes. flash: FlashAttention 2. cudnn: often the fastest on Hopper and Blackwell. efficient: also computes in FP32 on a GPU. math: writes the matrix of tokens by tokens out, slow and large, to compare with. Results agree up to rounding.
-             * @default auto
-             * @enum {string}
-             */
-            attention_backend: "auto" | "flash" | "efficient" | "cudnn" | "math";
             /**
              * VAE Data Type
              * @description What the autoencoder computes in: FP32 doubles its memory and is a little more exact in pictures with smooth gradients.
@@ -2307,6 +2362,17 @@ export interface components {
             alive: boolean;
             /** Last Seen At */
             last_seen_at: string | null;
+        };
+        /**
+         * YamlText
+         * @description A job as YAML.
+         * @example {
+         *       "text": "job:\n  training_name: style\n"
+         *     }
+         */
+        YamlText: {
+            /** Text */
+            text: string;
         };
     };
     responses: never;
@@ -3736,6 +3802,144 @@ export interface operations {
             };
             /** @description There is no such thing. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    job_from_yaml: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["YamlText"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobInYaml"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    job_to_yaml: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JobToExamine"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["YamlText"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

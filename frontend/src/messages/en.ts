@@ -177,6 +177,9 @@ export const en = {
     singular: { Datasets: "dataset", Prompts: "prompt" } as Record<string, string>,
     itemFallback: "entry",
     ownSettings: "Settings of its own",
+    view: "Show the job",
+    asForm: "As a form",
+    asYaml: "As YAML",
     jsonBad: "This is not JSON yet.",
     checking: "Checking…",
     ready: "Ready to queue",
@@ -231,6 +234,15 @@ export const en = {
     answer: (outcome: string) => `Change of settings: ${outcome.toLowerCase()}.`,
     notRunningTitle: "It is not running now",
     notRunning: "Edit the job instead: it goes on from where it stopped, with any settings.",
+  },
+
+  yaml: {
+    title: "The job as YAML",
+    help: "What you type here is in the form as well, as soon as it can be read. This is the file that python -m trainer run takes.",
+    problems: "What is wrong with the text",
+    giveUp: "Go back to what the form holds",
+    unreadable: "The text cannot be read as a job. What is wrong with it stands above it.",
+    line: (line: number) => `Line ${line}`,
   },
 
   compare: {

@@ -1,10 +1,11 @@
-import { Button } from "@mantine/core";
+import { Button, SegmentedControl } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
-import { useCallback, useMemo, useRef, useState } from "react";
+import { lazy, Suspense, useCallback, useMemo, useRef, useState } from "react";
 import { problemsOf } from "@/api/errors";
 import type { Device, JobConfigValue, JobSchema } from "@/api/types";
 import { announce } from "@/components/ui/announcer";
 import { Notice } from "@/components/ui/notice";
+import { PageLoading } from "@/components/ui/page-loading";
 import { formatAgo } from "@/lib/format";
 import { text } from "@/messages";
 import { ActionBar } from "./action-bar";
@@ -18,8 +19,12 @@ import { PanelSection, panelId } from "./panel-section";
 import { ProblemSummary } from "./problem-summary";
 import { fieldId } from "./setting-field";
 import { panelsOf } from "./setting-model";
+import { clearDraft, readDraft } from "./stored-draft";
 import { useStoredConfig } from "./use-stored-config";
 import { useValidation } from "./use-validation";
+import type { EditorHandle } from "./yaml-editor";
+
+const YamlEditor = lazy(() => import("./yaml-editor"));
 
 export interface JobFormProps {
   schema: JobSchema;
@@ -59,13 +64,15 @@ export function JobForm(props: JobFormProps) {
   const [openPanels, setOpenPanels] = useState(() => new Set(panels.slice(0, 1).map((p) => p.key)));
 
   const [attempted, setAttempted] = useState(false);
+  const [faults, setFaults] = useState<FieldProblem[]>([]);
   const problems = useMemo(() => {
     const all = [
+      ...faults,
       ...refusal,
       ...validation.problems.filter((one) => !refusal.some((said) => saysTheSame(said, one))),
     ];
     return attempted ? all : withMissing(all, config);
-  }, [refusal, validation.problems, attempted, config]);
+  }, [faults, refusal, validation.problems, attempted, config]);
 
   const changeAt = useRef((path: ConfigPath, value: unknown) => {
     setRefusal([]);
@@ -82,7 +89,38 @@ export function JobForm(props: JobFormProps) {
     [problems, devices, schema.defaults, renderDatasetPicker],
   );
 
+  // A text that is no job yet is kept as text: whoever comes back finds it.
+  const [view, setView] = useState<"form" | "yaml">(() =>
+    readDraft(`${props.storageKey}.yaml`) === null ? "form" : "yaml",
+  );
+  const editor = useRef<EditorHandle | null>(null);
+  const [onEditorReady] = useState(() => (handle: EditorHandle | null) => {
+    editor.current = handle;
+  });
+  const [edition, setEdition] = useState(0);
+  const replaceConfig = useRef((next: JobConfigValue) => {
+    setRefusal([]);
+    change(() => next);
+  });
+  /** The editor's text is made anew from what the form holds. */
+  const giveUpText = () => {
+    clearDraft(`${props.storageKey}.yaml`);
+    setEdition((before) => before + 1);
+  };
+  const changeView = async (chosen: "form" | "yaml") => {
+    // What was typed last goes into the form first; a text that is no job yet is not left behind.
+    if (editor.current !== null && (await editor.current.settled()) === null) {
+      announce(text.yaml.unreadable);
+      return;
+    }
+    setView(chosen);
+  };
+
   const goTo = useCallback((name: string) => {
+    if (editor.current !== null) {
+      editor.current.goTo(name);
+      return;
+    }
     const panel = name.split(".")[0] ?? "";
     setOpenPanels((before) => new Set(before).add(panel));
     // The panel may have to unfold first.
@@ -94,7 +132,13 @@ export function JobForm(props: JobFormProps) {
     setAttempted(true);
     setRefusal([]);
     try {
-      await (what === "save" ? props.onSave(config) : props.onQueue(config));
+      // The text may be newer than the form, or no job at all.
+      const said = editor.current === null ? config : await editor.current.settled();
+      if (said === null) {
+        announce(text.yaml.unreadable);
+        return;
+      }
+      await (what === "save" ? props.onSave(said) : props.onQueue(said));
       forget();
     } catch (error) {
       const found = problemsOf(error).map((problem) => ({
@@ -129,7 +173,14 @@ export function JobForm(props: JobFormProps) {
               tone="info"
               role="status"
               action={
-                <Button variant="default" size="xs" onClick={discard}>
+                <Button
+                  variant="default"
+                  size="xs"
+                  onClick={() => {
+                    discard();
+                    giveUpText();
+                  }}
+                >
                   {text.form.discard}
                 </Button>
               }
@@ -140,21 +191,46 @@ export function JobForm(props: JobFormProps) {
           <ProblemSummary panels={panels} problems={problems} onGoTo={goTo} />
         </div>
         <div className={classes.panels}>
-          {panels.map((panel) => (
-            <PanelSection
-              key={panel.key}
-              panel={panel}
-              value={config[panel.key]}
-              fold={
-                narrow
-                  ? {
-                      open: openPanels.has(panel.key),
-                      onToggle: () => setOpenPanels((before) => toggled(before, panel.key)),
-                    }
-                  : null
-              }
-            />
-          ))}
+          <SegmentedControl
+            className={classes.view}
+            aria-label={text.form.view}
+            value={view}
+            data={[
+              { value: "form", label: text.form.asForm },
+              { value: "yaml", label: text.form.asYaml },
+            ]}
+            onChange={(chosen) => void changeView(chosen)}
+          />
+          {view === "yaml" ? (
+            <Suspense fallback={<PageLoading />}>
+              <YamlEditor
+                key={edition}
+                storageKey={props.storageKey}
+                config={config}
+                problems={problems}
+                onChange={replaceConfig.current}
+                onFaults={setFaults}
+                onGiveUp={giveUpText}
+                onReady={onEditorReady}
+              />
+            </Suspense>
+          ) : (
+            panels.map((panel) => (
+              <PanelSection
+                key={panel.key}
+                panel={panel}
+                value={config[panel.key]}
+                fold={
+                  narrow
+                    ? {
+                        open: openPanels.has(panel.key),
+                        onToggle: () => setOpenPanels((before) => toggled(before, panel.key)),
+                      }
+                    : null
+                }
+              />
+            ))
+          )}
         </div>
         <ActionBar
           validation={validation.state}
