@@ -151,6 +151,7 @@ def test_a_tokenizer_that_changed_is_read_anew(templated: Path, tmp_path: Path) 
         ("chat_template.jinja", "{% for %}"),
         ("chat_template.jinja", "{{ raise_exception('no system message, please') }}"),
         ("chat_template.jinja", "{{ ''.__class__.__mro__ }}"),
+        ("chat_template.jinja", "{{ messages + 1 }}"),
     ],
 )
 def test_what_cannot_be_counted_with_is_said_to_be(
