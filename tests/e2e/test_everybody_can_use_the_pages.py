@@ -7,6 +7,7 @@ there within seconds.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -261,6 +262,50 @@ def test_a_completed_job_with_all_its_curves_and_a_picture_opened(
     look_at(page)
     page.get_by_role("button", name="Open prompt 1, step 5", exact=True).click()
     expect(page.get_by_role("dialog", name="Sample")).to_be_visible()
+    look_at(page)
+
+
+def test_changing_a_job_at_work(busy: Darkroom, open_page: Callable[..., Page]) -> None:
+    page = open_page(busy, f"/jobs/{id_of(busy, 'ink-at-work')}")
+    page.get_by_role("button", name="Change settings").click()
+    drawer = page.get_by_role("dialog", name="Change while it trains")
+    drawer.get_by_role("textbox", name="Steps", exact=True).fill("0")
+    drawer.get_by_role("button", name="Send to the trainer").click()
+    expect(drawer.get_by_role("textbox", name="Steps", exact=True)).to_have_attribute(
+        "aria-invalid", "true"
+    )
+    look_at(page)
+
+
+def test_curves_of_two_jobs_in_numbers(busy: Darkroom, open_page: Callable[..., Page]) -> None:
+    other = id_of(busy, "ink-failed")
+    page = open_page(busy, f"/jobs/{id_of(busy, 'ink-completed')}?beside={other}")
+    page.get_by_text("Why some curves are not here").click()
+    page.get_by_text("The curve as a table").click()
+    table = page.get_by_role("region", name="The curve as a table")
+    expect(table.get_by_role("columnheader", name="Loss, ink-failed")).to_be_visible()
+    page.get_by_label("Search the log").fill("step 2")
+    expect(page.get_by_role("log").locator("mark").first).to_be_visible()
+    look_at(page)
+
+
+def test_two_jobs_setting_by_setting(busy: Darkroom, open_page: Callable[..., Page]) -> None:
+    other = id_of(busy, "ink-failed")
+    page = open_page(busy, f"/jobs/{id_of(busy, 'ink-completed')}/compare?with={other}")
+    expect(page.get_by_role("heading", name="2 settings differ")).to_be_visible()
+    page.get_by_role("switch", name="Show all settings").click()
+    expect(page.get_by_role("rowheader", name="Learning Rate")).to_be_visible()
+    look_at(page)
+
+
+def test_a_job_as_yaml_with_a_fault(busy: Darkroom, open_page: Callable[..., Page]) -> None:
+    page = open_page(busy, "/jobs/new?from=example")
+    page.get_by_text("As YAML", exact=True).click()
+    editor = page.get_by_role("textbox", name="The job as YAML")
+    expect(editor).to_have_value(re.compile("training_name: "))
+    editor.press("Control+Home")
+    editor.press_sequentially("job: [\n")
+    expect(page.get_by_role("button", name=re.compile(r"^Line \d"))).to_be_visible()
     look_at(page)
 
 

@@ -165,7 +165,7 @@ export function JobForm(props: JobFormProps) {
         }}
       >
         <div className={classes.nav}>
-          <PanelNav panels={panels} problems={problems} />
+          <PanelNav panels={panels} problems={problems} onGo={view === "yaml" ? goTo : null} />
         </div>
         <div ref={summary} tabIndex={-1} className={classes.summary}>
           {restoredAt !== null && (

@@ -8,10 +8,12 @@ import type { PanelModel } from "./setting-model";
 interface PanelNavProps {
   panels: PanelModel[];
   problems: FieldProblem[];
+  /** Another way to a panel, where panels are not drawn; null follows the link. */
+  onGo: ((key: string) => void) | null;
 }
 
 /** The ten panels by name, the one in sight marked, each with the number of its problems. */
-export function PanelNav({ panels, problems }: PanelNavProps) {
+export function PanelNav({ panels, problems, onGo }: PanelNavProps) {
   const current = usePanelInSight(panels);
   return (
     <nav className={classes.nav} aria-label={text.form.panels}>
@@ -24,6 +26,12 @@ export function PanelNav({ panels, problems }: PanelNavProps) {
             <li key={key}>
               <a
                 href={`#${panelId(key)}`}
+                onClick={(event) => {
+                  if (onGo !== null) {
+                    event.preventDefault();
+                    onGo(key);
+                  }
+                }}
                 className={classes.link}
                 aria-current={current === key ? "location" : undefined}
               >

@@ -94,6 +94,8 @@ describe("the job as YAML", () => {
     await user.click(await within(list).findByRole("button", { name: "Line 3" }));
     expect(field).toHaveFocus();
     expect(field.value.slice(field.selectionStart, field.selectionEnd)).toBe("  guests: 4");
+    await user.click(screen.getByRole("link", { name: /^Kitchen/ }));
+    expect(field.value.slice(field.selectionStart, field.selectionEnd)).toBe("kitchen:");
   });
 
   test("that cannot be read is not saved, says its line, and is still there after a reload", async () => {
