@@ -19,7 +19,14 @@ from typing import Any
 from trainer import folder_lock
 from trainer.commands import Command, CommandReader
 from trainer.config import JobConfig
-from trainer.errors import EXIT_COMPLETED, EXIT_CRASHED, DarkroomError, JobRefused, Problem
+from trainer.errors import (
+    EXIT_COMPLETED,
+    EXIT_CRASHED,
+    DarkroomError,
+    DiskFull,
+    JobRefused,
+    Problem,
+)
 from trainer.errors import StopRequested as StopRequestedError
 from trainer.events import (
     CommandRefused,
@@ -73,6 +80,7 @@ class RunRecord:
         self._step = 0
         self._events = EventLog(run_folder.events)
         self._commands = CommandReader(run_folder.commands)
+        self._identity = _identity(job_folder.path)
 
     def start(self, *, device: str, num_threads: int, versions: Mapping[str, str]) -> None:
         """Write the first event."""
@@ -98,8 +106,22 @@ class RunRecord:
             logger.log(log_level(event), line)
 
     def phase(self, phase: Phase, message: str = "") -> None:
-        """Enter a phase."""
+        """Enter a phase. Raises DiskFull if the job's folder went away meanwhile.
+
+        A path that is there no longer would be made anew: an unplugged disk's mount point, or a
+        folder that somebody moved, would get the next checkpoint and the one before would be
+        missing beside it.
+        """
         self._phase = phase
+        if _identity(self.job_folder.path) != self._identity:
+            raise DiskFull(
+                f"The job's folder {self.job_folder.path} is no longer the one that the run began "
+                "in.",
+                "Bring its disk or the folder back, and start the job again: it goes on from its "
+                "last checkpoint.",
+                code="folder_lost",
+                params={"file": str(self.job_folder.path)},
+            )
         self.report(PhaseStarted(phase=phase, step=self._step, message=message))
 
     @contextmanager
@@ -297,6 +319,15 @@ def record_refusal(
         )
     )
     events.close()
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from another of the same path; None if there is none."""
+    try:
+        about = folder.stat()
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino
 
 
 def _no_command(line: str, step: int) -> CommandRefused:

@@ -9,14 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.short_runs import ShortRun, job_with, make_squares, run_here
+from tests.trainer.short_runs import ShortRun, job_with, make_squares, read_events, run_here
 from trainer import durable_write, encoded_run
 from trainer.checkpoint import open_checkpoint
+from trainer.dataset_checks import examine_datasets
 from trainer.door import examine_job
 from trainer.encoding import encode_missing
 from trainer.errors import BadDataset, DiskFull
 from trainer.events import RunFinished
 from trainer.folders import Folders
+from trainer.job_file import parse_job
+from trainer.job_folder import JobFolder
+from trainer.loop import train
+from trainer.run_record import opened_run
 from trainer.trainee import Trainee
 
 pytestmark = pytest.mark.slow  # short trainings
@@ -75,6 +80,36 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint_whole(
     assert not list(run.folder.checkpoints.glob(f"{durable_write.TEMPORARY_PREFIX}*"))
 
     monkeypatch.undo()
+    again = run_here(JOB, folders, tmp_path / "output")
+    assert again.exit_code == 0
+    assert sorted(again.losses) == [3, 4]
+
+
+def test_a_job_folder_that_vanishes_is_not_made_anew(
+    folders: Folders,
+    tmp_path: Path,
+    after_step: Callable[[int, Callable[[], object]], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own, elsewhere = tmp_path / "output" / "short", tmp_path / "unplugged"
+    after_step(3, lambda: own.rename(elsewhere))
+    job = parse_job(JOB)
+    with opened_run(job, parent=tmp_path / "output", run_number=None) as record:
+        indexes, _ = examine_datasets(job, folders)
+        with pytest.raises(DiskFull) as lost:
+            train(job, indexes, [], record, folders=folders, resume="auto")
+        record.fail(lost.value)
+    assert lost.value.code == "folder_lost"
+    assert not own.exists()
+    assert open_checkpoint(elsewhere / "checkpoints" / "step-000002").step == 2
+
+    # The folder comes back, with the end that the run wrote into its events.
+    monkeypatch.undo()
+    elsewhere.rename(own)
+    (finished,) = [
+        e for e in read_events(JobFolder(tmp_path / "output", "short")) if e.type == "run_finished"
+    ]
+    assert (finished.exit_code, finished.phase) == (DiskFull.exit_code, "save")
     again = run_here(JOB, folders, tmp_path / "output")
     assert again.exit_code == 0
     assert sorted(again.losses) == [3, 4]
