@@ -820,7 +820,7 @@ export interface components {
         Dataset: {
             /**
              * Target Dataset
-             * @description Name of a folder in the datasets folder. Each picture trains with the text file of the same name beside it.
+             * @description Name of a folder in the datasets folder. Each picture trains with the text file of the same name beside it: cat.png with cat.txt.
              */
             target_dataset: string;
             /**
@@ -836,7 +836,7 @@ export interface components {
             mask_dataset: string;
             /**
              * Default Caption
-             * @description Caption of pictures without a text file. [trigger] is replaced.
+             * @description Caption of pictures without a text file. [trigger] is replaced: with Trigger Word zorvex, 'a photo of [trigger]' trains as 'a photo of zorvex'.
              * @default
              */
             default_caption: string;
@@ -848,7 +848,7 @@ export interface components {
             caption_extension: string;
             /**
              * Batch Size
-             * @description Pictures of this dataset in one forward pass; with another number than other datasets, its pictures never share a pass with theirs.
+             * @description Pictures of this dataset in one forward pass: with 2, two of the same size are shown at once. With another number than other datasets, its pictures never share a pass with theirs.
              */
             batch_size?: number | null;
             /**
@@ -860,7 +860,7 @@ export interface components {
             bad_files: "refuse" | "leave_out";
             /**
              * Caption Dropout Rate
-             * @description Share of the times that a picture trains with the empty prompt.
+             * @description Share of the times that a picture trains with the empty prompt: at 0.05 one in twenty, drawn anew at each of its turns.
              * @default 0.05
              */
             caption_dropout_rate: number;
@@ -902,7 +902,7 @@ export interface components {
             flip_y: boolean;
             /**
              * Resolutions
-             * @description Sides of the square whose area a picture is scaled down to, keeping its shape. Each picture trains once, in the largest it fills; one smaller than all keeps its size.
+             * @description Sides of the square whose area a picture is scaled down to, keeping its shape. Each picture trains once, in the largest it fills: with 768 and 1024, one of 1536 x 1024 px trains at 1248 x 832. One smaller than all keeps its size.
              */
             resolutions?: number[];
             /**
@@ -1670,6 +1670,13 @@ export interface components {
              * @default
              */
             text_encoder_path: string;
+            /**
+             * Attention Backend
+             * @description Which of PyTorch's kernels computes softmax(Q K^T / sqrt(d)) V. auto: the one that PyTorch prefers for the card and the sizes. flash: FlashAttention 2. cudnn: often the fastest on Hopper and Blackwell. efficient: also computes in FP32 on a GPU. math: writes the matrix of tokens by tokens out, slow and large, to compare with. Results agree up to rounding.
+             * @default auto
+             * @enum {string}
+             */
+            attention_backend: "auto" | "flash" | "efficient" | "cudnn" | "math";
             /**
              * VAE Data Type
              * @description What the autoencoder computes in: FP32 doubles its memory and is a little more exact in pictures with smooth gradients.
