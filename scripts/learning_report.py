@@ -84,9 +84,9 @@ def write_question(question: Question, measurer: Measurer, seeds: Sequence[int])
         results.append([result for result in known if result is not None])
     if not all(results):
         return ""
-    name = f"learning-{question.slug}.png"
+    name = f"learning-{question.slug}.jpg"
     strips = [measurer.pictures_of(run, seeds[0]) for run in question.runs]
-    draw_sheet(question.runs, strips).save(IMAGES / name, optimize=True)
+    draw_sheet(question.runs, strips).save(IMAGES / name, quality=88, optimize=True)
     return section(question, results, f"images/{name}")
 
 
