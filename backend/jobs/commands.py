@@ -16,7 +16,7 @@ from backend.db.columns import now
 from backend.db.models import CommandOutcome, CommandRequest
 from backend.jobs.feed import announce
 from backend.jobs.queries import find_job
-from backend.jobs.schemas import CommandEntry
+from backend.jobs.schemas import CommandEntry, ProblemEntry
 from backend.lists import Page
 from trainer.commands import CommandName
 
@@ -90,7 +90,7 @@ def command_entry(row: CommandRequest) -> CommandEntry:
         requested_at=row.requested_at,
         outcome=row.outcome or "waiting",
         step=row.step,
-        problems=row.problems or [],
+        problems=[ProblemEntry.model_validate(problem) for problem in row.problems or []],
     )
 
 
