@@ -94,7 +94,8 @@ def files_below(folder: Path) -> dict[str, int]:
     return {
         str(path): path.stat().st_mtime_ns
         for path in folder.rglob("*")
-        if not path.name.startswith("darkroom.db")
+        # A cache may fill: what was learnt of pictures by looking is kept for the next look.
+        if not path.name.startswith("darkroom.db") and "cache" not in path.parts
     }
 
 
