@@ -131,13 +131,13 @@ export function problem(code: string, message: string, field: string | null = nu
   return { code, message, hint: "", field, params: {}, severity: "error" as const };
 }
 
-/** These jobs to whoever asks for their states, as many as wanted, behind the cursor. */
+/** These jobs to whoever asks for their states or for all, as many as wanted, behind the cursor. */
 export function jobsOf(...jobs: { id: number; status: string }[]): Answer {
   return ({ query }) => {
     const asked = query.getAll("status");
     const after = Number(query.get("after") ?? "0");
     const limit = Number(query.get("limit"));
-    const there = jobs.filter(({ status }) => asked.includes(status));
+    const there = jobs.filter(({ status }) => asked.length === 0 || asked.includes(status));
     const end = after + limit;
     return { items: there.slice(after, end), next: end < there.length ? String(end) : null };
   };
