@@ -90,5 +90,5 @@ def stored_bytes(kind: QuantizationKind, *, rows: int, columns: int, dtype_bytes
         group = int4_group(columns)
         assert group is not None
         groups = weights // group
-        return -(-groups // 2) * group + groups * 2 * dtype_bytes
+        return weights // 2 + groups * 2 * dtype_bytes
     return weights + rows * dtype_bytes
