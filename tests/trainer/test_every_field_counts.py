@@ -178,6 +178,9 @@ EXCEPTIONS: dict[str, str] = {
     "test_klein.py trains one through the same path",
     "training.gradient_checkpointing": "changes memory, not results; "
     "test_gradient_checkpointing_keeps_less_in_memory below",
+    "model.layer_offloading": "changes where weights lie, not results; test_offloading_runs.py "
+    "compares the two and counts the streamed blocks",
+    "model.transformer_offload_percent": "as layer_offloading",
     "training.cache_text_embeddings": "changes what stays in the cache, not results; "
     "test_caches_that_are_off_are_empty_after_the_run below",
     "datasets.0.cache_latents": "as cache_text_embeddings",

@@ -7,6 +7,8 @@ from typing import Literal
 from trainer.panels.field import Panel, setting
 from trainer.variants import VARIANTS, Architecture
 
+_NOT_OFFLOADED = "Layer Offloading is off."
+
 
 class ModelPanel(Panel):
     """Model: which FLUX.2 is trained on."""
@@ -63,3 +65,29 @@ class ModelPanel(Panel):
         "in pictures with smooth gradients.",
         choices={"bf16": "BF16", "fp32": "FP32"},
     )
+    layer_offloading: Literal["off", "on"] = setting(
+        "off",
+        label="Layer Offloading",
+        help="Keep the weights of blocks in host memory and bring each to the card just before it "
+        "computes; two places on the card take turns. For cards that the weights do not fit on. "
+        "The results are the same to the bit. At 1024 px the transfers take less time than the "
+        "computing and hide behind it; at 512 px and batch 1 they slow it down. Streamed blocks "
+        "are computed twice a step, as with Gradient Checkpointing, even where that is off.",
+        choices={"off": "off", "on": "on"},
+    )
+    transformer_offload_percent: float = setting(
+        100.0,
+        label="Transformer Offload",
+        help="How many of the transformer's blocks are streamed, evenly between those that stay. "
+        "dev has 56: at 100 all of them, and the card holds the weights of two at a time; at 50 "
+        "every other one. In float8 a single block of dev takes 0.5 GB, a double one 1 GB.",
+        unit="%",
+        no_effect=_NOT_OFFLOADED,
+        ge=0,
+        le=100,
+    )
+
+    @property
+    def percent_streamed(self) -> float:
+        """Of the transformer's blocks; 0 where Layer Offloading is off."""
+        return self.transformer_offload_percent if self.layer_offloading == "on" else 0.0
