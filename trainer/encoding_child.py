@@ -36,6 +36,7 @@ from trainer.pictures import (
     read_mask,
     read_reference,
 )
+from trainer.vram_cap import cap_vram
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -74,6 +75,7 @@ def encode(plan: EncodingPlan, progress: Callable[[int, str], None]) -> None:
     progress: takes the number of tasks done and what is worked on. Raises BadDataset, BadModel,
     and what `failures.named_failure` knows.
     """
+    cap_vram(plan.device)
     if plan.masks:
         _prepare_masks(plan, progress)
     if plan.pictures:

@@ -49,6 +49,7 @@ from trainer.trainee import DTYPES, Trainee, load_trainee
 from trainer.training_step import StepResult
 from trainer.validation_items import Sides, sides_of
 from trainer.versions import running_versions
+from trainer.vram_cap import cap_vram
 
 logger = logging.getLogger(__name__)
 
@@ -151,6 +152,7 @@ def train(
 def start(job: JobConfig, record: RunRecord) -> str:
     """Say that the process is up, and what it computes with; the device."""
     device = choose_device(job.job.gpu)
+    cap_vram(device)
     record.start(
         device=device if device == "cpu" else torch.cuda.get_device_name(),
         num_threads=torch.get_num_threads(),

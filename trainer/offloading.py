@@ -190,6 +190,9 @@ class BlockStream:
         """Give the slots' memory back; the next visit takes it anew."""
         for slot in self._slots:
             self._put_out(slot)
+            if slot.arrived is not None:
+                # Whoever gets the memory next must not be written into by a copy on its way.
+                torch.cuda.current_stream(self._device).wait_event(slot.arrived)
         self._slots = []
 
     def detach(self) -> None:
