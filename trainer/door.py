@@ -21,6 +21,7 @@ from trainer.job_file import parse_job
 from trainer.job_rules import cross_field_problems
 from trainer.model_check import revision_problems, source_problems
 from trainer.model_parts import model_source
+from trainer.quantization_support import kind_problems
 from trainer.sample_check import control_image_problems
 from trainer.start_check import start_problems
 
@@ -78,7 +79,8 @@ def examine_job(data: Mapping[str, Any], folders: Folders) -> Verdict:
         job=job,
         job_problems=cross_field_problems(job)
         + start_problems(job, folders)
-        + compiler_problems(job),
+        + compiler_problems(job)
+        + kind_problems(job),
         dataset_problems=dataset_problems + control_image_problems(job, folders.datasets),
         model_problems=_model_problems(job, folders),
         indexes=indexes,

@@ -16,6 +16,7 @@ from trainer import errors
 from trainer.caching import Slot
 from trainer.errors import ChildFailed, DarkroomError, Problem, Severity
 from trainer.pictures import Flip
+from trainer.quantization_kinds import QuantizationKind
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class EncodingPlan:
     device: str
     data_type: Literal["bf16", "fp32"]
     vae_data_type: Literal["bf16", "fp32"]
-    quantization: Literal["none", "float8"]
+    quantization: QuantizationKind
     pictures: tuple[PictureTask, ...]
     prompts: tuple[PromptTask, ...]
     masks: tuple[MaskTask, ...] = ()

@@ -26,6 +26,7 @@ from trainer.lora_merge import added_shape
 from trainer.lora_reading import LoraFile
 from trainer.model_loading import empty_transformer, load_drawing_parts, load_transformer
 from trainer.model_parts import ModelParts
+from trainer.quantization_kinds import QuantizationKind
 from trainer.sampling import Pipeline, SampleRequest, build_pipeline, draw
 from trainer.variants import VARIANTS
 
@@ -41,7 +42,7 @@ def draw_with_lora(
     references: list[Image.Image],
     data_type: Literal["bf16", "fp32"],
     vae_data_type: Literal["bf16", "fp32"],
-    quantization: Literal["none", "float8"],
+    quantization: QuantizationKind,
     device: str,
     progress: Callable[[int, int, str], None],
 ) -> Image.Image:
@@ -95,7 +96,7 @@ def _encode(
     parts: ModelParts,
     data_type: Literal["bf16", "fp32"],
     vae_data_type: Literal["bf16", "fp32"],
-    quantization: Literal["none", "float8"],
+    quantization: QuantizationKind,
     device: str,
     progress: Callable[[int, int, str], None],
 ) -> list[torch.Tensor]:
@@ -151,12 +152,12 @@ def _layer_and_factor(name: str) -> tuple[str, str]:
 def _refuse_other_base(transformer: nn.Module, lora: LoraFile) -> None:
     """Raises BadLora for a layer that the model lacks, or has in another size."""
     shapes = {
-        name: tuple(parameter.shape)
-        for name, parameter in transformer.named_parameters()
-        if parameter.ndim == 2
+        name: (linear.out_features, linear.in_features)
+        for name, linear in transformer.named_modules()
+        if isinstance(linear, nn.Linear)
     }
     for layer, factors in _layers(lora).items():
-        found, expected = added_shape(factors), shapes.get(f"{layer}.weight")
+        found, expected = added_shape(factors), shapes.get(layer)
         if found == expected:
             continue
         fault = (
