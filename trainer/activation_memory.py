@@ -1,0 +1,248 @@
+"""What comes and goes with a pass through a model: activations, by tokens.
+
+Legend: N = tokens of a pass (batch x (image + references + text)), H = hidden size, M = width of
+the feed-forward after its gate (3 H in FLUX.2), e = bytes of the compute type, w = a layer's weight
+in the compute type.
+
+Read off Diffusers' blocks; tests hold every sum against the real classes at their true sizes, run
+without memory while every allocation is counted.
+
+**Kept for the backward pass by a single block**, numbers a token:
+
+    H  its input            3 H + 2 M  the fused projection          M  the gate, activated
+    2 H  q and k, turned by their place                 H  what attention gives
+
+**by a double block**, for each stream's tokens:
+
+    H  its input    2 H  q and k    3 H  q, k and v joined    H  attention's    H  input of the MLP
+    2 M  its inner layer    M  the gate, activated
+
+A trained layer also keeps its own input: H before a projection, H + M before a single block's
+output, M before a double block's second MLP layer. On a CPU the norms of q and k keep float32
+copies in place of the fused kernel's nothing.
+
+**Passing moments.** The gate's backward pass has three tensors of 2 M (the gradients of both
+halves, each padded to the whole, and their sum) beside what is kept. A layer stored in 8 or 4 bits
+is multiplied up to w for its product: in float8 twice for a moment (numbers, then numbers x scale).
+A LoRA's layer has its own product and the sum of both beside its output. The largest counts.
+
+Attention itself keeps no matrix of N x N: flash or memory-efficient kernels, forward and backward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from trainer.memory_sizes import FLOAT32_BYTES
+from trainer.model_shapes import (
+    AutoencoderShapes,
+    BlockShapes,
+    Matrix,
+    TextEncoderShapes,
+    TransformerShapes,
+)
+from trainer.quantization_kinds import QuantizationKind, fits
+
+# How many times a stored weight is there in the compute type while it is multiplied with.
+DECODED_COPIES: dict[QuantizationKind, float] = {
+    "none": 0.0,
+    "float8": 2.0,
+    "int8": 1.0,
+    "nf4": 1.0,
+    "int4": 1.25,
+}
+# Of a number in the LoRA's branch of a layer, which casts its input.
+BRANCH_BYTES = FLOAT32_BYTES
+# What each block keeps at most of tables that all share: cosines and sines by place, float32.
+_ROTATION_WIDTH = 128
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One forward pass. image, references, text: tokens of one picture of the batch."""
+
+    batch: int
+    image: int
+    text: int
+    references: int = 0
+
+    @property
+    def picture_stream(self) -> int:
+        return self.batch * (self.image + self.references)
+
+    @property
+    def text_stream(self) -> int:
+        return self.batch * self.text
+
+    @property
+    def all(self) -> int:
+        return self.picture_stream + self.text_stream
+
+
+@dataclass(frozen=True)
+class TransformerActivations:
+    """Activations of a transformer, in bytes.
+
+    dtype_bytes: e. tuned: the names of the trained layers, within their blocks, of double and of
+    single blocks. rank: of the LoRA. on_cpu: where it computes.
+    """
+
+    shapes: TransformerShapes
+    dtype_bytes: int
+    kind: QuantizationKind
+    tuned_double: Collection[str]
+    tuned_single: Collection[str]
+    rank: int
+    on_cpu: bool
+
+    def inputs(self, tokens: Tokens) -> int:
+        """Of one block, kept with and without gradient checkpointing."""
+        return tokens.all * self.shapes.hidden * self.dtype_bytes
+
+    def shared(self, tokens: Tokens) -> int:
+        """What all blocks share: the tables of places, the prompt, latents, noise and target."""
+        tables = 2 * tokens.all // tokens.batch * _ROTATION_WIDTH * FLOAT32_BYTES
+        prompt = tokens.text_stream * self.shapes.prompt_width * self.dtype_bytes
+        latents = 6 * tokens.picture_stream * self.shapes.channels * FLOAT32_BYTES
+        return tables + prompt + latents
+
+    def inside_single(self, tokens: Tokens) -> int:
+        """What a single block keeps for its backward pass, its input aside."""
+        hidden, mlp = self.shapes.hidden, self.shapes.mlp
+        numbers = (3 * hidden + 2 * mlp) + mlp + 2 * hidden + hidden
+        return tokens.all * (
+            numbers * self.dtype_bytes
+            + self._norm_copies()
+            + self._own_inputs(self.tuned_single, ["attn.to_qkv_mlp_proj"], hidden)
+            + self._own_inputs(self.tuned_single, ["attn.to_out"], hidden + mlp)
+        )
+
+    def inside_double(self, tokens: Tokens) -> int:
+        """What a double block keeps for its backward pass, its inputs aside."""
+        return tokens.picture_stream * self._inside_stream(
+            _PICTURE_LAYERS
+        ) + tokens.text_stream * self._inside_stream(_TEXT_LAYERS)
+
+    def backward_single(self, tokens: Tokens) -> int:
+        """The most that a single block holds between recompute and the end of its backward pass."""
+        hidden, mlp, e = self.shapes.hidden, self.shapes.mlp, self.dtype_bytes
+        inside = self.inside_single(tokens)
+        out_input = tokens.all * self._own_inputs(self.tuned_single, ["attn.to_out"], hidden + mlp)
+        gate = inside - out_input + tokens.all * (6 * mlp + 2 * hidden) * e
+        projection = self._projecting(
+            self.shapes.single, "attn.to_qkv_mlp_proj", tokens.all, self.tuned_single
+        )
+        return max(gate, tokens.all * hidden * e + projection, inside + tokens.all * hidden * e)
+
+    def backward_double(self, tokens: Tokens) -> int:
+        """The same of a double block."""
+        hidden, mlp, e = self.shapes.hidden, self.shapes.mlp, self.dtype_bytes
+        pictures, texts = tokens.picture_stream, tokens.text_stream
+        picture, text = self._inside_stream(_PICTURE_LAYERS), self._inside_stream(_TEXT_LAYERS)
+        done = {layers: self._mlp_inputs(layers) + 3 * mlp * e for layers in _STREAMS}
+        second = self._own_inputs(self.tuned_double, _PICTURE_LAYERS[2:], mlp)
+        gate = pictures * (picture - 3 * mlp * e - second + (6 * mlp + hidden) * e) + texts * (
+            text - done[_TEXT_LAYERS]
+        )
+        before_mlp = pictures * (picture - done[_PICTURE_LAYERS]) + texts * (
+            text - done[_TEXT_LAYERS]
+        )
+        projection = self._projecting(
+            self.shapes.double, _PICTURE_LAYERS[1], pictures, self.tuned_double
+        )
+        return max(gate, before_mlp + pictures * hidden * e + projection)
+
+    def forward(self, tokens: Tokens) -> int:
+        """The most that a pass without gradients holds at a time."""
+        hidden, mlp, e = self.shapes.hidden, self.shapes.mlp, self.dtype_bytes
+        attending = tokens.all * (5 * hidden + 2 * hidden + 4 * mlp) * e
+        projecting = 2 * tokens.all * hidden * e + self._projecting(
+            self.shapes.single, "attn.to_qkv_mlp_proj", tokens.all, self.tuned_single
+        )
+        return max(attending, projecting)
+
+    def _inside_stream(self, layers: tuple[str, str, str]) -> int:
+        """Bytes a token of one stream of a double block, its input aside."""
+        hidden, mlp = self.shapes.hidden, self.shapes.mlp
+        raw = 0 if self.on_cpu else 2 * hidden
+        numbers = raw + 3 * hidden + hidden + hidden + 3 * mlp
+        own = self._own_inputs(self.tuned_double, _ATTENTION_LAYERS[layers], hidden)
+        return numbers * self.dtype_bytes + self._norm_copies() + own + self._mlp_inputs(layers)
+
+    def _mlp_inputs(self, layers: tuple[str, str, str]) -> int:
+        hidden, mlp = self.shapes.hidden, self.shapes.mlp
+        return self._own_inputs(self.tuned_double, layers[1:2], hidden) + self._own_inputs(
+            self.tuned_double, layers[2:], mlp
+        )
+
+    def _own_inputs(self, tuned: Collection[str], layers: Sequence[str], width: int) -> int:
+        """Bytes a token that trained layers with one input keep of it, and of their rank."""
+        trained = sum(layer in tuned for layer in layers)
+        return trained * (width + self.rank) * BRANCH_BYTES
+
+    def _norm_copies(self) -> int:
+        """Bytes a token of q and k in float32, where no fused kernel takes their norm."""
+        return 2 * self.shapes.hidden * FLOAT32_BYTES if self.on_cpu else 0
+
+    def _projecting(
+        self, block: BlockShapes, layer: str, num_tokens: int, tuned: Collection[str]
+    ) -> int:
+        """A layer's output with what making it takes: its weight multiplied up, or the LoRA's
+        product and the sum.
+        """
+        shape = block.linears[layer]
+        outputs = num_tokens * shape[0]
+        branch = 2 * outputs * BRANCH_BYTES if layer in tuned else 0
+        return outputs * self.dtype_bytes + max(
+            branch, decoded_bytes(self.kind, shape, self.dtype_bytes)
+        )
+
+
+_PICTURE_LAYERS = ("attn.to_q", "ff.linear_in", "ff.linear_out")
+_TEXT_LAYERS = ("attn.add_q_proj", "ff_context.linear_in", "ff_context.linear_out")
+_STREAMS = (_PICTURE_LAYERS, _TEXT_LAYERS)
+_ATTENTION_LAYERS = {
+    _PICTURE_LAYERS: ("attn.to_q", "attn.to_k", "attn.to_v", "attn.to_out.0"),
+    _TEXT_LAYERS: ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj", "attn.to_add_out"),
+}
+
+
+def decoded_bytes(kind: QuantizationKind, shape: Matrix, dtype_bytes: int) -> int:
+    """A stored weight while it is multiplied with."""
+    rows, columns = shape
+    if not fits(kind, rows=rows, columns=columns):
+        return 0
+    return int(rows * columns * dtype_bytes * DECODED_COPIES[kind])
+
+
+def text_encoder_activations(
+    shapes: TextEncoderShapes, kind: QuantizationKind, *, num_rows: int, dtype_bytes: int
+) -> int:
+    """A pass over `num_rows` text rows: every layer's state is kept, one layer computes.
+
+    A layer's MLP has three tensors of its width (gate, gate activated, up); a weight is multiplied
+    up meanwhile. The states that are read are stacked at the end, which is less.
+    """
+    states = (shapes.layer.count + 1) * num_rows * shapes.hidden
+    inside = num_rows * (3 * shapes.mlp + 3 * shapes.hidden)
+    return (states + inside) * dtype_bytes + decoded_bytes(kind, shapes.layer.largest, dtype_bytes)
+
+
+def encoder_activations(shapes: AutoencoderShapes, *, area_px: int, dtype_bytes: int) -> int:
+    """The autoencoder over pictures of `area_px` in all: five tensors of its first level's width
+    at the picture's own size.
+    """
+    return 5 * shapes.encoder[0] * area_px * dtype_bytes
+
+
+def decoder_activations(
+    shapes: AutoencoderShapes, *, area_px: int, dtype_bytes: int, on_cpu: bool
+) -> int:
+    """Back to a picture: three tensors of the second level's width at the picture's own size.
+
+    On a card, convolutions may want a scratch space as large as their input on top.
+    """
+    second = 3 if on_cpu else 4
+    widest = max(second * shapes.decoder[1], 5 * shapes.decoder[0])
+    return widest * area_px * dtype_bytes
