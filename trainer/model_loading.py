@@ -18,10 +18,12 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     Flux2Transformer2DModel,
 )
+from torch import nn
 
 from trainer.errors import BadModel
+from trainer.kept_weights import kept_weights, load_kept
 from trainer.latents import load_autoencoder
-from trainer.model_filling import Progress, Storage, fill_model, stored_tensors
+from trainer.model_filling import Keep, Progress, Storage, fill_model, stored_tensors
 from trainer.model_parts import ModelParts
 from trainer.original_layout import (
     UnknownTensor,
@@ -56,19 +58,33 @@ def load_transformer(
     quantization: QuantizationKind,
     progress: Progress,
     home_of: Callable[[str], str] | None = None,
+    cache: Path | None = None,
 ) -> Flux2Transformer2DModel:
     """The frozen transformer in `path`, ready on `device`; its parameters ask for no gradient.
 
     path: a folder in Diffusers layout, or a single file in the original one. progress: called with
     (tensors done, tensors in all). home_of: as in `Storage`: where modules are to stay that shall
-    not stay on `device`. Raises BadModel.
+    not stay on `device`. cache: the folder that keeps quantized weights for the next start; None
+    keeps nothing. Raises BadModel.
     """
     storage = Storage(
         kind=quantization, inside=INSIDE_BLOCKS, dtype=dtype, device=device, home_of=home_of
     )
-    transformer = empty_transformer(path)
-    fill_model(
-        transformer, _stored(path), storage, source=str(path), field=FIELD, progress=progress
+    kept = None if cache is None else kept_weights(cache, _files(path), storage, part="transformer")
+
+    def fill(model: nn.Module, keep: Keep | None) -> None:
+        fill_model(
+            model,
+            _stored(path),
+            storage,
+            source=str(path),
+            field=FIELD,
+            progress=progress,
+            keep=keep,
+        )
+
+    transformer = load_kept(
+        lambda: empty_transformer(path), fill, storage, kept=kept, progress=progress
     )
     return transformer.eval()
 
@@ -115,7 +131,11 @@ def _stored(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
     """The transformer's tensors in Diffusers' names and arrangement."""
     if path.is_file():
         return _stored_in_original_layout(path)
-    return stored_tensors(weight_files(path), field=FIELD)
+    return stored_tensors(_files(path), field=FIELD)
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else weight_files(path)
 
 
 def _stored_in_original_layout(file: Path) -> Iterator[tuple[str, torch.Tensor]]:

@@ -142,6 +142,22 @@ def set_raw_tensors(linear: nn.Linear, raw: Mapping[str, torch.Tensor]) -> None:
     linear.weight = nn.Parameter(stored, requires_grad=False)
 
 
+def linear_over(
+    linear: nn.Linear, kind: QuantizationKind, raw: Mapping[str, torch.Tensor]
+) -> nn.Linear:
+    """A layer over stored raw tensors; `linear` says its sizes and brings its bias."""
+    if kind == "float8":
+        return float8_linear_over(linear, raw["weight"], raw["scale"])
+    assert kind != "none"
+    return QuantizedLinear(
+        kind,
+        raw,
+        in_features=linear.in_features,
+        out_features=linear.out_features,
+        bias=linear.bias,
+    )
+
+
 def float8_weight(codes: torch.Tensor, scale: torch.Tensor) -> WeightQBytesTensor:
     """quanto's plain tensor over e4m3 codes [R, C] and scales [R, 1]: no other kernel is chosen."""
     return WeightQBytesTensor(qfloat8, 0, codes.size(), codes.stride(), codes, scale, None)
