@@ -8,7 +8,7 @@ case: its weights are gone when the backward pass comes, so it is computed again
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import torch
 from diffusers import Flux2Transformer2DModel
@@ -25,6 +25,24 @@ def transformer_blocks(transformer: Flux2Transformer2DModel) -> list[nn.Module]:
     return [
         block for blocks in BLOCK_LISTS for block in transformer.get_submodule(blocks).children()
     ]
+
+
+def home_of(
+    streamed: Collection[int], *, num_double_blocks: int, device: str
+) -> Callable[[str], str]:
+    """Where the loader is to leave the tensors of a module, by the module's name.
+
+    Those of streamed blocks never lie on the card together. streamed: places among
+    `transformer_blocks`.
+    """
+    doubles, singles = BLOCK_LISTS
+    on_host = tuple(
+        f"{doubles}.{place}."
+        if place < num_double_blocks
+        else f"{singles}.{place - num_double_blocks}."
+        for place in streamed
+    )
+    return lambda name: "cpu" if name.startswith(on_host) else device
 
 
 def manage_blocks(

@@ -169,6 +169,7 @@ def _encode_prompts(plan: EncodingPlan, progress: Callable[[int, str], None]) ->
         dtype=_torch_dtype(plan.data_type),
         device=plan.device,
         quantization=plan.quantization,
+        percent_streamed=plan.percent_streamed,
     )
     done = already
     for tasks in slices(plan.prompts, plan.prompts_per_pass):

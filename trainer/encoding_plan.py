@@ -58,7 +58,7 @@ class EncodingPlan:
     """Everything the child needs to know.
 
     autoencoder: a folder or a single file. data_type: of the prompts; vae_data_type: of the
-    pictures. quantization is the text encoder's.
+    pictures. quantization is the text encoder's; percent_streamed: of its layers.
     """
 
     architecture: str
@@ -73,6 +73,7 @@ class EncodingPlan:
     prompts: tuple[PromptTask, ...]
     masks: tuple[MaskTask, ...] = ()
     prompts_per_pass: int = 1
+    percent_streamed: float = 0.0
 
     @property
     def tasks(self) -> tuple[PictureTask | MaskTask | PromptTask, ...]:

@@ -5,7 +5,7 @@ GB card. A block's input is written once, read once, and much later, so it can b
 meantime: it goes to the host while the block computes, and comes back while the block that
 comes before it on the way back is computed. For dev at 1024 px that is 57 MB a block against some
 30 ms of compute, which any PCIe link does in passing; both grow with the number of tokens, so the
-ratio holds for other sizes. Small inputs stay where they are: MIN_BYTES.
+ratio holds for other sizes. Small inputs stay where they are.
 
 On CUDA the copies have a stream of their own. Going out, it waits until the input is there;
 `record_stream` keeps the allocator from giving the input's memory away before the copy has read it.
@@ -24,8 +24,7 @@ from collections.abc import Sequence
 
 import torch
 
-# dev at 768 px and batch 1 has 35 MB a block, at 512 px 19 MB, klein 4B at 1024 px 28 MB.
-MIN_BYTES = 16 << 20
+from trainer.block_shares import MIN_KEPT_BYTES
 
 
 class KeptTensors:
@@ -42,7 +41,7 @@ class KeptTensors:
 class HostKeeper:
     """Keeps tensors of at least `min_bytes` in host memory until they are taken back."""
 
-    def __init__(self, *, min_bytes: int = MIN_BYTES) -> None:
+    def __init__(self, *, min_bytes: int = MIN_KEPT_BYTES) -> None:
         self._min_bytes = min_bytes
         self._stream: torch.cuda.Stream | None = None
         self._last: weakref.ref[KeptTensors] | None = None

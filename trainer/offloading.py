@@ -64,6 +64,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from trainer.block_shares import NUM_SLOTS
@@ -249,11 +250,21 @@ class BlockStream:
 
 
 def frozen_linears(module: nn.Module) -> list[nn.Linear]:
-    """The linear layers of a module, itself included, that do not train."""
+    """The linear layers of a module, itself included, but for the LoRA's own.
+
+    By their place and not by what asks for a gradient: a LoRA that is switched off does not either.
+    """
+    trained = {
+        id(part)
+        for layer in module.modules()
+        if isinstance(layer, BaseTunerLayer)
+        for name in layer.adapter_layer_names
+        for part in getattr(layer, name).modules()
+    }
     return [
         layer
         for layer in module.modules()
-        if isinstance(layer, nn.Linear) and not layer.weight.requires_grad
+        if isinstance(layer, nn.Linear) and id(layer) not in trained
     ]
 
 

@@ -64,12 +64,14 @@ def load_prompt_encoder(
     dtype: torch.dtype,
     device: str,
     quantization: QuantizationKind,
+    percent_streamed: float = 0.0,
     progress: Progress = lambda done, total: None,
 ) -> PromptEncoder:
     """The text encoder in `path`, a folder of its own or a pipeline's. Raises BadModel.
 
     tokenizer: its folder; None takes the one in the encoder's folder, or beside it.
-    quantization: of the linear layers of the encoder's layers. progress: tensors done, of all.
+    quantization: of the linear layers of the encoder's layers. percent_streamed: of its layers,
+    from host memory. progress: tensors done, of all.
     """
     folder = part_of(path, "text_encoder")
     tokenizer_folder = tokenizer or tokenizer_beside(folder)
@@ -91,6 +93,7 @@ def load_prompt_encoder(
             dtype=dtype,
             device=device,
             quantization=quantization,
+            percent_streamed=percent_streamed,
             progress=progress,
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

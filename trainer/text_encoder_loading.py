@@ -21,8 +21,11 @@ import torch
 import transformers
 from torch import nn
 
+from trainer.block_shares import num_streamed_blocks, streamed_blocks
 from trainer.errors import BadModel
-from trainer.model_filling import Progress, Storage, fill_model, stored_tensors
+from trainer.kept_weights import kept_weights, load_kept
+from trainer.model_filling import Keep, Progress, Storage, fill_model, stored_tensors
+from trainer.offloading import BlockStream
 from trainer.quantization_kinds import QuantizationKind
 from trainer.variants import Variant
 from trainer.weight_files import weight_files
@@ -45,24 +48,53 @@ def load_text_encoder(
     dtype: torch.dtype,
     device: str,
     quantization: QuantizationKind,
+    percent_streamed: float = 0.0,
+    cache: Path | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Any:
     """The encoder up to the last hidden state that is read, frozen, on `device`.
 
-    quantization: of the linear layers of its layers. Raises BadModel, OSError, ValueError.
+    quantization: of the linear layers of its layers. percent_streamed: of its layers, which stay in
+    host memory until they compute. cache: the folder that keeps quantized weights for the next start;
+    None keeps nothing. Raises BadModel, OSError, ValueError.
     """
-    encoder = empty_text_encoder(folder, variant=variant)
-    inner = language_model(encoder)
-    fill_model(
-        inner,
-        _stored(folder, dict(inner.named_parameters())),
-        Storage(kind=quantization, inside=(_LAYERS,), dtype=dtype, device=device),
-        source=f"The text encoder in {folder}",
-        field=_FIELD,
-        progress=progress,
+    num_layers = max(variant.text_encoder_out_layers)
+    streamed = streamed_blocks(num_layers, num_streamed_blocks(num_layers, percent_streamed))
+    on_host = tuple(f"{_LAYERS}{place}." for place in streamed)
+    storage = Storage(
+        kind=quantization,
+        inside=(_LAYERS,),
+        dtype=dtype,
+        device=device,
+        home_of=lambda name: "cpu" if name.startswith(on_host) else device,
     )
+    kept = None
+    if cache is not None:
+        files = weight_files(folder)
+        kept = kept_weights(cache, files, storage, part="text_encoder", num_layers=num_layers)
+    built: list[Any] = []
+
+    def build() -> nn.Module:
+        built.append(empty_text_encoder(folder, variant=variant))
+        return language_model(built[-1])
+
+    def fill(inner: nn.Module, keep: Keep | None) -> None:
+        fill_model(
+            inner,
+            _stored(folder, dict(inner.named_parameters())),
+            storage,
+            source=f"The text encoder in {folder}",
+            field=_FIELD,
+            progress=progress,
+            keep=keep,
+        )
+
+    inner = load_kept(build, fill, storage, kept=kept, progress=progress)
     _make_frequencies(inner, device)
-    return encoder.requires_grad_(False).eval()
+    if streamed:
+        layers = list(inner.get_submodule("layers").children())
+        BlockStream(layers, streamed=streamed, device=device)  # its hooks keep it alive
+    return built[-1].requires_grad_(False).eval()
 
 
 def empty_text_encoder(folder: Path, *, variant: Variant) -> Any:

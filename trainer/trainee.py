@@ -13,7 +13,7 @@ from diffusers import Flux2Transformer2DModel
 
 from trainer.aside import set_aside
 from trainer.batches import Batch, BatchSource
-from trainer.block_memory import manage_blocks, transformer_blocks
+from trainer.block_memory import home_of, manage_blocks, transformer_blocks
 from trainer.block_shares import num_streamed_blocks, streamed_blocks
 from trainer.checkpoint import Checkpoint, TrainingState, read_state
 from trainer.compilation import compile_blocks
@@ -21,6 +21,7 @@ from trainer.config import JobConfig
 from trainer.early_stop import Measurement
 from trainer.ema import start_average, update_average
 from trainer.errors import NonFinite
+from trainer.host_keeper import HostKeeper
 from trainer.lora import Lora, add_lokr, add_lora, block_linears
 from trainer.lora_header import read_metadata
 from trainer.lora_start import read_start
@@ -183,22 +184,24 @@ def load_trainee(
     if device == "cuda" and training.data_type == "bf16":
         # The LoRA's small float32 products run on the tensor cores; the model itself is bfloat16.
         torch.set_float32_matmul_precision("high")
+    num_blocks = job.variant.num_double_blocks + job.variant.num_single_blocks
+    streamed = streamed_blocks(
+        num_blocks, num_streamed_blocks(num_blocks, job.model.percent_streamed)
+    )
     transformer = load_transformer(
         transformer_folder,
         dtype=DTYPES[training.data_type],
         device=device,
         quantization=job.quantization.transformer,
         progress=progress,
+        home_of=home_of(streamed, num_double_blocks=job.variant.num_double_blocks, device=device),
     )
     lora = add_target(transformer, job)
-    num_blocks = len(transformer_blocks(transformer))
     stream = manage_blocks(
         transformer,
-        streamed=streamed_blocks(
-            num_blocks, num_streamed_blocks(num_blocks, job.model.percent_streamed)
-        ),
+        streamed=streamed,
         checkpointing=training.gradient_checkpointing,
-        keeper=None,
+        keeper=HostKeeper() if job.model.low_vram else None,
         device=device,
     )
     if job.advanced.compile:

@@ -59,6 +59,19 @@ def test_nothing_of_the_frozen_weights_stays_where_it_was() -> None:
     assert {type(layer.weight.data) for layer in frozen_linears(block)} == {WeightQBytesTensor}
 
 
+def test_a_lora_that_is_switched_off_stays_where_it_is() -> None:
+    transformer = block_stack()
+    lora = moving_lora(transformer)
+    with (
+        lora.off(),
+        torch.no_grad(),
+        set_aside(transformer, transformer_blocks(transformer), None),
+    ):
+        pass
+    in_the_model = {id(parameter) for parameter in transformer.parameters()}
+    assert all(id(parameter) in in_the_model for parameter in lora.parameters.values())
+
+
 def test_a_failure_inside_brings_the_weights_back() -> None:
     transformer = block_stack()
     with torch.no_grad():

@@ -87,7 +87,35 @@ class ModelPanel(Panel):
         le=100,
     )
 
+    text_encoder_offload_percent: float = setting(
+        100.0,
+        label="Text Encoder Offload",
+        help="The same for the text encoder's layers, while prompts are encoded. dev's has 30.",
+        unit="%",
+        no_effect=_NOT_OFFLOADED,
+        ge=0,
+        le=100,
+    )
+
+    low_vram: bool = setting(
+        False,
+        label="Low VRAM",
+        help="Three things that save memory on the card and cost a little time; results are the "
+        "same to the bit. 1: what Gradient Checkpointing keeps of large pictures (more than 16 MB "
+        "a block: for dev from 512 px on; 3.2 GB in all at 1024 px) waits in host memory for the "
+        "backward pass. 2: while a sample is decoded, the transformer's weights wait in host "
+        "memory. 3: the text encoder's layers are streamed from host memory, as Layer Offloading "
+        "does it at 100 %, unless that is on and says otherwise.",
+    )
+
     @property
     def percent_streamed(self) -> float:
         """Of the transformer's blocks; 0 where Layer Offloading is off."""
         return self.transformer_offload_percent if self.layer_offloading == "on" else 0.0
+
+    @property
+    def percent_of_encoder_streamed(self) -> float:
+        """Of the text encoder's layers."""
+        if self.layer_offloading == "on":
+            return self.text_encoder_offload_percent
+        return 100.0 if self.low_vram else 0.0
