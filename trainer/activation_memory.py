@@ -17,21 +17,21 @@ without memory while every allocation is counted.
     H  its input    2 H  q and k    3 H  q, k and v joined    H  attention's    H  input of the MLP
     2 M  its inner layer    M  the gate, activated
 
-A trained layer also keeps its own input: H before a projection, H + M before a single block's
-output, M before a double block's second MLP layer. On a CPU the norms of q and k keep float32
-copies in place of the fused kernel's nothing.
+A trained layer also keeps its input, one for all layers that share it: H before a projection,
+H + M before a single block's output, M before a double block's second MLP layer. On a CPU the norms
+of q and k keep float32 copies in place of the fused kernel's nothing.
 
 **Passing moments.** The gate's backward pass has three tensors of 2 M (the gradients of both
 halves, each padded to the whole, and their sum) beside what is kept. A layer stored in 8 or 4 bits
 is multiplied up to w for its product: in float8 twice for a moment (numbers, then numbers x scale).
-A LoRA's layer has its own product and the sum of both beside its output. The largest counts.
+A trained layer has the base's product beside its own output. The largest counts.
 
 Attention itself keeps no matrix of N x N: flash or memory-efficient kernels, forward and backward.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trainer.memory_sizes import FLOAT32_BYTES
@@ -52,8 +52,6 @@ DECODED_COPIES: dict[QuantizationKind, float] = {
     "nf4": 1.0,
     "int4": 1.25,
 }
-# Of a number in the LoRA's branch of a layer, which casts its input.
-BRANCH_BYTES = FLOAT32_BYTES
 # What each block keeps at most of tables that all share: cosines and sines by place, float32.
 _ROTATION_WIDTH = 128
 
@@ -84,16 +82,17 @@ class Tokens:
 class TransformerActivations:
     """Activations of a transformer, in bytes.
 
-    dtype_bytes: e. tuned: the names of the trained layers, within their blocks, of double and of
-    single blocks. rank: of the LoRA. on_cpu: where it computes.
+    dtype_bytes: e. tuned: the trained layers of double and of single blocks, by their names within
+    a block, with the numbers a token that each keeps beside its input: a LoRA's rank. has_dropout:
+    whether they drop parts of their inputs. on_cpu: where it computes.
     """
 
     shapes: TransformerShapes
     dtype_bytes: int
     kind: QuantizationKind
-    tuned_double: Collection[str]
-    tuned_single: Collection[str]
-    rank: int
+    tuned_double: Mapping[str, int]
+    tuned_single: Mapping[str, int]
+    has_dropout: bool
     on_cpu: bool
 
     def inputs(self, tokens: Tokens) -> int:
@@ -121,8 +120,8 @@ class TransformerActivations:
     def inside_double(self, tokens: Tokens) -> int:
         """What a double block keeps for its backward pass, its inputs aside."""
         return tokens.picture_stream * self._inside_stream(
-            _PICTURE_LAYERS
-        ) + tokens.text_stream * self._inside_stream(_TEXT_LAYERS)
+            _PICTURE_LAYERS, tokens.batch
+        ) + tokens.text_stream * self._inside_stream(_TEXT_LAYERS, tokens.batch)
 
     def backward_single(self, tokens: Tokens) -> int:
         """The most that a single block holds between recompute and the end of its backward pass."""
@@ -139,7 +138,8 @@ class TransformerActivations:
         """The same of a double block."""
         hidden, mlp, e = self.shapes.hidden, self.shapes.mlp, self.dtype_bytes
         pictures, texts = tokens.picture_stream, tokens.text_stream
-        picture, text = self._inside_stream(_PICTURE_LAYERS), self._inside_stream(_TEXT_LAYERS)
+        picture = self._inside_stream(_PICTURE_LAYERS, tokens.batch)
+        text = self._inside_stream(_TEXT_LAYERS, tokens.batch)
         done = {layers: self._mlp_inputs(layers) + 3 * mlp * e for layers in _STREAMS}
         second = self._own_inputs(self.tuned_double, _PICTURE_LAYERS[2:], mlp)
         gate = pictures * (picture - 3 * mlp * e - second + (6 * mlp + hidden) * e) + texts * (
@@ -162,12 +162,15 @@ class TransformerActivations:
         )
         return max(attending, projecting)
 
-    def _inside_stream(self, layers: tuple[str, str, str]) -> int:
+    def _inside_stream(self, layers: tuple[str, str, str], batch: int) -> int:
         """Bytes a token of one stream of a double block, its input aside."""
         hidden, mlp = self.shapes.hidden, self.shapes.mlp
         raw = 0 if self.on_cpu else 2 * hidden
         numbers = raw + 3 * hidden + hidden + hidden + 3 * mlp
-        own = self._own_inputs(self.tuned_double, _ATTENTION_LAYERS[layers], hidden)
+        *projections, output = _ATTENTION_LAYERS[layers]
+        own = self._own_inputs(self.tuned_double, projections, hidden)
+        # Of one picture it is a part of what attention gave; of more, the streams are cut apart.
+        own += self._own_inputs(self.tuned_double, [output], hidden, has_copy=batch > 1)
         return numbers * self.dtype_bytes + self._norm_copies() + own + self._mlp_inputs(layers)
 
     def _mlp_inputs(self, layers: tuple[str, str, str]) -> int:
@@ -176,27 +179,34 @@ class TransformerActivations:
             self.tuned_double, layers[2:], mlp
         )
 
-    def _own_inputs(self, tuned: Collection[str], layers: Sequence[str], width: int) -> int:
-        """Bytes a token that trained layers with one input keep of it, and of their rank."""
-        trained = sum(layer in tuned for layer in layers)
-        return trained * (width + self.rank) * BRANCH_BYTES
+    def _own_inputs(
+        self, tuned: Mapping[str, int], layers: Sequence[str], width: int, *, has_copy: bool = True
+    ) -> int:
+        """Bytes a token that trained layers with one input keep of it, and of their own products.
+
+        has_copy: False where the input is kept anyway. Dropout gives each layer an input of its own
+        and a mask of a byte a number.
+        """
+        trained = [tuned[layer] for layer in layers if layer in tuned]
+        products = sum(trained) * self.dtype_bytes
+        if self.has_dropout:
+            return products + len(trained) * width * (self.dtype_bytes + 1)
+        return products + (width * self.dtype_bytes if trained and has_copy else 0)
 
     def _norm_copies(self) -> int:
         """Bytes a token of q and k in float32, where no fused kernel takes their norm."""
         return 2 * self.shapes.hidden * FLOAT32_BYTES if self.on_cpu else 0
 
     def _projecting(
-        self, block: BlockShapes, layer: str, num_tokens: int, tuned: Collection[str]
+        self, block: BlockShapes, layer: str, num_tokens: int, tuned: Mapping[str, int]
     ) -> int:
         """A layer's output with what making it takes: its weight multiplied up, or the LoRA's
         product and the sum.
         """
         shape = block.linears[layer]
-        outputs = num_tokens * shape[0]
-        branch = 2 * outputs * BRANCH_BYTES if layer in tuned else 0
-        return outputs * self.dtype_bytes + max(
-            branch, decoded_bytes(self.kind, shape, self.dtype_bytes)
-        )
+        output = num_tokens * shape[0] * self.dtype_bytes
+        branch = output if layer in tuned else 0
+        return output + max(branch, decoded_bytes(self.kind, shape, self.dtype_bytes))
 
 
 _PICTURE_LAYERS = ("attn.to_q", "ff.linear_in", "ff.linear_out")

@@ -9,8 +9,8 @@ Legend: n = numbers of the LoRA, all float32.
     weights          each block's linear layers as stored, and all else in the compute type
     LoRA             4 n for the values, 4 n for their gradients, which stay until the next step
     optimizer        adamw 8 n, adamw8bit 2 n + 8 bytes for every 256 (8 n for tensors below 4096
-                     numbers), lion8bit half of adamw8bit, prodigy 16 n, adafactor 4 bytes for each
-                     row and column
+                     numbers), lion8bit half of adamw8bit, prodigy 16 n (12 n
+                     for matrices that began at 0), adafactor 4 bytes for each row and column
     moving average   4 n
 """
 
@@ -54,20 +54,23 @@ def resident_weight_bytes(
     shapes: TransformerShapes, kind: QuantizationKind, dtype_bytes: int, streamed: Iterable[int]
 ) -> int:
     """The transformer's weights that stay where it computes."""
-    away = set(streamed)
-    blocks = sum(
-        block_bytes(shapes.block(place), kind, dtype_bytes)
-        for place in range(shapes.num_blocks)
-        if place not in away
+    away = list(streamed)
+    doubles = sum(place < shapes.double.count for place in away)
+    return (
+        (shapes.double.count - doubles) * block_bytes(shapes.double, kind, dtype_bytes)
+        + (shapes.single.count - len(away) + doubles)
+        * block_bytes(shapes.single, kind, dtype_bytes)
+        + shapes.outside_parameters * dtype_bytes
     )
-    return blocks + shapes.outside_parameters * dtype_bytes
 
 
 def streamed_weight_bytes(
     shapes: TransformerShapes, kind: QuantizationKind, dtype_bytes: int, streamed: Sequence[int]
 ) -> tuple[int, int]:
     """(bytes of the slots where it computes, bytes in host memory) of the streamed blocks."""
-    sizes = [block_bytes(shapes.block(place), kind, dtype_bytes) for place in streamed]
+    double = block_bytes(shapes.double, kind, dtype_bytes)
+    single = block_bytes(shapes.single, kind, dtype_bytes)
+    sizes = [double if place < shapes.double.count else single for place in streamed]
     return max(sizes, default=0) * min(NUM_SLOTS, len(sizes)), sum(sizes)
 
 
@@ -112,13 +115,37 @@ def lokr_tensors(rows: int, columns: int, *, rank: int | None, factor: int | Non
     return [first, (out_many, rank), (rank, in_many)]
 
 
+def numbers_kept(
+    job: JobConfig, shapes: TransformerShapes
+) -> tuple[dict[str, int], dict[str, int]]:
+    """({layer: numbers}, {layer: numbers}) of double and of single blocks' trained layers.
+
+    What a trained layer keeps for a token beside its input: A x of a LoRA; of a LoKr what w2 has
+    made of the pieces, and the thin products before it.
+    """
+    target = job.target
+    kept: tuple[dict[str, int], dict[str, int]] = ({}, {})
+    for name in trained_layers(job, shapes):
+        rows, columns = shapes.linear(name)
+        stem, _, layer = name.split(".", 2)
+        if target.target_type == "lora":
+            numbers = target.linear_rank
+        else:
+            in_few, _ = _factored(columns, target.lokr_factor)
+            _, out_many = _factored(rows, target.lokr_factor)
+            thin = 0 if target.lokr_full_rank else target.linear_rank
+            numbers = in_few * (out_many + thin)
+        kept[stem != "transformer_blocks"][layer] = numbers
+    return kept
+
+
 def _factored(size: int, factor: int | None) -> Matrix:
-    """The size as a product, the smaller first: by the factor, else nearest to the square root.
+    """The size as a product: the factor first, else the smaller of those nearest to the root.
 
     PEFT's rule, which is LyCORIS's.
     """
     if factor is not None and size % factor == 0:
-        return min(factor, size // factor), max(factor, size // factor)
+        return factor, size // factor
     most = min(isqrt(size), factor or size)
     small = max(number for number in range(1, most + 1) if size % number == 0)
     return small, size // small

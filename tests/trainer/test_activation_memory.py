@@ -55,9 +55,9 @@ def activations(architecture: Architecture) -> TransformerActivations:
         shapes,
         dtype_bytes=2,
         kind="none",
-        tuned_double=frozenset(shapes.double.linears),
-        tuned_single=frozenset(shapes.single.linears),
-        rank=RANK,
+        tuned_double=dict.fromkeys(shapes.double.linears, RANK),
+        tuned_single=dict.fromkeys(shapes.single.linears, RANK),
+        has_dropout=False,
         on_cpu=True,
     )
 
