@@ -170,6 +170,7 @@ def _encode_prompts(plan: EncodingPlan, progress: Callable[[int, str], None]) ->
         device=plan.device,
         quantization=plan.quantization,
         percent_streamed=plan.percent_streamed,
+        cache=plan.weights_cache,
     )
     done = already
     for tasks in slices(plan.prompts, plan.prompts_per_pass):

@@ -59,6 +59,7 @@ class EncodingPlan:
 
     autoencoder: a folder or a single file. data_type: of the prompts; vae_data_type: of the
     pictures. quantization is the text encoder's; percent_streamed: of its layers.
+    weights_cache: the folder that keeps its quantized weights; None keeps nothing.
     """
 
     architecture: str
@@ -74,6 +75,7 @@ class EncodingPlan:
     masks: tuple[MaskTask, ...] = ()
     prompts_per_pass: int = 1
     percent_streamed: float = 0.0
+    weights_cache: Path | None = None
 
     @property
     def tasks(self) -> tuple[PictureTask | MaskTask | PromptTask, ...]:
@@ -109,6 +111,8 @@ class EncodingPlan:
         places = {
             part: Path(data.pop(part)) for part in ("autoencoder", "text_encoder", "tokenizer")
         }
+        cache = data.pop("weights_cache")
+        places["weights_cache"] = None if cache is None else Path(cache)
         return cls(**places, pictures=pictures, masks=masks, prompts=prompts, **data)
 
 

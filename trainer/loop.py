@@ -116,7 +116,11 @@ def train(
         record.stop_if_requested()
         record.phase("load", "transformer")
         trainee = load_trainee(
-            job, model.transformer, device=device, progress=loading_progress(record)
+            job,
+            model.transformer,
+            device=device,
+            progress=loading_progress(record),
+            cache=job.quantization.weights_cache(folders.cache),
         )
         restore(trainee, beginning, record, start_from=start_file(job, folders))
         parts = load_drawing_parts(model, vae_dtype=DTYPES[job.model.vae_data_type])

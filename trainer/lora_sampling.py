@@ -44,12 +44,13 @@ def draw_with_lora(
     vae_data_type: Literal["bf16", "fp32"],
     quantization: QuantizationKind,
     device: str,
+    cache: Path | None,
     progress: Callable[[int, int, str], None],
 ) -> Image.Image:
     """The picture that `request` asks for; without a LoRA, the base model's.
 
-    progress: takes units done, units in all and what is worked on. Raises BadModel, BadLora,
-    OutOfMemory, ChildFailed.
+    cache: the folder that keeps quantized weights; None keeps nothing. progress: takes units done,
+    units in all and what is worked on. Raises BadModel, BadLora, OutOfMemory, ChildFailed.
     """
     variant = VARIANTS[parts.architecture]
     if lora is not None:
@@ -63,6 +64,7 @@ def draw_with_lora(
         vae_data_type=vae_data_type,
         quantization=quantization,
         device=device,
+        cache=cache,
         progress=progress,
     )
     transformer = load_transformer(
@@ -71,6 +73,7 @@ def draw_with_lora(
         device=device,
         quantization=quantization,
         progress=lambda done, total: progress(done, total, "loading the transformer"),
+        cache=cache,
     )
     drawing = load_drawing_parts(parts, vae_dtype=_DTYPES[vae_data_type])
     pipeline = build_pipeline(variant, transformer, drawing)
@@ -98,6 +101,7 @@ def _encode(
     vae_data_type: Literal["bf16", "fp32"],
     quantization: QuantizationKind,
     device: str,
+    cache: Path | None,
     progress: Callable[[int, int, str], None],
 ) -> list[torch.Tensor]:
     """[T, D] for each text, by the encoding child."""
@@ -115,6 +119,7 @@ def _encode(
             quantization=quantization,
             pictures=(),
             prompts=tuple(tasks.values()),
+            weights_cache=cache,
         )
         run_child(plan, tick=progress, stop_requested=lambda: False)
         return [slot.read() for slot in slots]

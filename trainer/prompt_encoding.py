@@ -65,13 +65,15 @@ def load_prompt_encoder(
     device: str,
     quantization: QuantizationKind,
     percent_streamed: float = 0.0,
+    cache: Path | None = None,
     progress: Progress = lambda done, total: None,
 ) -> PromptEncoder:
     """The text encoder in `path`, a folder of its own or a pipeline's. Raises BadModel.
 
     tokenizer: its folder; None takes the one in the encoder's folder, or beside it.
     quantization: of the linear layers of the encoder's layers. percent_streamed: of its layers,
-    from host memory. progress: tensors done, of all.
+    from host memory. cache: the folder that keeps quantized weights for the next start; None keeps
+    nothing. progress: tensors done, of all.
     """
     folder = part_of(path, "text_encoder")
     tokenizer_folder = tokenizer or tokenizer_beside(folder)
@@ -94,6 +96,7 @@ def load_prompt_encoder(
             device=device,
             quantization=quantization,
             percent_streamed=percent_streamed,
+            cache=cache,
             progress=progress,
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

@@ -114,6 +114,7 @@ def run_sample_command(options: argparse.Namespace, folders: Folders) -> int:
         vae_data_type=options.vae_data_type,
         quantization=options.quantization,
         device=choose_device(options.gpu),
+        cache=folders.cache,
         progress=_say,
     )
     about = {} if lora is None else lora.own_metadata

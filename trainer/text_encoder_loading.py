@@ -54,9 +54,9 @@ def load_text_encoder(
 ) -> Any:
     """The encoder up to the last hidden state that is read, frozen, on `device`.
 
-    quantization: of the linear layers of its layers. percent_streamed: of its layers, which stay in
-    host memory until they compute. cache: the folder that keeps quantized weights for the next start;
-    None keeps nothing. Raises BadModel, OSError, ValueError.
+    quantization: of the linear layers of its layers. percent_streamed: of its layers, which stay
+    in host memory until they compute. cache: the folder that keeps quantized weights for the next
+    start; None keeps nothing. Raises BadModel, OSError, ValueError.
     """
     num_layers = max(variant.text_encoder_out_layers)
     streamed = streamed_blocks(num_layers, num_streamed_blocks(num_layers, percent_streamed))

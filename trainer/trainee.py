@@ -178,8 +178,12 @@ def load_trainee(
     *,
     device: str,
     progress: Callable[[int, int], None],
+    cache: Path | None = None,
 ) -> Trainee:
-    """The job's transformer with a fresh LoRA and optimizer. Raises BadModel."""
+    """The job's transformer with a fresh LoRA and optimizer. Raises BadModel.
+
+    cache: the folder that keeps quantized weights for the next start; None keeps nothing.
+    """
     training = job.training
     if device == "cuda" and training.data_type == "bf16":
         # The LoRA's small float32 products run on the tensor cores; the model itself is bfloat16.
@@ -195,6 +199,7 @@ def load_trainee(
         quantization=job.quantization.transformer,
         progress=progress,
         home_of=home_of(streamed, num_double_blocks=job.variant.num_double_blocks, device=device),
+        cache=cache,
     )
     lora = add_target(transformer, job)
     stream = manage_blocks(

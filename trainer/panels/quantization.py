@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from trainer.panels.field import Panel, setting
 from trainer.quantization_kinds import QuantizationKind
 
@@ -32,3 +34,15 @@ class QuantizationPanel(Panel):
         "Its errors end up in every prompt: keep to 8 bits unless it does not fit.",
         choices=_CHOICES,
     )
+    keep_on_disk: bool = setting(
+        True,
+        label="Keep Quantized Weights",
+        help="Keep the quantized weights in the cache folder, so that the next start reads them "
+        "instead of quantizing anew: seconds in place of minutes. They take as much disk as "
+        "memory: 33 GB for dev's transformer in float8 and 18 GB for its text encoder.",
+        no_effect="Nothing is quantized.",
+    )
+
+    def weights_cache(self, cache: Path) -> Path | None:
+        """The folder that keeps quantized weights, `cache`, or None."""
+        return cache if self.keep_on_disk else None
