@@ -8,7 +8,9 @@ is not taken off: a queued job runs later.
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 from trainer.vram_cap import vram_cap_bytes
 
@@ -46,6 +48,14 @@ def machine_at_hand(gpu: str) -> Machine:
     name, total = card
     cap = vram_cap_bytes()
     return Machine(ram_bytes, total if cap is None else min(cap, total), name)
+
+
+def free_bytes(folder: Path) -> int | None:
+    """Free space on the folder's disk; of the nearest parent while the folder is not made."""
+    for place in (folder, *folder.parents):
+        if place.is_dir():
+            return shutil.disk_usage(place).free
+    return None
 
 
 def _card(gpu: str) -> tuple[str, int] | None:

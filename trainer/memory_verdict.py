@@ -84,7 +84,8 @@ class Judged:
 
     @property
     def fits(self) -> bool:
-        return not self.shortfalls
+        """In memory. What the disk lacks may be there already, or be made room for."""
+        return all(short.missing == "disk" for short in self.shortfalls)
 
 
 def judge(
@@ -98,7 +99,7 @@ def judge(
     """The job's plan on the machine, and the verdict."""
     tried = _Trial(shapes, indexes, machine, has_to_download)
     now = tried.judged(job)
-    if now.fits or all(short.missing == "disk" for short in now.shortfalls):
+    if now.fits:
         return now
     cures = tuple(tried.cures(job))
     return Judged(now.job, now.plan, now.disk, now.shortfalls, cures)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.db.engine import Database
+from backend.jobs.machines import largest_machine
 from backend.jobs.schemas import ProblemEntry, Verdict
 from backend.settings import Settings
 from backend.system.state import known_devices
@@ -39,7 +40,9 @@ def examine_config(
     config: dict[str, Any], database: Database, settings: Settings, *, is_new: bool
 ) -> Examined:
     """Everything wrong with a config. Reads the datasets' headers: call it outside of sessions."""
-    verdict = examine_job(config, settings.folders)
+    verdict = examine_job(
+        config, settings.folders, lambda job: largest_machine(job.job.gpu, database, settings)
+    )
     errors, warnings = list(verdict.errors), list(verdict.warnings)
     if verdict.job is not None:
         errors += _gpu_that_is_not_there(verdict.job, database)

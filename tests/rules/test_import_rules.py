@@ -34,6 +34,13 @@ CONTRACT = {
     "trainer.durable_write",
     "trainer.live_changes",
     "trainer.resume_rules",
+    "trainer.machine",
+    "trainer.memory_plan",
+    "trainer.memory_verdict",
+    "trainer.memory_check",
+    "trainer.dataset_checks",
+    "trainer.vram_cap",
+    "trainer.hub",
 }
 HEAVY = ("torch", "diffusers", "transformers", "peft", "bitsandbytes", "optimum")
 

@@ -178,6 +178,8 @@ EXCEPTIONS: dict[str, str] = {
     "test_klein.py trains one through the same path",
     "quantization.keep_on_disk": "changes where the next start reads from, not results; "
     "test_kept_weights_in_runs.py compares two starts, with and without",
+    "advanced.memory_plan": "decides whether a job that does not fit may run; test_memory_door.py "
+    "refuses one and lets it go on",
     "training.gradient_checkpointing": "changes memory, not results; "
     "test_gradient_checkpointing_keeps_less_in_memory below",
     "model.layer_offloading": "changes where weights lie, not results; test_offloading_runs.py "
