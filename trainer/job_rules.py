@@ -206,7 +206,7 @@ def _settings_have_an_effect(job: JobConfig) -> Iterator[Problem]:
     no_classes = no_class_captions and not any(d.is_regularization for d in job.datasets)
     prompts = job.sample.prompts
     every_prompt_has_a_seed = all(prompt.seed is not None for prompt in prompts)
-    is_not_offloaded = job.model.layer_offloading == "off"
+    is_not_offloaded = job.model.layer_offloading != "on"
     nothing_is_quantized = {job.quantization.transformer, job.quantization.text_encoder} == {"none"}
     belongs_to = [
         (job.quantization, "quantization", "keep_on_disk", nothing_is_quantized),

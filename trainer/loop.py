@@ -33,6 +33,7 @@ from trainer.lora_file import read_metadata
 from trainer.measuring import Measurer, ended_early
 from trainer.model_loading import choose_device, load_drawing_parts
 from trainer.model_obtaining import obtain_model
+from trainer.offload_settling import settle_offloading
 from trainer.resume import (
     Beginning,
     choose_beginning,
@@ -101,9 +102,10 @@ def train(
         begin(job, record, beginning, resume)
         return Outcome(completed=True, step=beginning.step, lora=record.job_folder.result.name)
 
+    settled = settle_offloading(job, indexes, folders, device=device)
     record.phase("encode", "pictures and prompts")
     with encode_missing(
-        job,
+        settled,
         folders,
         indexes,
         device=device,
@@ -120,6 +122,7 @@ def train(
             model.transformer,
             device=device,
             progress=loading_progress(record),
+            percent_streamed=settled.model.percent_streamed,
             cache=job.quantization.weights_cache(folders.cache),
         )
         restore(trainee, beginning, record, start_from=start_file(job, folders))

@@ -178,20 +178,21 @@ def load_trainee(
     *,
     device: str,
     progress: Callable[[int, int], None],
+    percent_streamed: float | None = None,
     cache: Path | None = None,
 ) -> Trainee:
     """The job's transformer with a fresh LoRA and optimizer. Raises BadModel.
 
-    cache: the folder that keeps quantized weights for the next start; None keeps nothing.
+    percent_streamed: of the blocks; None for what the job says. cache: the folder that keeps
+    quantized weights for the next start; None keeps nothing.
     """
     training = job.training
     if device == "cuda" and training.data_type == "bf16":
         # The LoRA's small float32 products run on the tensor cores; the model itself is bfloat16.
         torch.set_float32_matmul_precision("high")
     num_blocks = job.variant.num_double_blocks + job.variant.num_single_blocks
-    streamed = streamed_blocks(
-        num_blocks, num_streamed_blocks(num_blocks, job.model.percent_streamed)
-    )
+    percent = job.model.percent_streamed if percent_streamed is None else percent_streamed
+    streamed = streamed_blocks(num_blocks, num_streamed_blocks(num_blocks, percent))
     transformer = load_transformer(
         transformer_folder,
         dtype=DTYPES[training.data_type],

@@ -112,6 +112,7 @@ def test_a_run_leaves_behind_what_it_leaves_without_low_vram(
         ({}, 0.0),
         (ON, 100.0),
         ({"model.layer_offloading": "on"}, 100.0),
+        ({"model.layer_offloading": "auto", "model.text_encoder_offload_percent": 40.0}, 100.0),
         ({"model.layer_offloading": "on", "model.text_encoder_offload_percent": 40.0}, 40.0),
         ({**ON, "model.layer_offloading": "on", "model.text_encoder_offload_percent": 0.0}, 0.0),
     ],

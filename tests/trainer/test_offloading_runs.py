@@ -9,12 +9,15 @@ import pytest
 from safetensors.torch import load_file
 
 import trainer.block_memory
-import trainer.trainee
+import trainer.loop
+import trainer.offload_settling
 from tests.trainer.poisoned_stream import PoisonedStream
 from tests.trainer.short_runs import ShortRun, job_with, make_squares, run_here
 from trainer.config import JobConfig
 from trainer.folders import Folders
-from trainer.job_file import parse_job
+from trainer.job_file import parse_job, read_yaml
+from trainer.offload_settling import settle_offloading
+from trainer.offload_shares import with_model
 from trainer.trainee import Trainee, load_trainee
 from trainer.variants import BUNDLED_TINY_FOLDER
 
@@ -129,3 +132,61 @@ def test_streamed_blocks_are_computed_again_even_without_gradient_checkpointing(
     plain = {"training.gradient_checkpointing": False}
     assert not tiny_trainee(plain).transformer.is_gradient_checkpointing
     assert tiny_trainee({**OFFLOADED, **plain}).transformer.is_gradient_checkpointing
+
+
+# ------------------------------------------------------------------------------------------- auto
+
+AUTO = {"model.layer_offloading": "auto"}
+
+
+# Nothing is loaded: sizes and plan are arithmetic.
+DEV = {
+    **AUTO,
+    "model.model_architecture": "flux2-dev",
+    "quantization.transformer": "float8",
+    "training.data_type": "bf16",
+    "datasets.0.resolutions": [1024],
+}
+
+
+def settled_on(vram_gib: float | None, monkeypatch: pytest.MonkeyPatch, folders: Folders) -> float:
+    vram_bytes = None if vram_gib is None else int(vram_gib * 2**30)
+    monkeypatch.setattr(trainer.offload_settling, "usable_vram_bytes", lambda _gpu: vram_bytes)
+    job = parse_job(job_with(DEV))
+    return settle_offloading(job, [], folders, device="cuda").model.percent_streamed
+
+
+def test_auto_streams_as_few_blocks_as_the_card_needs(
+    monkeypatch: pytest.MonkeyPatch, folders: Folders
+) -> None:
+    shares = [settled_on(gib, monkeypatch, folders) for gib in (80, 32, 24, 2)]
+    assert shares[0] == 0
+    assert 0 < shares[1] < shares[2] < 100
+    assert shares[3] == 100  # the door says that it does not fit
+    assert settled_on(None, monkeypatch, folders) == 0  # no card, nothing to take weights off
+
+
+def test_a_job_that_says_how_much_keeps_what_it_says(folders: Folders) -> None:
+    for changes in ({}, OFFLOADED, {**OFFLOADED, "model.transformer_offload_percent": 30.0}):
+        job = parse_job(job_with(changes))
+        assert settle_offloading(job, [], folders, device="cuda") is job
+
+
+@pytest.mark.slow
+def test_a_run_on_auto_streams_what_was_settled_and_goes_on_saying_auto(
+    resident: ShortRun,
+    folders: Folders,
+    tmp_path: Path,
+    streams: list[PoisonedStream],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def settle(job: JobConfig, *_: Any, device: str) -> JobConfig:
+        assert job.model.layer_offloading == "auto"
+        return with_model(job, layer_offloading="on", transformer_offload_percent=50.0)
+
+    monkeypatch.setattr(trainer.loop, "settle_offloading", settle)
+    run = run_here(job_with(AUTO, base=BUSY), folders, tmp_path)
+    assert left_behind(run) == left_behind(resident)
+    assert [stream.streamed for stream in streams] == [(1, 3, 5)]
+    saved = read_yaml(run.folder.path / "job.yaml")
+    assert saved["model"]["layer_offloading"] == "auto"

@@ -7,7 +7,7 @@ from typing import Literal
 from trainer.panels.field import Panel, setting
 from trainer.variants import VARIANTS, Architecture
 
-_NOT_OFFLOADED = "Layer Offloading is off."
+_NOT_OFFLOADED = "Layer Offloading is not on; auto chooses for itself."
 
 
 class ModelPanel(Panel):
@@ -65,15 +65,16 @@ class ModelPanel(Panel):
         "in pictures with smooth gradients.",
         choices={"bf16": "BF16", "fp32": "FP32"},
     )
-    layer_offloading: Literal["off", "on"] = setting(
+    layer_offloading: Literal["off", "on", "auto"] = setting(
         "off",
         label="Layer Offloading",
         help="Keep the weights of blocks in host memory and bring each to the card just before it "
         "computes; two places on the card take turns. For cards that the weights do not fit on. "
         "The results are the same to the bit. At 1024 px the transfers take less time than the "
         "computing and hide behind it; at 512 px and batch 1 they slow it down. Streamed blocks "
-        "are computed twice a step, as with Gradient Checkpointing, even where that is off.",
-        choices={"off": "off", "on": "on"},
+        "are computed twice a step, as with Gradient Checkpointing, even where that is off. auto "
+        "streams as few as the memory plan says that the card at hand needs.",
+        choices={"off": "off", "on": "on", "auto": "auto"},
     )
     transformer_offload_percent: float = setting(
         100.0,
@@ -110,12 +111,15 @@ class ModelPanel(Panel):
 
     @property
     def percent_streamed(self) -> float:
-        """Of the transformer's blocks; 0 where Layer Offloading is off."""
-        return self.transformer_offload_percent if self.layer_offloading == "on" else 0.0
+        """Of the transformer's blocks; for auto, before it is settled, the most that it can be."""
+        return self._percent(self.transformer_offload_percent)
 
     @property
     def percent_of_encoder_streamed(self) -> float:
-        """Of the text encoder's layers."""
-        if self.layer_offloading == "on":
-            return self.text_encoder_offload_percent
-        return 100.0 if self.low_vram else 0.0
+        """Of the text encoder's layers, likewise."""
+        if self.layer_offloading == "off" and self.low_vram:
+            return 100.0
+        return self._percent(self.text_encoder_offload_percent)
+
+    def _percent(self, said: float) -> float:
+        return {"off": 0.0, "on": said, "auto": 100.0}[self.layer_offloading]
