@@ -24,13 +24,14 @@ from trainer.dataset_manifest import marked, write_manifest
 from trainer.durable_write import replacing
 from trainer.early_stop import best_step
 from trainer.encoding import EncodedRun, encode_missing
-from trainer.errors import BadCheckpoint, Problem
+from trainer.errors import BadCheckpoint, OutOfMemory, Problem
 from trainer.events import RunBegins, Step, Superseded
 from trainer.failures import named_failure
 from trainer.fingerprints import part_fingerprint
 from trainer.folders import Folders
 from trainer.lora_file import read_metadata
 from trainer.measuring import Measurer, ended_early
+from trainer.memory_failure import explained
 from trainer.model_loading import choose_device, load_drawing_parts
 from trainer.model_obtaining import obtain_model
 from trainer.offload_settling import settle_offloading
@@ -81,7 +82,11 @@ def run(
             )
         except Exception as error:
             failure = named_failure(error)
-            return record.crash(error) if failure is None else record.fail(failure)
+            if failure is None:
+                return record.crash(error)
+            if isinstance(failure, OutOfMemory):
+                failure = explained(failure, job, indexes, folders, phase=record.current_phase)
+            return record.fail(failure)
 
 
 def train(

@@ -97,6 +97,11 @@ class RunRecord:
         if line:
             logger.log(logging.WARNING if isinstance(event, Warned) else logging.INFO, line)
 
+    @property
+    def current_phase(self) -> Phase | None:
+        """What the run is at; None before its first phase."""
+        return self._phase
+
     def phase(self, phase: Phase, message: str = "") -> None:
         """Enter a phase."""
         self._phase = phase
