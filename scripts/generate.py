@@ -5,6 +5,7 @@
 | frontend/src/api/openapi.json | the routes, and the job schema within them     |
 | frontend/src/api/schema.d.ts  | openapi.json                                   |
 | docs/settings.md              | the job schema in trainer/config.py            |
+| docs/memory-plan.md, its table | the memory plan                               |
 | trainer/model_shapes.json     | Diffusers' and transformers' classes           |
 
 tests/rules/test_generated_files.py and tests/scripts/test_model_shapes.py fail while one of them is
@@ -16,6 +17,8 @@ import subprocess
 from pathlib import Path
 
 from backend.openapi import openapi_text
+from card_table import PAGE as CARDS
+from card_table import page_with_table
 from install import FRONTEND, node_path, npm_command
 from steps import ROOT, run_step
 from trainer.model_shapes import TABLE
@@ -45,7 +48,7 @@ def main() -> None:
 
 
 def written_by_python() -> dict[Path, str]:
-    return {OPENAPI: openapi_text(), PAGE: settings_page()}
+    return {OPENAPI: openapi_text(), PAGE: settings_page(), CARDS: page_with_table()}
 
 
 def written_with_torch() -> dict[Path, str]:
