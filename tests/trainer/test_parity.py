@@ -94,7 +94,7 @@ def test_the_record_counts_equal_cells_and_names_the_others() -> None:
         Verdict("mid", Cell("int8", 30), ""),
         Verdict("mid", Cell("int8", 30, sampling=True), "gradients of step 4"),
     ]
-    text = record(verdicts, num_steps=50, pairs=False, minutes=61.2)
-    assert "2 trainings of 50 steps" in text
+    text = record(verdicts, how="50 steps in fp32", pairs=False, minutes=61.2)
+    assert "2 trainings of 50 steps in fp32" in text
     assert "| int8 | 0 of 0 | 1 of 2 | 0 of 0 | 0 of 0 |" in text
     assert "sampling=True): gradients of step 4" in text
