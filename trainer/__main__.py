@@ -20,7 +20,7 @@ import dataclasses
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from trainer.cache_command import COMMAND as CACHE_COMMAND
@@ -29,10 +29,11 @@ from trainer.config import JobConfig
 from trainer.door import Verdict, examine_job
 from trainer.errors import EXIT_COMPLETED, DarkroomError, JobRefused, Problem
 from trainer.folders import Folders
+from trainer.hub import hub_cache
 from trainer.job_file import read_yaml
 from trainer.lora_commands import COMMANDS as LORA_COMMANDS
 from trainer.lora_commands import add_lora_commands, run_lora_command
-from trainer.machine import Machine, machine_at_hand
+from trainer.machine import Machine, free_bytes, machine_at_hand
 from trainer.plan_command import COMMAND as PLAN_COMMAND
 from trainer.plan_command import add_plan_command, run_plan_command
 from trainer.run_record import record_refusal
@@ -71,7 +72,7 @@ def _run_on_files(options: argparse.Namespace, folders: Folders) -> int:
 
 def _check(job_file: Path, folders: Folders) -> int:
     try:
-        verdict = examine_job(read_yaml(job_file), folders, _machine_of)
+        verdict = examine_job(read_yaml(job_file), folders, _machine_with(folders))
     except DarkroomError as error:
         _print_problems(error.problems)
         return error.exit_code
@@ -86,7 +87,7 @@ def _run(options: argparse.Namespace, folders: Folders) -> int:
     parent = options.output.expanduser().resolve()
     verdict = Verdict(job=None)
     try:
-        verdict = examine_job(read_yaml(options.job), folders, _machine_of)
+        verdict = examine_job(read_yaml(options.job), folders, _machine_with(folders, parent))
         job = verdict.admitted()
     except DarkroomError as error:
         _print_problems(error.problems)
@@ -118,8 +119,18 @@ def _run(options: argparse.Namespace, folders: Folders) -> int:
         return error.exit_code
 
 
-def _machine_of(job: JobConfig) -> Machine:
-    return machine_at_hand(job.job.gpu)
+def _machine_with(folders: Folders, output: Path | None = None) -> Callable[[JobConfig], Machine]:
+    """This machine as a job's GPU setting says, with the room on its disks."""
+
+    def machine_for(job: JobConfig) -> Machine:
+        return dataclasses.replace(
+            machine_at_hand(job.job.gpu),
+            cache_free_bytes=free_bytes(folders.cache),
+            models_free_bytes=free_bytes(hub_cache()),
+            output_free_bytes=None if output is None else free_bytes(output),
+        )
+
+    return machine_for
 
 
 def _print_problems(problems: Sequence[Problem]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import queue
-import resource
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import IO
 from trainer.encoding_plan import EncodingPlan, failure_said
 from trainer.errors import ChildFailed, OutOfMemory, StopRequested
 from trainer.folders import PROJECT_FOLDER
+from trainer.peak_memory import peak_resident_bytes
 
 _POLL_SECONDS = 0.2
 # A child that is asked to end has nothing to finish: every file is written whole or not at all.
@@ -56,7 +56,7 @@ def run_child(
         exit_code = child.wait()
     finally:
         child.end()
-    if exit_code == -signal.SIGKILL and _kills_for_memory() > kills_before:
+    if exit_code < 0 and _kills_for_memory() > kills_before:
         raise _killed_for_memory()
     if exit_code != 0:
         raise _unexplained(exit_code, child.last_lines())
@@ -151,11 +151,10 @@ def _kills_for_memory() -> int:
 
 
 def _killed_for_memory() -> OutOfMemory:
-    peak_bytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     return OutOfMemory(
         "The machine ran out of memory: the system killed the encoding process.",
         "Close other programs, or choose fewer bits for the Text Encoder.",
-        params={"device": "host", "peak_bytes": peak_bytes},
+        params={"device": "host", "peak_bytes": peak_resident_bytes(of_children=True)},
     )
 
 

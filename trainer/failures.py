@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -13,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 
 from trainer.errors import DarkroomError, DiskFull, JobRefused, OutOfMemory
+from trainer.peak_memory import peak_resident_bytes
 
 _LOST_ERRORS = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENOTCONN}
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV}
@@ -103,7 +103,7 @@ def measured_peak_bytes(device: Literal["gpu", "host"]) -> int:
     """The most that this process has held so far: tensors on the card, or resident memory."""
     if device == "gpu":
         return torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+    return peak_resident_bytes()
 
 
 def _folder_is_gone(error: OSError) -> bool:
