@@ -13,7 +13,7 @@ made: the version of the recipe and of the packages in it. A file of the same th
 way can never be read again by this installation; it is removed when its successor is complete, and
 the log says how much that freed.
 
-**Files prove themselves.** Every tensor has its hash in the file. A file that was once read and
+**Files prove themselves.** Every tensor has its hash in the file. A file that was once written or
 proved, and has not changed since, is taken to be whole (`file_memory.py`), because hashing 33 GB
 takes longer than reading them. A damaged file is made anew from the source, and the log says so.
 
@@ -98,7 +98,7 @@ class KeptWeights:
                 progress(done, len(names))
         model.requires_grad_(False)
         if not is_proved:
-            memory.prove(self.path)
+            memory.prove(self.path, is_final=True)
             memory.save()
 
     def fill_and_write(self, model: nn.Module, storage: Storage, fill: Fill) -> None:
@@ -131,7 +131,7 @@ class KeptWeights:
                         raise of_writing
                     file.finish({"key": self.key})
                 memory = FileMemory(self.cache)
-                memory.prove(self.path)
+                memory.prove(self.path, is_final=True)
                 memory.save()
                 self._remove_superseded()
         except (FolderInUse, OSError) as error:

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from trainer.errors import BadModel
+from trainer.host_memory import give_back_freed_memory
 from trainer.quantization import quantized, say_what_stays
 from trainer.quantization_kinds import QuantizationKind
 from trainer.quantized_linear import raw_tensors, set_raw_tensors
@@ -80,6 +81,8 @@ def fill_model(
         parameter = expected.pop(name, None)
         _refuse_another_model(name, tensor, parameter, source, field)
         _place(model, name, tensor, storage, staying, keep)
+        if storage.kind != "none":
+            give_back_freed_memory()
         progress(done, done + len(expected))
     if expected:
         raise BadModel(

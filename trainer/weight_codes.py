@@ -8,10 +8,10 @@ Legend: R = rows (output features), C = columns (input features), G = weights th
     int4     code = round((w + shift) / scale): 16 even steps from a group's smallest to its largest
 
 The arithmetic of nf4 is bitsandbytes' and that of int4 is optimum-quanto's. What is done here is
-the way there and back. *There* goes by rows, a few million weights at a time, because every one of
-these formulas wants float32 in between: done at once, the largest layer of dev (340 million
-weights) takes 4 GB beside the 0.7 GB that it is. *Back* decodes in place: one matrix of the compute
-type is made, and no second one.
+the way there and back. *There* goes by rows, a few at a time, because every one of these formulas
+wants float32 in between: done at once, the largest layer of dev (340 million weights) takes 4 GB
+beside the 0.7 GB that it is. *Back* decodes in place: one matrix of the compute type is made, and
+no second one.
 
 Packing of int4 is our own, two codes to a byte, the first half of a group in the low bits. quanto's
 unpacks through an extension which it compiles with g++ at the first use on a CPU. bitsandbytes has
@@ -36,8 +36,10 @@ from trainer.quantization_kinds import (
 )
 
 CodedKind = Literal["int8", "nf4", "int4"]
-# float32 in between takes 32 MB for this many.
-WEIGHTS_AT_ONCE = 1 << 23
+# float32 in between takes 0.5 MB for this many and fits into a CPU's caches; a GPU wants more at
+# once, 32 MB, to be busy.
+WEIGHTS_AT_ONCE = 1 << 17
+WEIGHTS_AT_ONCE_ON_GPU = 1 << 23
 _INT8_LARGEST = 127
 
 # What each kind keeps for a layer, by the name of the buffer and of the tensor on disk.
@@ -72,7 +74,8 @@ def decode(
 
 def row_slices(weight: torch.Tensor) -> Iterator[slice]:
     """Rows to take at once, of a weight [R, C]."""
-    rows = max(1, WEIGHTS_AT_ONCE // weight.shape[1])
+    at_once = WEIGHTS_AT_ONCE if weight.device.type == "cpu" else WEIGHTS_AT_ONCE_ON_GPU
+    rows = max(1, at_once // weight.shape[1])
     for start in range(0, weight.shape[0], rows):
         yield slice(start, min(start + rows, weight.shape[0]))
 
