@@ -92,7 +92,8 @@ class HostKeeper:
         copies = self._copies(kept.device)
         with torch.cuda.stream(copies):
             kept.returning = [host.to(kept.device, non_blocking=True) for host in kept.hosts]
-            kept.returned = copies.record_event()
+            kept.returned = torch.cuda.Event()
+            kept.returned.record(copies)
 
     def _copies(self, device: torch.device) -> torch.cuda.Stream:
         if self._stream is None:

@@ -60,8 +60,9 @@ from __future__ import annotations
 import logging
 import weakref
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -159,7 +160,7 @@ class BlockStream:
             move_others(blocks[place], self._device)
         self._slots: list[Slot] = []
         self._hooks = [
-            block.register_forward_pre_hook(lambda _block, _args, place=place: self.visit(place))
+            block.register_forward_pre_hook(self._visitor(place))
             for place, block in enumerate(blocks)
         ]
 
@@ -202,6 +203,9 @@ class BlockStream:
         for hook in self._hooks:
             hook.remove()
 
+    def _visitor(self, place: int) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        return lambda _block, _args: self.visit(place)
+
     def _ahead(self, place: int) -> list[int]:
         """The streamed blocks that will be visited next, the nearest first, one for each slot."""
         order, way = self._order, self._itinerary.way
@@ -223,8 +227,11 @@ class BlockStream:
             return
         slot = next(slot for slot in self._slots if slot.holds not in keep)
         self._put_out(slot)
+        self._copy(self._weights[place].host, slot)
         slot.holds = place
-        host = self._weights[place].host
+
+    def _copy(self, host: torch.Tensor, slot: Slot) -> None:
+        """Start a copy that waits for all that was given to the card so far."""
         if self._copies is None:
             slot.flat[: len(host)].copy_(host)
             return
@@ -232,7 +239,8 @@ class BlockStream:
         with torch.cuda.stream(self._copies):
             self._copies.wait_event(computed)
             slot.flat[: len(host)].copy_(host, non_blocking=True)
-            slot.arrived = self._copies.record_event()
+            slot.arrived = torch.cuda.Event()
+            slot.arrived.record(self._copies)
 
     def _take_up(self, place: int) -> None:
         """Let the block compute out of its slot, from the moment its copy has arrived."""
@@ -290,6 +298,7 @@ def host_bytes(num_bytes: int, *, pin: bool) -> torch.Tensor:
     if not pin or num_bytes == 0:
         return flat
     cuda = torch.cuda.cudart()
+    assert cuda is not None, "there is a card, so there is its library"
     address = flat.data_ptr()
     refused = int(cuda.cudaHostRegister(address, num_bytes, 0))
     if refused:
