@@ -70,6 +70,7 @@ from torch import nn
 
 from trainer.block_shares import NUM_SLOTS
 from trainer.checkpointing import Itinerary, Way
+from trainer.host_memory import give_back_freed_memory
 from trainer.quantized_linear import raw_tensors, set_raw_tensors
 
 logger = logging.getLogger(__name__)
@@ -158,6 +159,7 @@ class BlockStream:
         for place in self._order:
             self._weights[place] = BlockWeights(frozen_linears(blocks[place]), pin=on_card)
             move_others(blocks[place], self._device)
+            give_back_freed_memory()  # so that gathering takes one block more than the weights
         self._slots: list[Slot] = []
         self._hooks = [
             block.register_forward_pre_hook(self._visitor(place))

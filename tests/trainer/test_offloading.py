@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ import trainer.block_memory
 from tests.trainer.block_stacks import NUM_BLOCKS, block_stack, moving_lora, train
 from tests.trainer.mini_transformer import JOINT_DIM
 from tests.trainer.poisoned_stream import PoisonedStream
+from tests.trainer.test_encoder_memory import rss_anon_mib
 from tests.trainer.test_training_step import OBJECTIVE, samples
 from trainer.block_memory import manage_blocks, transformer_blocks
 from trainer.lora import add_lokr
@@ -244,6 +247,15 @@ def test_the_lora_and_the_norms_do_not_move() -> None:
     assert {name: p.data_ptr() for name, p in lora.parameters.items()} == addresses
     assert {n: p.data_ptr() for n, p in transformer.named_parameters() if ".norm_" in n} == norms
     assert norms
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc, as on Linux")
+def test_gathering_the_blocks_takes_no_second_copy_of_them() -> None:
+    blocks = [torch.nn.Linear(1024, 1024).requires_grad_(False) for _ in range(40)]  # 160 MiB
+    before = rss_anon_mib(os.getpid())
+    stream = BlockStream(blocks, streamed=range(40), device="cpu")
+    assert stream.host_bytes == 40 * 4 * 1024**2
+    assert rss_anon_mib(os.getpid()) - before < 16
 
 
 def test_an_empty_piece_of_host_memory_is_fine() -> None:
