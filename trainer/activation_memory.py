@@ -132,7 +132,9 @@ class TransformerActivations:
         projection = self._projecting(
             self.shapes.single, "attn.to_qkv_mlp_proj", tokens.all, self.tuned_single
         )
-        return max(gate, tokens.all * hidden * e + projection, inside + tokens.all * hidden * e)
+        output = inside + tokens.all * (2 * hidden + mlp) * e
+        output += decoded_bytes(self.kind, self.shapes.single.linears["attn.to_out"], e)
+        return max(gate, tokens.all * hidden * e + projection, output)
 
     def backward_double(self, tokens: Tokens) -> int:
         """The same of a double block."""
@@ -151,7 +153,9 @@ class TransformerActivations:
         projection = self._projecting(
             self.shapes.double, _PICTURE_LAYERS[1], pictures, self.tuned_double
         )
-        return max(gate, before_mlp + pictures * hidden * e + projection)
+        output = pictures * (picture + (hidden + mlp) * e) + texts * (text - done[_TEXT_LAYERS])
+        output += decoded_bytes(self.kind, self.shapes.double.linears[_PICTURE_LAYERS[2]], e)
+        return max(gate, before_mlp + pictures * hidden * e + projection, output)
 
     def forward(self, tokens: Tokens) -> int:
         """The most that a pass without gradients holds at a time."""
