@@ -14,16 +14,22 @@ import torch
 from diffusers import Flux2Transformer2DModel
 from optimum.quanto import WeightQBytesTensor
 
+import trainer.change_taking
 from scripts.parity_matrix import batch, digest, stack
+from tests.trainer.short_runs import job_with
 from trainer.aside import set_aside
 from trainer.block_memory import manage_blocks, transformer_blocks
+from trainer.change_taking import room_for_encoder
 from trainer.host_keeper import HostKeeper
+from trainer.job_file import parse_job
 from trainer.lora import add_lora
 from trainer.model_loading import BLOCK_LISTS
 from trainer.offloading import BlockStream, frozen_linears, host_bytes
 from trainer.quantization import quantize_linears
 from trainer.quantization_kinds import QuantizationKind
+from trainer.trainee import load_trainee
 from trainer.training_step import Objective, StepResult, training_step
+from trainer.variants import BUNDLED_TINY_FOLDER
 from trainer.vram_cap import cap_vram
 
 # Read when cuBLAS is first used; without it, its results may differ from run to run.
@@ -222,3 +228,23 @@ def test_streamed_float8_is_never_the_kernel_that_needs_a_compiler() -> None:
         for layer in frozen_linears(block)
     }
     assert classes == {WeightQBytesTensor}
+
+
+@pytest.mark.parametrize("offloading", ["off", "on"])
+def test_the_transformer_makes_way_for_a_text_encoder_that_does_not_fit_beside_it(
+    offloading: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = parse_job(
+        job_with({"model.layer_offloading": offloading, "model.transformer_offload_percent": 50.0})
+    )
+    trainee = load_trainee(
+        job, BUNDLED_TINY_FOLDER / "transformer", device="cuda", progress=lambda *_: None
+    )
+    frozen = frozen_linears(trainee.transformer)
+    homes = [layer.weight.device.type for layer in frozen]
+    assert homes.count("cuda") > 10
+    monkeypatch.setattr(trainer.change_taking, "free_bytes", lambda _device: 0)
+    with room_for_encoder(trainee, encoder_bytes=1):
+        assert {layer.weight.device.type for layer in frozen} == {"cpu"}
+        assert {p.device.type for p in trainee.lora.parameters.values()} == {"cuda"}
+    assert [layer.weight.device.type for layer in frozen] == homes
