@@ -51,9 +51,9 @@ class KindFacts:
 KINDS: dict[QuantizationKind, KindFacts] = {
     "none": KindFacts("none", 2.0, None, "0"),
     "float8": KindFacts("float8", 1.0, "optimum-quanto", "2.6 %"),
-    "int8": KindFacts("int8", 1.0, None, "0.9 %"),
+    "int8": KindFacts("int8", 1.0, None, "0.8 %"),
     "nf4": KindFacts("NF4", 0.5 + 1 / 64 + 4 / (64 * 256), "bitsandbytes", "9 %"),
-    "int4": KindFacts("int4", 0.5 + 2 * 2 / 128, "optimum-quanto", "11 %"),
+    "int4": KindFacts("int4", 0.5 + 2 * 2 / 128, "optimum-quanto", "10 %"),
 }
 
 
