@@ -36,7 +36,6 @@ from trainer.pictures import (
     read_mask,
     read_reference,
 )
-from trainer.vram_cap import cap_vram
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -75,6 +74,8 @@ def encode(plan: EncodingPlan, progress: Callable[[int, str], None]) -> None:
     progress: takes the number of tasks done and what is worked on. Raises BadDataset, BadModel,
     and what `failures.named_failure` knows.
     """
+    from trainer.vram_limit import cap_vram
+
     cap_vram(plan.device)
     if plan.masks:
         _prepare_masks(plan, progress)

@@ -51,7 +51,7 @@ from trainer.trainee import DTYPES, Trainee, load_trainee
 from trainer.training_step import StepResult
 from trainer.validation_items import Sides, sides_of
 from trainer.versions import running_versions
-from trainer.vram_cap import cap_vram
+from trainer.vram_limit import cap_vram
 
 logger = logging.getLogger(__name__)
 

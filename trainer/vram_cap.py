@@ -11,7 +11,8 @@ The cap is on what torch's allocator holds in a process. A CUDA context and its 
 one, set about half a GB less than it has. The encoding child is a process of its own with the same
 cap; it is never at work while the transformer fills the card.
 
-Reading it needs no torch; the memory plan takes the capped size for the card's own.
+Here it is only read: the memory plan takes it for the card's own size. `vram_limit.py` enforces it.
+Imports no torch.
 """
 
 from __future__ import annotations
@@ -42,19 +43,3 @@ def vram_cap_bytes(environment: Mapping[str, str] | None = None) -> int | None:
             params={"value": said},
         )
     return int(cap_gb * GB)
-
-
-def cap_vram(device: str) -> int | None:
-    """Hold this process to the cap on the card that it uses; what it may take, None without a cap.
-
-    device: "cuda" or "cpu", where there is nothing to cap. A cap above the card's size caps
-    nothing. Raises JobRefused.
-    """
-    cap = vram_cap_bytes()
-    if cap is None or device != "cuda":
-        return None
-    import torch
-
-    total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
-    torch.cuda.set_per_process_memory_fraction(min(1.0, cap / total))
-    return min(cap, total)

@@ -30,7 +30,7 @@ from trainer.quantization_kinds import QuantizationKind
 from trainer.trainee import load_trainee
 from trainer.training_step import Objective, StepResult, training_step
 from trainer.variants import BUNDLED_TINY_FOLDER
-from trainer.vram_cap import cap_vram
+from trainer.vram_limit import cap_vram
 
 # Read when cuBLAS is first used; without it, its results may differ from run to run.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -10,7 +10,8 @@ from tests.trainer.short_runs import job_with, make_squares, run_here
 from trainer.errors import JobRefused
 from trainer.events import RunFinished
 from trainer.folders import Folders
-from trainer.vram_cap import cap_vram, vram_cap_bytes
+from trainer.vram_cap import vram_cap_bytes
+from trainer.vram_limit import cap_vram
 
 
 def test_a_cap_is_counted_as_cards_are_sold() -> None:
