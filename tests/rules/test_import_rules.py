@@ -41,6 +41,8 @@ CONTRACT = {
     "trainer.dataset_checks",
     "trainer.vram_cap",
     "trainer.hub",
+    "trainer.quantization_kinds",
+    "trainer.quantization_support",
 }
 HEAVY = ("torch", "diffusers", "transformers", "peft", "bitsandbytes", "optimum")
 
