@@ -23,7 +23,7 @@ import re
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -184,7 +184,7 @@ def mid_size_transformer() -> tuple[Flux2Transformer2DModel, torch.Tensor]:
 # ------------------------------------------------------------------------------------------- tables
 
 
-def summary(errors: dict[QuantizationKind, KindErrors]) -> list[str]:
+def summary(errors: Mapping[QuantizationKind, KindErrors]) -> list[str]:
     """A row for each kind: medians over the layers, with the worst one in brackets."""
     lines = [
         "| kind | blocks take | weight, median (worst) | output, median (worst) | prediction |",
@@ -199,7 +199,7 @@ def summary(errors: dict[QuantizationKind, KindErrors]) -> list[str]:
     return lines
 
 
-def by_layer(errors: dict[QuantizationKind, KindErrors]) -> list[str]:
+def by_layer(errors: Mapping[QuantizationKind, KindErrors]) -> list[str]:
     """A row for each sort of layer: the median of its output errors over the blocks."""
     lines = [
         "| layer | " + " | ".join(KINDS[kind].label for kind in errors) + " |",
@@ -244,9 +244,13 @@ def _put(transformer: nn.Module, name: str, layer: nn.Module) -> None:
 def tables() -> str:
     """All tables, as Markdown."""
     tiny, embeds = tiny_transformer(), embeds_of("none")
-    of_tiny = {kind: errors_of(tiny, kind, prediction_of(embeds)) for kind in STORED}
+    of_tiny: dict[QuantizationKind, KindErrors] = {
+        kind: errors_of(tiny, kind, prediction_of(embeds)) for kind in STORED
+    }
     mid_size, random_embeds = mid_size_transformer()
-    of_mid = {kind: errors_of(mid_size, kind, prediction_of(random_embeds)) for kind in STORED}
+    of_mid: dict[QuantizationKind, KindErrors] = {
+        kind: errors_of(mid_size, kind, prediction_of(random_embeds)) for kind in STORED
+    }
     parts = [
         "The bundled model (trained weights):",
         *summary(of_tiny),

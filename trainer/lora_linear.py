@@ -35,7 +35,7 @@ class LoraLinear(PeftLoraLinear):
         if self.disable_adapters:
             return out
         for name in self.active_adapters:
-            a = self.lora_A[name].weight.to(x.dtype)
+            a: Any = self.lora_A[name].weight.to(x.dtype)
             b = (self.lora_B[name].weight * self.scaling[name]).to(x.dtype)
             thin = functional.linear(self.lora_dropout[name](x), a)  # [..., R]
             out = torch.addmm(out.flatten(0, -2), thin.flatten(0, -2), b.t()).view_as(out)

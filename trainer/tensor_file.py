@@ -138,7 +138,8 @@ class TensorFileReader:
 
 def _bytes_of(tensor: torch.Tensor) -> memoryview:
     flat = tensor.detach().to("cpu").contiguous().flatten()
-    return memoryview(flat.view(torch.uint8).numpy())
+    values: Any = flat.view(torch.uint8).numpy()
+    return memoryview(values)
 
 
 def _proof(tensor: torch.Tensor, values: memoryview) -> str:

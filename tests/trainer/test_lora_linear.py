@@ -113,7 +113,7 @@ def test_pefts_own_layer_would_not_pass_that_test() -> None:
 
 def test_what_is_too_small_for_bfloat16_is_not_lost_from_the_parameters() -> None:
     layer, x = lora_layer(torch.bfloat16), an_input(torch.bfloat16)
-    weight = layer.lora_B["default"].weight
+    weight = layer.lora_B["default"].get_parameter("weight")
     before = weight.detach().clone()
     layer(x).sum().backward()
     assert weight.grad is not None
