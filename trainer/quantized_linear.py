@@ -86,30 +86,43 @@ class QuantizedLinear(nn.Linear):
 
 
 class _Product(torch.autograd.Function):
-    """input @ weight.T for a weight that has no gradient and is decoded in each direction."""
+    """input @ weight.T for a weight that has no gradient and is decoded in each direction.
+
+    Raw tensors are parameters of their own, up to four: torch.compile cuts its graph at a function
+    that takes any number of them.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, input: torch.Tensor, kind: CodedKind, columns: int, *raw: torch.Tensor
+        ctx: Any,
+        input: torch.Tensor,
+        kind: CodedKind,
+        columns: int,
+        codes: torch.Tensor,
+        second: torch.Tensor,
+        third: torch.Tensor | None = None,
+        fourth: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        ctx.save_for_backward(*raw)
+        ctx.save_for_backward(codes, second, third, fourth)
         ctx.kind, ctx.columns = kind, columns
+        raw = (codes, second, third, fourth)
         return functional.linear(input, _decoded(kind, raw, columns, input.dtype))
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (gradient,) = gradients
-        raw = ctx.saved_tensors
-        nothing = (None,) * (2 + len(raw))
+        nothing = (None,) * 6
         if not ctx.needs_input_grad[0]:
             return None, *nothing
-        return gradient @ _decoded(ctx.kind, raw, ctx.columns, gradient.dtype), *nothing
+        weight = _decoded(ctx.kind, ctx.saved_tensors, ctx.columns, gradient.dtype)
+        return gradient @ weight, *nothing
 
 
 def _decoded(
-    kind: CodedKind, raw: tuple[torch.Tensor, ...], columns: int, dtype: torch.dtype
+    kind: CodedKind, raw: tuple[torch.Tensor | None, ...], columns: int, dtype: torch.dtype
 ) -> torch.Tensor:
-    named = dict(zip(RAW_NAMES[kind], raw, strict=True))
+    given = [tensor for tensor in raw if tensor is not None]
+    named = dict(zip(RAW_NAMES[kind], given, strict=True))
     return decode(kind, named, columns=columns, dtype=dtype)
 
 

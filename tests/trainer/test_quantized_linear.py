@@ -200,6 +200,22 @@ def test_no_decoded_weight_is_kept_for_the_backward_pass(kind: CodedKind) -> Non
     assert kept == [raw.shape for raw in raw_tensors(layer).values()]
 
 
+# torch.compile itself does what torch warns of.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.parametrize("kind", CODED)
+def test_a_compiled_graph_is_not_cut_at_the_layer(kind: CodedKind) -> None:
+    layer = quantized(linear(), kind)
+    ours, theirs = (torch.ones(3, 192).requires_grad_() for _ in range(2))
+    expected = layer(theirs)  # the table of NF4's scales is made at the first call
+    out = torch.compile(layer, backend="aot_eager", fullgraph=True)(ours)
+    assert torch.equal(out, expected)
+    out.sum().backward()
+    expected.sum().backward()
+    assert ours.grad is not None
+    assert theirs.grad is not None
+    assert torch.equal(ours.grad, theirs.grad)
+
+
 def test_no_kind_needs_a_compiler() -> None:
     """In a process of its own: where an extension was compiled before, none is compiled again."""
     program = """
