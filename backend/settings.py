@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     hf_token: SecretStr | None = Field(default=None, validation_alias="HF_TOKEN")
 
     trainer_command: Annotated[tuple[str, ...], NoDecode] = (sys.executable, "-m", "trainer")
+    vram_cap_gb: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     worker_poll_seconds: float = Field(default=0.25, gt=0, le=10)
     stop_patience_seconds: float = Field(default=60, gt=0)
     kill_patience_seconds: float = Field(default=15, gt=0)
@@ -115,6 +116,8 @@ class Settings(BaseSettings):
         environment = {k: v for k, v in os.environ.items() if k != "DARKROOM_TOKEN"}
         environment["CUDA_VISIBLE_DEVICES"] = "" if device == "cpu" else device
         environment["PYTHONUNBUFFERED"] = "1"
+        if self.vram_cap_gb is not None:
+            environment["DARKROOM_VRAM_CAP_GB"] = f"{self.vram_cap_gb:g}"
         if self.hf_token is not None:
             environment["HF_TOKEN"] = self.hf_token.get_secret_value()
         return environment

@@ -5,8 +5,11 @@
 | frontend/src/api/openapi.json | the routes, and the job schema within them     |
 | frontend/src/api/schema.d.ts  | openapi.json                                   |
 | docs/settings.md              | the job schema in trainer/config.py            |
+| docs/memory-plan.md, its table | the memory plan                               |
+| trainer/model_shapes.json     | Diffusers' and transformers' classes           |
 
-tests/rules/test_generated_files.py fails while one of them is stale.
+tests/rules/test_generated_files.py and tests/scripts/test_model_shapes.py fail while one of them is
+stale.
 """
 
 import os
@@ -14,8 +17,11 @@ import subprocess
 from pathlib import Path
 
 from backend.openapi import openapi_text
+from card_table import PAGE as CARDS
+from card_table import page_with_table
 from install import FRONTEND, node_path, npm_command
 from steps import ROOT, run_step
+from trainer.model_shapes import TABLE
 from trainer.settings_reference import PAGE, settings_page
 
 OPENAPI = FRONTEND / "src" / "api" / "openapi.json"
@@ -23,7 +29,8 @@ TYPES = FRONTEND / "src" / "api" / "schema.d.ts"
 
 
 def main() -> None:
-    changed = [file for file, text in written_by_python().items() if replace(file, text)]
+    written = written_by_python() | written_with_torch()
+    changed = [file for file, text in written.items() if replace(file, text)]
     before = TYPES.read_text() if TYPES.exists() else ""
     run_step(
         "TypeScript types",
@@ -41,7 +48,13 @@ def main() -> None:
 
 
 def written_by_python() -> dict[Path, str]:
-    return {OPENAPI: openapi_text(), PAGE: settings_page()}
+    return {OPENAPI: openapi_text(), PAGE: settings_page(), CARDS: page_with_table()}
+
+
+def written_with_torch() -> dict[Path, str]:
+    from model_shapes import shapes_text
+
+    return {TABLE: shapes_text()}
 
 
 def types_are_current() -> subprocess.CompletedProcess[str]:

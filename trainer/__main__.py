@@ -2,6 +2,7 @@
 
     python -m trainer run JOB.yaml --output PARENT [--resume auto|never|CHECKPOINT]
     python -m trainer check JOB.yaml
+    python -m trainer plan JOB.yaml [--vram GB] [--ram GB] [--details]
     python -m trainer cache JOB.yaml
     python -m trainer convert IN OUT --format diffusers|comfyui
     python -m trainer inspect FILE
@@ -19,17 +20,22 @@ import dataclasses
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from trainer.cache_command import COMMAND as CACHE_COMMAND
 from trainer.cache_command import run_cache_command
+from trainer.config import JobConfig
 from trainer.door import Verdict, examine_job
 from trainer.errors import EXIT_COMPLETED, DarkroomError, JobRefused, Problem
 from trainer.folders import Folders
+from trainer.hub import hub_cache
 from trainer.job_file import read_yaml
 from trainer.lora_commands import COMMANDS as LORA_COMMANDS
 from trainer.lora_commands import add_lora_commands, run_lora_command
+from trainer.machine import Machine, free_bytes, machine_at_hand
+from trainer.plan_command import COMMAND as PLAN_COMMAND
+from trainer.plan_command import add_plan_command, run_plan_command
 from trainer.resume_rules import goes_on
 from trainer.run_log import TerminalFormat
 from trainer.run_record import record_refusal
@@ -47,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     to_terminal.setFormatter(TerminalFormat())
     logging.basicConfig(level=logging.INFO, handlers=[to_terminal])
     folders = _folders(options)
-    if options.command in (*LORA_COMMANDS, SAMPLE_COMMAND, CACHE_COMMAND):
+    if options.command in (*LORA_COMMANDS, SAMPLE_COMMAND, CACHE_COMMAND, PLAN_COMMAND):
         return _run_on_files(options, folders)
     return _check(options.job, folders) if options.command == "check" else _run(options, folders)
 
@@ -56,6 +62,8 @@ def _run_on_files(options: argparse.Namespace, folders: Folders) -> int:
     try:
         if options.command == CACHE_COMMAND:
             return run_cache_command(options, folders)
+        if options.command == PLAN_COMMAND:
+            return run_plan_command(options, folders)
         if options.command == SAMPLE_COMMAND:
             return run_sample_command(options, folders)
         return run_lora_command(options, folders)
@@ -66,7 +74,7 @@ def _run_on_files(options: argparse.Namespace, folders: Folders) -> int:
 
 def _check(job_file: Path, folders: Folders) -> int:
     try:
-        verdict = examine_job(read_yaml(job_file), folders)
+        verdict = examine_job(read_yaml(job_file), folders, _machine_with(folders))
     except DarkroomError as error:
         _print_problems(error.problems)
         return error.exit_code
@@ -81,7 +89,7 @@ def _run(options: argparse.Namespace, folders: Folders) -> int:
     parent = options.output.expanduser().resolve()
     verdict = Verdict(job=None)
     try:
-        verdict = examine_job(read_yaml(options.job), folders)
+        verdict = examine_job(read_yaml(options.job), folders, _machine_with(folders, parent))
         if verdict.job is not None and goes_on(verdict.job, parent, resume=options.resume):
             verdict = verdict.going_on()
         job = verdict.admitted()
@@ -115,6 +123,20 @@ def _run(options: argparse.Namespace, folders: Folders) -> int:
         return error.exit_code
 
 
+def _machine_with(folders: Folders, output: Path | None = None) -> Callable[[JobConfig], Machine]:
+    """This machine as a job's GPU setting says, with the room on its disks."""
+
+    def machine_for(job: JobConfig) -> Machine:
+        return dataclasses.replace(
+            machine_at_hand(job.job.gpu),
+            cache_free_bytes=free_bytes(folders.cache),
+            models_free_bytes=free_bytes(hub_cache()),
+            output_free_bytes=None if output is None else free_bytes(output),
+        )
+
+    return machine_for
+
+
 def _print_problems(problems: Sequence[Problem]) -> None:
     for problem in problems:
         print(f"{problem.severity.value}: {problem}", file=sys.stderr)
@@ -135,7 +157,9 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="train a job, or go on with it")
     check = commands.add_parser("check", help="say what is wrong with a job, without running it")
     cache = commands.add_parser(CACHE_COMMAND, help="encode what a job needs, without training")
-    for command in (run, check, cache):
+    plan = commands.add_parser(PLAN_COMMAND, help="say what memory and disk a job will take")
+    add_plan_command(plan)
+    for command in (run, check, cache, plan):
         command.add_argument("job", type=Path, metavar="JOB.yaml")
         for name, what in (
             ("datasets", "datasets are looked up in"),

@@ -10,13 +10,11 @@ text encoder may not fit beside the transformer; then the transformer waits in h
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from diffusers import Flux2Transformer2DModel
 
 from trainer.config import JobConfig
 from trainer.encoding import EncodedRun, encode_changed_prompts
@@ -64,7 +62,7 @@ class ChangeTaker:
                 if unusable:
                     raise JobRefused.from_problems(unusable)
                 if job.sample != before.sample:
-                    self._encode_prompts(job, trainee.transformer)
+                    self._encode_prompts(job, trainee)
             except Exception as error:
                 failure = named_failure(error)
                 if failure is None:
@@ -79,7 +77,7 @@ class ChangeTaker:
             if job.sample != before.sample and not self._record.stop:
                 self._draw_anew(job, trainee)
 
-    def _encode_prompts(self, job: JobConfig, transformer: Flux2Transformer2DModel) -> None:
+    def _encode_prompts(self, job: JobConfig, trainee: Trainee) -> None:
         """Unless the run is told to stop, by then: the next one encodes them as its first deed."""
         record = self._record
         if record.poll():
@@ -87,7 +85,7 @@ class ChangeTaker:
         encoder = local_parts(job.model, self._folders).text_encoder
         with (
             record.within("encode", "changed prompts"),
-            room_for_encoder(transformer, encoder_bytes=folder_bytes(encoder)),
+            room_for_encoder(trainee, encoder_bytes=folder_bytes(encoder)),
         ):
             try:
                 encode_changed_prompts(
@@ -115,19 +113,14 @@ class ChangeTaker:
 
 
 @contextmanager
-def room_for_encoder(transformer: Flux2Transformer2DModel, *, encoder_bytes: int) -> Iterator[None]:
+def room_for_encoder(trainee: Trainee, *, encoder_bytes: int) -> Iterator[None]:
     """The transformer in host memory within the block, where the card lacks room for both."""
-    device = transformer.device
+    device = trainee.transformer.device
     if device.type != "cuda" or free_bytes(device) > encoder_bytes * ENCODER_OVERHEAD:
         yield
         return
-    transformer.to("cpu")  # pyright: ignore[reportArgumentType]
-    gc.collect()
-    torch.cuda.empty_cache()
-    try:
+    with trainee.transformer_aside():
         yield
-    finally:
-        transformer.to(device)  # pyright: ignore[reportArgumentType]
 
 
 def free_bytes(device: torch.device) -> int:

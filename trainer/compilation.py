@@ -35,4 +35,6 @@ def compile_blocks(transformer: Flux2Transformer2DModel, *, backend: str = "indu
     torch._dynamo.config.recompile_limit = MAX_VARIANTS
     for blocks in BLOCK_LISTS:
         for block in transformer.get_submodule(blocks).children():
-            block.compile(backend=backend)
+            # Its forward and not the whole call: the hook that brings its weights to the card
+            # (offloading.py) stays outside. A weight that lies elsewhere is no other kernel.
+            block.forward = torch.compile(block.forward, backend=backend)

@@ -8,7 +8,7 @@ a refusal takes no time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,9 +20,12 @@ from trainer.errors import BadDataset, BadModel, DarkroomError, JobRefused, Prob
 from trainer.folders import Folders
 from trainer.job_file import parse_job
 from trainer.job_rules import cross_field_problems
+from trainer.machine import Machine
+from trainer.memory_check import judge_job, memory_problems
 from trainer.model_check import revision_problems, source_problems
 from trainer.model_parts import ModelSource, model_source
 from trainer.prompt_check import long_prompt_problems
+from trainer.quantization_support import kind_problems
 from trainer.sample_check import control_image_problems
 from trainer.start_check import start_problems
 
@@ -77,8 +80,16 @@ class Verdict:
         raise _class_of_first_error(self).from_problems(errors)
 
 
-def examine_job(data: Mapping[str, Any], folders: Folders) -> Verdict:
-    """Everything wrong with a job, unchecked as it came from a form or a file."""
+def examine_job(
+    data: Mapping[str, Any],
+    folders: Folders,
+    machine_for: Callable[[JobConfig], Machine | None] | None = None,
+) -> Verdict:
+    """Everything wrong with a job, unchecked as it came from a form or a file.
+
+    machine_for: the machine that the job would run on, which it is then planned for; None where
+    that is not known.
+    """
     try:
         job = parse_job(data)
     except JobRefused as refusal:
@@ -89,9 +100,14 @@ def examine_job(data: Mapping[str, Any], folders: Folders) -> Verdict:
     if source is not None:
         indexes, long_captions, long_settings = long_prompt_problems(job, indexes, source)
         dataset_problems += long_captions
+    machine = None if machine_for is None else machine_for(job)
     return Verdict(
         job=job,
-        job_problems=cross_field_problems(job) + compiler_problems(job) + long_settings,
+        job_problems=cross_field_problems(job)
+        + compiler_problems(job)
+        + kind_problems(job)
+        + _memory_problems(job, indexes, machine, folders)
+        + long_settings,
         start_problems=start_problems(job, folders),
         dataset_problems=dataset_problems + control_image_problems(job, folders.datasets),
         model_problems=model_problems,
@@ -112,6 +128,14 @@ def _class_of_first_error(verdict: Verdict) -> type[DarkroomError]:
         if any(problem.severity == Severity.ERROR for problem in problems):
             return kind
     return BadModel
+
+
+def _memory_problems(
+    job: JobConfig, indexes: Sequence[DatasetIndex], machine: Machine | None, folders: Folders
+) -> list[Problem]:
+    if machine is None:
+        return []
+    return list(memory_problems(job, judge_job(job, indexes, machine, folders), machine))
 
 
 def _model_problems(job: JobConfig, folders: Folders) -> tuple[list[Problem], ModelSource | None]:

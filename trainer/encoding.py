@@ -164,6 +164,8 @@ def _plan(job: JobConfig, folders: Folders, missing: _Missing, *, device: str) -
         prompts_per_pass=prompts_per_pass(
             job.training.encoding_batch_size, job.variant.max_sequence_length, device=device
         ),
+        percent_streamed=job.model.percent_of_encoder_streamed,
+        weights_cache=job.quantization.weights_cache(folders.cache.absolute()),
     )
 
 

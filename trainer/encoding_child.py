@@ -74,6 +74,9 @@ def encode(plan: EncodingPlan, progress: Callable[[int, str], None]) -> None:
     progress: takes the number of tasks done and what is worked on. Raises BadDataset, BadModel,
     and what `failures.named_failure` knows.
     """
+    from trainer.vram_limit import cap_vram
+
+    cap_vram(plan.device)
     if plan.masks:
         _prepare_masks(plan, progress)
     if plan.pictures:
@@ -167,6 +170,8 @@ def _encode_prompts(plan: EncodingPlan, progress: Callable[[int, str], None]) ->
         dtype=_torch_dtype(plan.data_type),
         device=plan.device,
         quantization=plan.quantization,
+        percent_streamed=plan.percent_streamed,
+        cache=plan.weights_cache,
     )
     done = already
     for tasks in slices(plan.prompts, plan.prompts_per_pass):

@@ -16,6 +16,7 @@ from trainer import errors
 from trainer.caching import Slot
 from trainer.errors import ChildFailed, DarkroomError, Problem, Severity
 from trainer.pictures import Flip
+from trainer.quantization_kinds import QuantizationKind
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class EncodingPlan:
     """Everything the child needs to know.
 
     autoencoder: a folder or a single file. data_type: of the prompts; vae_data_type: of the
-    pictures. quantization is the text encoder's.
+    pictures. quantization is the text encoder's; percent_streamed: of its layers.
+    weights_cache: the folder that keeps its quantized weights; None keeps nothing.
     """
 
     architecture: str
@@ -67,11 +69,13 @@ class EncodingPlan:
     device: str
     data_type: Literal["bf16", "fp32"]
     vae_data_type: Literal["bf16", "fp32"]
-    quantization: Literal["none", "float8"]
+    quantization: QuantizationKind
     pictures: tuple[PictureTask, ...]
     prompts: tuple[PromptTask, ...]
     masks: tuple[MaskTask, ...] = ()
     prompts_per_pass: int = 1
+    percent_streamed: float = 0.0
+    weights_cache: Path | None = None
 
     @property
     def tasks(self) -> tuple[PictureTask | MaskTask | PromptTask, ...]:
@@ -107,6 +111,8 @@ class EncodingPlan:
         places = {
             part: Path(data.pop(part)) for part in ("autoencoder", "text_encoder", "tokenizer")
         }
+        cache = data.pop("weights_cache")
+        places["weights_cache"] = None if cache is None else Path(cache)
         return cls(**places, pictures=pictures, masks=masks, prompts=prompts, **data)
 
 

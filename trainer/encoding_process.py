@@ -11,11 +11,13 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO
 
 from trainer.encoding_plan import EncodingPlan, failure_said
-from trainer.errors import ChildFailed, StopRequested
+from trainer.errors import ChildFailed, OutOfMemory, StopRequested
 from trainer.folders import PROJECT_FOLDER
+from trainer.peak_memory import peak_resident_bytes
 
 _POLL_SECONDS = 0.2
 # A child that is asked to end has nothing to finish: every file is written whole or not at all.
@@ -37,6 +39,7 @@ def run_child(
     child says has failed, or ChildFailed with its last lines.
     """
     total = len(plan.tasks)
+    kills_before = _kills_for_memory()
     child = _Child()
     try:
         child.send(plan.to_line())
@@ -53,6 +56,8 @@ def run_child(
         exit_code = child.wait()
     finally:
         child.end()
+    if exit_code < 0 and _kills_for_memory() > kills_before:
+        raise _killed_for_memory()
     if exit_code != 0:
         raise _unexplained(exit_code, child.last_lines())
 
@@ -130,6 +135,27 @@ class _Child:
 def _pipe(pipe: IO[str] | None) -> IO[str]:
     assert pipe is not None, "all three are pipes"
     return pipe
+
+
+def _kills_for_memory() -> int:
+    """How many processes Linux has killed so far because memory ran out; 0 where it cannot be told.
+
+    A program learns nothing of its own such end: it is there, and then it is not.
+    """
+    try:
+        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    counts = [line.split()[1] for line in lines if line.startswith("oom_kill ")]
+    return int(counts[0]) if counts else 0
+
+
+def _killed_for_memory() -> OutOfMemory:
+    return OutOfMemory(
+        "The machine ran out of memory: the system killed the encoding process.",
+        "Close other programs, or choose fewer bits for the Text Encoder.",
+        params={"device": "host", "peak_bytes": peak_resident_bytes(of_children=True)},
+    )
 
 
 def _unexplained(exit_code: int, last_lines: list[str]) -> ChildFailed:

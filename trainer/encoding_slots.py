@@ -18,6 +18,7 @@ from trainer.fingerprints import part_fingerprint
 from trainer.folders import Folders
 from trainer.model_parts import local_parts
 from trainer.parallel import WORKING_THREADS, in_threads
+from trainer.quantization_kinds import KINDS
 from trainer.texts import texts_of_run
 from trainer.training_items import TrainingItem
 
@@ -94,8 +95,9 @@ def prompt_slots(
     """Slots for every text that the run can need. Raises BadModel."""
     parts, variant = local_parts(job.model, folders), job.variant
     packages = ["torch", "diffusers", "transformers"]
-    if job.quantization.text_encoder != "none":
-        packages.append("optimum-quanto")
+    package = KINDS[job.quantization.text_encoder].package
+    if package is not None:
+        packages.append(package)
     made_with = {
         "recipe": RECIPE_VERSION,
         "text_encoder": _fingerprint(parts.text_encoder),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors import SafetensorError
 
 from trainer.errors import DarkroomError, DiskFull, JobRefused, OutOfMemory
+from trainer.peak_memory import peak_resident_bytes
 
 _LOST_ERRORS = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENOTCONN}
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV}
@@ -17,26 +20,20 @@ _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV
 _DISK_WORDS = ("no space left on device", "disk quota exceeded", "read-only file system")
 # Whose exceptions mean that a block could not be compiled, whichever class they are.
 _COMPILER_MODULES = ("torch._dynamo", "torch._inductor", "triton")
-_MEMORY_WORDS = ("can't allocate memory", "cannot allocate memory", "not enough memory")
+_HOST_MEMORY_WORDS = ("can't allocate memory", "cannot allocate memory", "not enough memory")
+# What CUDA and its libraries say when it is not torch's allocator that asked.
+_DEVICE_MEMORY_WORDS = ("cuda error: out of memory", "status_alloc_failed", "cuda out of memory")
 
 
 def named_failure(error: BaseException) -> DarkroomError | None:
     """The error to tell the person, for a failure with a name; None for a mistake of our own."""
+    for cause in _with_causes(error):
+        device = _out_of_memory_on(cause)
+        if device is not None:
+            return _out_of_memory(cause, device)
     if isinstance(error, DarkroomError):
         return error
     text = str(error).lower()
-    on_device = isinstance(error, torch.OutOfMemoryError)
-    on_host = isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in text for words in _MEMORY_WORDS)
-    )
-    if on_device or on_host:
-        return OutOfMemory(
-            f"The {'GPU' if on_device else 'machine'} ran out of memory: {_first_line(error)}",
-            "In this order: lower Resolutions, turn Gradient Checkpointing on, lower Batch Size "
-            "and raise Gradient Accumulation, choose float8 under Quantization, turn off "
-            "Differential Output Preservation.",
-            params={"device": "gpu" if on_device else "host"},
-        )
     if type(error).__module__.startswith(_COMPILER_MODULES):
         return JobRefused(
             f"The transformer's blocks cannot be compiled on this machine: {_first_line(error)}",
@@ -62,6 +59,51 @@ def named_failure(error: BaseException) -> DarkroomError | None:
             params={"file": str(error.filename)},
         )
     return None
+
+
+def _with_causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and those that it was raised from: a loader that runs out of memory in the middle
+    of a file calls the file unreadable.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__
+
+
+def _out_of_memory_on(error: BaseException) -> Literal["gpu", "host"] | None:
+    """Where memory ran out, if this says that it did."""
+    text = str(error).lower()
+    if isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(words in text for words in _DEVICE_MEMORY_WORDS)
+    ):
+        return "gpu"
+    if (
+        isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or (
+            isinstance(error, RuntimeError | SafetensorError)
+            and any(words in text for words in _HOST_MEMORY_WORDS)
+        )
+    ):
+        return "host"
+    return None
+
+
+def _out_of_memory(error: BaseException, device: Literal["gpu", "host"]) -> OutOfMemory:
+    return OutOfMemory(
+        f"The {'GPU' if device == 'gpu' else 'machine'} ran out of memory: {_first_line(error)}",
+        "Turn Gradient Checkpointing and Low VRAM on, lower Batch Size and raise Gradient "
+        "Accumulation, choose fewer bits under Quantization, or lower Resolutions.",
+        params={"device": device, "peak_bytes": measured_peak_bytes(device)},
+    )
+
+
+def measured_peak_bytes(device: Literal["gpu", "host"]) -> int:
+    """The most that this process has held so far: tensors on the card, or resident memory."""
+    if device == "gpu":
+        return torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else 0
+    return peak_resident_bytes()
 
 
 def _folder_is_gone(error: OSError) -> bool:

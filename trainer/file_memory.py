@@ -104,10 +104,14 @@ class FileMemory:
         except OSError:
             return False
 
-    def prove(self, path: Path) -> None:
-        """Remember that the file as it lies there now was read and found whole."""
+    def prove(self, path: Path, *, is_final: bool = False) -> None:
+        """Remember that the file as it lies there now was read and found whole.
+
+        is_final: nobody writes to a file of this name once it is there, as one that was written
+        under another name and renamed; then it counts at once, however young it is.
+        """
         with contextlib.suppress(OSError):
-            self._learn(path, _state(path), is_proved=True)
+            self._learn(path, _state(path), is_final=is_final, is_proved=True)
 
     def save(self) -> None:
         """Keep what was learned for the next process."""
@@ -136,7 +140,14 @@ class FileMemory:
             known = self._known.get(key)
         return known if known is not None and known.state == state else _Known(state)
 
-    def _learn(self, path: Path, state: tuple[int, int, int, int], **found: object) -> None:
+    def _learn(
+        self,
+        path: Path,
+        state: tuple[int, int, int, int],
+        *,
+        is_final: bool = False,
+        **found: object,
+    ) -> None:
         key = os.path.abspath(path)
         with self._lock:
             self._load(os.path.dirname(key))
@@ -144,7 +155,7 @@ class FileMemory:
             if before is None or before.state != state:
                 before = _Known(state)
             self._known[key] = known = replace(before, **found)  # type: ignore[arg-type]
-            if time.time() - state[1] / 1e9 >= _SETTLED_AFTER_SECONDS:
+            if is_final or time.time() - state[1] / 1e9 >= _SETTLED_AFTER_SECONDS:
                 self._new[key] = known
 
     def _count(self) -> None:

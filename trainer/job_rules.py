@@ -207,7 +207,12 @@ def _settings_have_an_effect(job: JobConfig) -> Iterator[Problem]:
     no_classes = no_class_captions and not any(d.is_regularization for d in job.datasets)
     prompts = job.sample.prompts
     every_prompt_has_a_seed = all(prompt.seed is not None for prompt in prompts)
+    is_not_offloaded = job.model.layer_offloading != "on"
+    nothing_is_quantized = {job.quantization.transformer, job.quantization.text_encoder} == {"none"}
     belongs_to = [
+        (job.quantization, "quantization", "keep_on_disk", nothing_is_quantized),
+        (job.model, "model", "transformer_offload_percent", is_not_offloaded),
+        (job.model, "model", "text_encoder_offload_percent", is_not_offloaded),
         (target, "target", "linear_rank", has_no_rank),
         (target, "target", "linear_alpha", has_no_rank),
         (target, "target", "lokr_factor", is_lora),

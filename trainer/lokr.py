@@ -10,16 +10,18 @@ a factor a and b are the divisors nearest to the square root, so that w1 and w2 
 large, which is the fewest parameters a LoKr can have. The sizes are found by PEFT's rule, which is
 LyCORIS's: readers find the factor out by it.
 
-PEFT has such a layer, and its parameters, switches and scale are used here. What it computes with
-is not: it multiplies w1 (x) w2 out to the whole weight at every pass, in float32. For one layer of
-dev (55296 x 6144) that is 1.4 GB, as much again for its gradient, and a second full matrix product.
-But the product with a vector needs neither: x is cut into b pieces of d, w2 maps each piece to c
-numbers, and w1 mixes the pieces:
+PEFT has such a layer, and its parameters (float32), switches and scale are used here. What it
+computes with is not: it multiplies w1 (x) w2 out to the whole weight at every pass, in float32. For
+one layer of dev (55296 x 6144) that is 1.4 GB, as much again for its gradient, and a second full
+matrix product. But the product with a vector needs neither: x is cut into b pieces of d, w2 maps
+each piece to c numbers, and w1 mixes the pieces:
 
     y[a, c] = w1[a, b] ( x[b, d] w2'[d, c] )
 
 At factor 8 that is 1/8 of the layer's own arithmetic, and nothing larger than the activations is
 ever made. The two agree to rounding, which a test holds.
+
+As in `lora_linear.py` the matrices are cast to the model's type, not the activations to theirs.
 
 The start: w1 (and w2_a) uniform in +-1/sqrt(columns), w2 (or w2_b) zero, as in LyCORIS, so that the
 model computes as before.
@@ -75,14 +77,14 @@ class LoKrLinear(PeftLoKrLinear):
     def _get_delta_activations(
         self, adapter_name: str, input: torch.Tensor, *args: Any, **kwargs: Any
     ) -> torch.Tensor:
-        """[..., in] to [..., out] in float32: the product that the module's essay describes."""
-        w1 = self.lokr_w1[adapter_name]
-        x = self.input_dropout(self._cast_input_dtype(input, w1.dtype))
-        pieces = x.unflatten(-1, (w1.shape[1], -1))  # [..., b, d]
-        if adapter_name in self.lokr_w2:
-            mapped = functional.linear(pieces, self.lokr_w2[adapter_name])  # [..., b, c]
+        """[..., in] to [..., out] in the input's type: the product that the essay describes."""
+        parts = {part: matrix.to(input.dtype) for part, matrix in self.parts(adapter_name).items()}
+        w1 = (self.lokr_w1[adapter_name] * self.scaling[adapter_name]).to(input.dtype)
+        pieces = self.input_dropout(input).unflatten(-1, (w1.shape[1], -1))  # [..., b, d]
+        if "lokr_w2" in parts:
+            mapped = functional.linear(pieces, parts["lokr_w2"])  # [..., b, c]
         else:
-            thin = functional.linear(pieces, self.lokr_w2_b[adapter_name])  # [..., b, R]
-            mapped = functional.linear(thin, self.lokr_w2_a[adapter_name])  # [..., b, c]
+            thin = functional.linear(pieces, parts["lokr_w2_b"])  # [..., b, R]
+            mapped = functional.linear(thin, parts["lokr_w2_a"])  # [..., b, c]
         mixed = functional.linear(mapped.mT, w1).mT  # [..., a, c]
-        return mixed.flatten(-2) * self.scaling[adapter_name]
+        return mixed.flatten(-2)

@@ -26,15 +26,17 @@ from trainer.dataset_manifest import marked, write_manifest
 from trainer.durable_write import replacing
 from trainer.early_stop import best_step
 from trainer.encoding import EncodedRun, encode_missing
-from trainer.errors import BadCheckpoint, Problem
+from trainer.errors import BadCheckpoint, OutOfMemory, Problem
 from trainer.events import RunBegins, Step, Superseded
 from trainer.failures import named_failure
 from trainer.fingerprints import part_fingerprint
 from trainer.folders import Folders
 from trainer.lora_file import read_metadata
 from trainer.measuring import Measurer, ended_early
+from trainer.memory_failure import explained
 from trainer.model_loading import choose_device, load_drawing_parts
 from trainer.model_obtaining import obtain_model
+from trainer.offload_settling import settle_offloading
 from trainer.resume import (
     Beginning,
     choose_beginning,
@@ -51,6 +53,7 @@ from trainer.trainee import DTYPES, Trainee, load_trainee
 from trainer.training_step import StepResult
 from trainer.validation_items import Sides, sides_of
 from trainer.versions import running_versions
+from trainer.vram_limit import cap_vram
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +84,11 @@ def run(
             )
         except Exception as error:
             failure = named_failure(error)
-            return record.crash(error) if failure is None else record.fail(failure)
+            if failure is None:
+                return record.crash(error)
+            if isinstance(failure, OutOfMemory):
+                failure = explained(failure, job, indexes, folders, phase=record.current_phase)
+            return record.fail(failure)
 
 
 def train(
@@ -102,9 +109,10 @@ def train(
         begin(job, record, beginning, resume)
         return Outcome(completed=True, step=beginning.step, lora=record.job_folder.result.name)
 
+    settled = settle_offloading(job, indexes, folders, device=device)
     record.phase("encode", "pictures and prompts")
     with encode_missing(
-        job,
+        settled,
         folders,
         indexes,
         device=device,
@@ -117,7 +125,12 @@ def train(
         record.stop_if_requested()
         record.phase("load", "transformer")
         trainee = load_trainee(
-            job, model.transformer, device=device, progress=loading_progress(record)
+            job,
+            model.transformer,
+            device=device,
+            progress=loading_progress(record),
+            percent_streamed=settled.model.percent_streamed,
+            cache=job.quantization.weights_cache(folders.cache),
         )
         set_attention(trainee.transformer, job.model.attention_backend)
         restore(trainee, beginning, record, folders)
@@ -154,6 +167,7 @@ def train(
 def start(job: JobConfig, record: RunRecord) -> str:
     """Say that the process is up, and what it computes with; the device. Raises JobRefused."""
     device = choose_device(job.job.gpu)
+    cap_vram(device)
     record.start(
         device=device if device == "cpu" else torch.cuda.get_device_name(),
         num_threads=torch.get_num_threads(),

@@ -6,8 +6,8 @@ act on all tokens at once, and the final layer's modulation is stored with its h
 order by other programs, so a LoRA there would not survive a change of program. A LoKr (`lokr.py`)
 takes the LoRA's place and is handled alike: "LoRA" below means either.
 
-Its parameters are float32 whatever the frozen model is stored in: a step of 1e-4 is below
-bfloat16's resolution at most weights. PEFT casts the layer's input up and the sum back down.
+Its parameters are float32 whatever the frozen model is stored in, and compute in the model's type
+(`lora_linear.py`).
 
 Dropout draws from torch's global generator, which nothing else here uses: each pass sets it to a
 function of (seed, step, pass) first. So a resumed run drops what the uninterrupted one would have
@@ -30,6 +30,7 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from trainer.lokr import ZERO_AT_START, LoKrLinear
+from trainer.lora_linear import LoraLinear
 from trainer.model_loading import BLOCK_LISTS
 from trainer.randomness import derive_seed, generator
 
@@ -134,6 +135,8 @@ def add_lora(
         target_modules=target_pattern(list(places)),
         lora_dropout=dropout,
     )
+    # PEFT's way to name another class of layers; every linear layer here is one of nn.Linear's.
+    config._register_custom_module({nn.Linear: LoraLinear})
     transformer.add_adapter(config, adapter_name=ADAPTER_NAME)
 
     parameters: dict[str, nn.Parameter] = {}

@@ -26,6 +26,7 @@ from trainer.lora_merge import added_shape
 from trainer.lora_reading import LoraFile
 from trainer.model_loading import empty_transformer, load_drawing_parts, load_transformer
 from trainer.model_parts import ModelParts
+from trainer.quantization_kinds import QuantizationKind
 from trainer.sampling import Pipeline, SampleRequest, build_pipeline, draw
 from trainer.variants import VARIANTS
 
@@ -41,14 +42,15 @@ def draw_with_lora(
     references: list[Image.Image],
     data_type: Literal["bf16", "fp32"],
     vae_data_type: Literal["bf16", "fp32"],
-    quantization: Literal["none", "float8"],
+    quantization: QuantizationKind,
     device: str,
+    cache: Path | None,
     progress: Callable[[int, int, str], None],
 ) -> Image.Image:
     """The picture that `request` asks for; without a LoRA, the base model's.
 
-    progress: takes units done, units in all and what is worked on. Raises BadModel, BadLora,
-    OutOfMemory, ChildFailed.
+    cache: the folder that keeps quantized weights; None keeps nothing. progress: takes units done,
+    units in all and what is worked on. Raises BadModel, BadLora, OutOfMemory, ChildFailed.
     """
     variant = VARIANTS[parts.architecture]
     if lora is not None:
@@ -62,6 +64,7 @@ def draw_with_lora(
         vae_data_type=vae_data_type,
         quantization=quantization,
         device=device,
+        cache=cache,
         progress=progress,
     )
     transformer = load_transformer(
@@ -70,6 +73,7 @@ def draw_with_lora(
         device=device,
         quantization=quantization,
         progress=lambda done, total: progress(done, total, "loading the transformer"),
+        cache=cache,
     )
     drawing = load_drawing_parts(parts, vae_dtype=_DTYPES[vae_data_type])
     pipeline = build_pipeline(variant, transformer, drawing)
@@ -95,8 +99,9 @@ def _encode(
     parts: ModelParts,
     data_type: Literal["bf16", "fp32"],
     vae_data_type: Literal["bf16", "fp32"],
-    quantization: Literal["none", "float8"],
+    quantization: QuantizationKind,
     device: str,
+    cache: Path | None,
     progress: Callable[[int, int, str], None],
 ) -> list[torch.Tensor]:
     """[T, D] for each text, by the encoding child."""
@@ -114,6 +119,7 @@ def _encode(
             quantization=quantization,
             pictures=(),
             prompts=tuple(tasks.values()),
+            weights_cache=cache,
         )
         run_child(plan, tick=progress, stop_requested=lambda: False)
         return [slot.read() for slot in slots]
@@ -151,12 +157,12 @@ def _layer_and_factor(name: str) -> tuple[str, str]:
 def _refuse_other_base(transformer: nn.Module, lora: LoraFile) -> None:
     """Raises BadLora for a layer that the model lacks, or has in another size."""
     shapes = {
-        name: tuple(parameter.shape)
-        for name, parameter in transformer.named_parameters()
-        if parameter.ndim == 2
+        name: (linear.out_features, linear.in_features)
+        for name, linear in transformer.named_modules()
+        if isinstance(linear, nn.Linear)
     }
     for layer, factors in _layers(lora).items():
-        found, expected = added_shape(factors), shapes.get(f"{layer}.weight")
+        found, expected = added_shape(factors), shapes.get(layer)
         if found == expected:
             continue
         fault = (

@@ -1,10 +1,7 @@
 """Load the parts of a FLUX.2 pipeline that train and draw: transformer, autoencoder, scheduler.
 
 The transformer never exists whole in its files' precision: it is built without memory, then filled
-tensor by tensor from the files. Each tensor is cast, moved and, if it belongs to a block's linear
-layer and float8 is asked for, quantized before the next is read. So the host holds one tensor at a
-time beside the page cache, and the card never more than the finished model and one tensor: 33 GB
-for dev in float8, where loading first and quantizing afterwards needs 64 GB and more.
+tensor by tensor (`model_filling.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from diffusers import (
@@ -21,11 +18,12 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     Flux2Transformer2DModel,
 )
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from trainer.errors import BadModel
+from trainer.kept_weights import kept_weights, load_kept
 from trainer.latents import load_autoencoder
+from trainer.model_filling import Keep, Progress, Storage, fill_model, stored_tensors
 from trainer.model_parts import ModelParts
 from trainer.original_layout import (
     UnknownTensor,
@@ -34,11 +32,14 @@ from trainer.original_layout import (
     transformer_config,
     transformer_names,
 )
-from trainer.quantization import float8_linear
+from trainer.quantization_kinds import QuantizationKind
 from trainer.variants import SCHEDULER_CONFIG, VARIANTS
 from trainer.weight_files import weight_files
 
 BLOCK_LISTS = ("transformer_blocks", "single_transformer_blocks")
+# What the names of modules inside the blocks begin with.
+INSIDE_BLOCKS = tuple(f"{blocks}." for blocks in BLOCK_LISTS)
+FIELD = "model.name_or_path"
 
 
 def choose_device(gpu: str) -> str:
@@ -54,45 +55,38 @@ def load_transformer(
     *,
     dtype: torch.dtype,
     device: str,
-    quantization: Literal["none", "float8"],
-    progress: Callable[[int, int], None],
+    quantization: QuantizationKind,
+    progress: Progress,
+    home_of: Callable[[str], str] | None = None,
+    cache: Path | None = None,
 ) -> Flux2Transformer2DModel:
     """The frozen transformer in `path`, ready on `device`; its parameters ask for no gradient.
 
     path: a folder in Diffusers layout, or a single file in the original one. progress: called with
-    (tensors done, tensors in all). Raises BadModel.
+    (tensors done, tensors in all). home_of: as in `Storage`: where modules are to stay that shall
+    not stay on `device`. cache: the folder that keeps quantized weights for the next start; None
+    keeps nothing. Raises BadModel.
     """
-    folder = path
-    is_file = path.is_file()
-    transformer = empty_transformer(path)
-    expected = dict(transformer.named_parameters())
-    stored = _stored_in_original_layout(path) if is_file else _stored_tensors(weight_files(path))
-    for done, (name, tensor) in enumerate(stored, start=1):
-        parameter = expected.pop(name, None)
-        if parameter is None:
-            raise BadModel(
-                f"{folder} holds a tensor {name!r} that its configuration does not have.",
-                "Its configuration and its weights are from different models: download it again.",
-                field="model.name_or_path",
-                params={"tensor": name},
-            )
-        if tensor.shape != parameter.shape:
-            raise BadModel(
-                f"{name} in {folder} has the shape {list(tensor.shape)}, and its configuration "
-                f"says {list(parameter.shape)}.",
-                "The files are from different models: download the folder again.",
-                field="model.name_or_path",
-            )
-        _place(transformer, name, tensor.to(device=device, dtype=dtype), quantization)
-        progress(done, done + len(expected))
-    if expected:
-        raise BadModel(
-            f"{folder} lacks {len(expected)} tensors, the first is {next(iter(expected))!r}.",
-            "The download is incomplete: download the folder again.",
-            field="model.name_or_path",
-            params={"missing": len(expected)},
+    storage = Storage(
+        kind=quantization, inside=INSIDE_BLOCKS, dtype=dtype, device=device, home_of=home_of
+    )
+    kept = None if cache is None else kept_weights(cache, _files(path), storage, part="transformer")
+
+    def fill(model: nn.Module, keep: Keep | None) -> None:
+        fill_model(
+            model,
+            _stored(path),
+            storage,
+            source=str(path),
+            field=FIELD,
+            progress=progress,
+            keep=keep,
         )
-    return transformer.requires_grad_(False).eval()
+
+    transformer = load_kept(
+        lambda: empty_transformer(path), fill, storage, kept=kept, progress=progress
+    )
+    return transformer.eval()
 
 
 def empty_transformer(path: Path) -> Flux2Transformer2DModel:
@@ -133,9 +127,20 @@ def _empty_of_file(file: Path) -> Flux2Transformer2DModel:
         ) from error
 
 
+def _stored(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    """The transformer's tensors in Diffusers' names and arrangement."""
+    if path.is_file():
+        return _stored_in_original_layout(path)
+    return stored_tensors(_files(path), field=FIELD)
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else weight_files(path)
+
+
 def _stored_in_original_layout(file: Path) -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors of a single file, each under Diffusers' name and as Diffusers arranges it."""
-    for name, tensor in _stored_tensors([file]):
+    for name, tensor in stored_tensors([file], field=FIELD):
         try:
             names = transformer_names(name)
         except UnknownTensor as error:
@@ -148,31 +153,6 @@ def _stored_in_original_layout(file: Path) -> Iterator[tuple[str, torch.Tensor]]
         if has_halves_swapped(name):
             tensor = torch.cat(tensor.chunk(2)[::-1])
         yield from zip(names, tensor.chunk(len(names)), strict=True)
-
-
-def _stored_tensors(files: list[Path]) -> Iterator[tuple[str, torch.Tensor]]:
-    for file in files:
-        try:
-            with safe_open(file, framework="pt", device="cpu") as tensors:
-                for name in tensors.keys():  # noqa: SIM118 (not a mapping)
-                    yield name, tensors.get_tensor(name)
-        except (OSError, SafetensorError) as error:
-            raise BadModel(
-                f"{file} cannot be read: {error}",
-                "It is missing or damaged: download it again.",
-                field="model.name_or_path",
-            ) from error
-
-
-def _place(transformer: nn.Module, name: str, tensor: torch.Tensor, quantization: str) -> None:
-    """Put one tensor into the model, quantized if it is the weight of a block's linear layer."""
-    module_name, _, leaf = name.rpartition(".")
-    module = transformer.get_submodule(module_name)
-    setattr(module, leaf, nn.Parameter(tensor, requires_grad=False))
-    in_block = name.startswith(tuple(f"{blocks}." for blocks in BLOCK_LISTS))
-    if quantization == "float8" and in_block and type(module) is nn.Linear:
-        parent_name, _, own_name = module_name.rpartition(".")
-        setattr(transformer.get_submodule(parent_name), own_name, float8_linear(module))
 
 
 @dataclass(frozen=True)

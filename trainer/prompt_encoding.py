@@ -1,4 +1,4 @@
-"""Prompts to embeddings, by the pipeline's own function; only the layers that it reads are loaded.
+"""Prompts to embeddings, by the pipeline's own function.
 
 Legend: T = text rows (512; tiny 48), D = 3 x the encoder's hidden size.
 
@@ -7,11 +7,6 @@ padded and cut to T tokens, and three hidden states are stacked on the feature a
 `encode_prompt` of the variant's pipeline in Diffusers, which is called here with the variant's
 layers and length: whatever inference does to a prompt, training does too.
 
-What is not read is not loaded: layers past the last hidden state (30 of 40 in dev, 27 of 36 in
-klein: a quarter of the memory), the output head and the vision tower. The cut model ends in a norm
-that belongs to the last layer of the whole one, so that norm becomes an identity; then the three
-states are equal bit for bit to the whole model's, which a test holds.
-
 In a batch, matrix products may round differently than alone: how many prompts share a pass is
 settled in `encoding_passes.py`, so that a cached embedding does not depend on which others were
 missing.
@@ -19,7 +14,6 @@ missing.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,22 +22,13 @@ import diffusers
 import torch
 import transformers
 from safetensors import SafetensorError
-from torch import nn
 
 from trainer.errors import BadModel
+from trainer.model_filling import Progress
 from trainer.model_parts import part_of, tokenizer_beside
-from trainer.quantization import quantize_linears
+from trainer.quantization_kinds import QuantizationKind
+from trainer.text_encoder_loading import load_text_encoder
 from trainer.variants import Variant
-from trainer.weight_files import as_transformers_finds_them
-
-_ENCODER_CLASSES = {
-    "Flux2Pipeline": transformers.Mistral3ForConditionalGeneration,
-    "Flux2KleinPipeline": transformers.Qwen3ForCausalLM,
-}
-
-
-# Parts whose weights nobody reads; a copy of the language model alone may come without them.
-_NOT_READ = ("lm_head", "vision_tower", "multi_modal_projector")
 
 
 @dataclass(frozen=True)
@@ -78,12 +63,17 @@ def load_prompt_encoder(
     variant: Variant,
     dtype: torch.dtype,
     device: str,
-    quantization: str,
+    quantization: QuantizationKind,
+    percent_streamed: float = 0.0,
+    cache: Path | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> PromptEncoder:
     """The text encoder in `path`, a folder of its own or a pipeline's. Raises BadModel.
 
     tokenizer: its folder; None takes the one in the encoder's folder, or beside it.
-    quantization: "none" or "float8", for the linear layers of the encoder's blocks.
+    quantization: of the linear layers of the encoder's layers. percent_streamed: of its layers,
+    from host memory. cache: the folder that keeps quantized weights for the next start; None keeps
+    nothing. progress: tensors done, of all.
     """
     folder = part_of(path, "text_encoder")
     tokenizer_folder = tokenizer or tokenizer_beside(folder)
@@ -99,8 +89,16 @@ def load_prompt_encoder(
         loaded_tokenizer = transformers.AutoTokenizer.from_pretrained(
             tokenizer_folder, local_files_only=True
         )
-        with as_transformers_finds_them(folder) as found:
-            encoder = _load_encoder(found, folder, variant=variant, dtype=dtype)
+        encoder = load_text_encoder(
+            folder,
+            variant=variant,
+            dtype=dtype,
+            device=device,
+            quantization=quantization,
+            percent_streamed=percent_streamed,
+            cache=cache,
+            progress=progress,
+        )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
@@ -110,100 +108,8 @@ def load_prompt_encoder(
             field="model.name_or_path",
         ) from error
 
-    _leave_out_what_is_not_read(encoder)
-    if quantization == "float8":
-        _quantize_on(device, _language_model(encoder))
-    encoder = encoder.to(device).requires_grad_(False).eval()
     pipeline_class = getattr(diffusers, variant.pipeline_class)
     pipeline = pipeline_class(
         scheduler=None, vae=None, text_encoder=encoder, tokenizer=loaded_tokenizer, transformer=None
     )
     return PromptEncoder(pipeline, variant, dtype, device)
-
-
-def _load_encoder(found: Path, folder: Path, *, variant: Variant, dtype: torch.dtype) -> Any:
-    """The encoder with the layers up to the last hidden state that is read.
-
-    found: where transformers finds the files; folder: where they are, for messages.
-    """
-    config: Any = transformers.AutoConfig.from_pretrained(found, local_files_only=True)
-    expected = _ENCODER_CLASSES[variant.pipeline_class]
-    if not isinstance(config, expected.config_class):
-        raise BadModel(
-            f"The text encoder in {folder} is a {config.model_type}; {variant.label} needs a "
-            f"{expected.config_class.model_type}.",
-            "dev reads Mistral-Small-3.2-24B, klein 4B Qwen3-4B, klein 9B Qwen3-8B.",
-            field="model.text_encoder_path",
-            params={"found": config.model_type},
-        )
-    text_config = config.get_text_config()
-    num_layers = max(variant.text_encoder_out_layers)
-    if text_config.num_hidden_layers < num_layers:
-        raise BadModel(
-            f"The text encoder in {folder} has {text_config.num_hidden_layers} layers; "
-            f"{variant.label} reads the states after layer {num_layers}.",
-            "Choose the Model Architecture that the folder holds, or another folder.",
-            field="model.name_or_path",
-        )
-    text_config.num_hidden_layers = num_layers
-    if getattr(text_config, "layer_types", None):
-        text_config.layer_types = text_config.layer_types[:num_layers]
-    # The library reports the layers left out as unexpected, in a table of thousands of lines.
-    with _quiet("transformers"):
-        encoder, report = expected.from_pretrained(
-            found,
-            config=config,
-            dtype=dtype,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    # What a file lacks is filled with random numbers: never train on those.
-    lacking = sorted(
-        key for key in report["missing_keys"] if not any(part in key for part in _NOT_READ)
-    )
-    if lacking:
-        raise BadModel(
-            f"The text encoder in {folder} lacks {len(lacking)} tensors, the first is "
-            f"{lacking[0]!r}.",
-            "The download is incomplete or damaged: download the folder again.",
-            field="model.name_or_path",
-            params={"missing": lacking},
-        )
-    return encoder
-
-
-def _leave_out_what_is_not_read(encoder: Any) -> None:
-    _language_model(encoder).norm = nn.Identity()
-    encoder.lm_head = nn.Identity()
-    if hasattr(encoder.model, "vision_tower"):
-        encoder.model.vision_tower = None
-        encoder.model.multi_modal_projector = None
-
-
-def _language_model(encoder: Any) -> nn.Module:
-    """The stack of text layers: `layers` and `norm` are its children."""
-    inner = encoder.model
-    return inner.language_model if hasattr(inner, "language_model") else inner
-
-
-def _quantize_on(device: str, language_model: nn.Module) -> None:
-    """Move and quantize layer by layer, so that the device never holds the unquantized whole."""
-    layers = language_model.get_submodule("layers")
-    for name, layer in layers.named_children():
-        layer.to(device)
-        quantize_linears(layers, inside=(name,))
-
-
-class _quiet:
-    """Errors only from a library's loggers within the block."""
-
-    def __init__(self, name: str) -> None:
-        self._logger = logging.getLogger(name)
-        self._level = self._logger.level
-
-    def __enter__(self) -> None:
-        self._logger.setLevel(logging.ERROR)
-
-    def __exit__(self, *_: object) -> None:
-        self._logger.setLevel(self._level)

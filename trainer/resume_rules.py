@@ -24,9 +24,15 @@ from trainer.panels.target import TargetPanel
 AUTO, NEVER = "auto", "never"
 # Settings of the target that act while it trains and leave no trace in the weights' shape or sense.
 _FREE_OF_TARGET = frozenset({"dropout"})
+# Where quantized weights are kept says nothing about what they are.
+_FREE_OF_QUANTIZATION = frozenset({"keep_on_disk"})
 FIXED_SETTINGS: tuple[str, ...] = (
     "model.model_architecture",
-    *(f"quantization.{name}" for name in QuantizationPanel.model_fields),
+    *(
+        f"quantization.{name}"
+        for name in QuantizationPanel.model_fields
+        if name not in _FREE_OF_QUANTIZATION
+    ),
     *(f"target.{name}" for name in TargetPanel.model_fields if name not in _FREE_OF_TARGET),
 )
 

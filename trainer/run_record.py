@@ -105,6 +105,11 @@ class RunRecord:
         if line:
             logger.log(log_level(event), line)
 
+    @property
+    def current_phase(self) -> Phase | None:
+        """What the run is at; None before its first phase."""
+        return self._phase
+
     def phase(self, phase: Phase, message: str = "") -> None:
         """Enter a phase. Raises DiskFull if the job's folder went away meanwhile.
 

@@ -18,6 +18,8 @@ from trainer.model_parts import model_source
 from trainer.panels.field import SIDE_MULTIPLE_PX
 from trainer.panels.model import ModelPanel
 from trainer.panels.sample import MAX_CONTROL_IMAGES
+from trainer.quantization_kinds import QUANTIZATION_KINDS
+from trainer.quantization_support import obstacle
 from trainer.variants import VARIANTS, Architecture, Variant
 
 COMMAND = "sample"
@@ -63,7 +65,10 @@ def add_sample_command(commands: Any) -> None:
     sample.add_argument("--data-type", choices=("bf16", "fp32"), default="bf16")
     sample.add_argument("--vae-data-type", choices=("bf16", "fp32"), default="bf16")
     sample.add_argument(
-        "--quantization", choices=("none", "float8"), default="float8", help="float8 by default"
+        "--quantization",
+        choices=QUANTIZATION_KINDS,
+        default="float8",
+        help="of the transformer and the text encoder; float8 by default",
     )
     sample.add_argument("--gpu", choices=("any", "cpu"), default="any")
     sample.add_argument("--models", type=Path, metavar="DIR", help="folder that models lie in")
@@ -77,6 +82,7 @@ def run_sample_command(options: argparse.Namespace, folders: Folders) -> int:
     panel = _model_panel(options)
     variant = VARIANTS[panel.model_architecture]
     _refuse_bad_numbers(options)
+    _refuse_missing_kind(options)
     errors = [
         problem
         for problem in source_problems(model_source(panel, folders))
@@ -110,6 +116,7 @@ def run_sample_command(options: argparse.Namespace, folders: Folders) -> int:
         vae_data_type=options.vae_data_type,
         quantization=options.quantization,
         device=choose_device(options.gpu),
+        cache=folders.cache,
         progress=_say,
     )
     about = {} if lora is None else lora.own_metadata
@@ -156,6 +163,16 @@ def _as_typed(name: str) -> str:
 
 def _architecture_of(lora: Path | None) -> str | None:
     return None if lora is None else read_metadata(lora).get("architecture")
+
+
+def _refuse_missing_kind(options: argparse.Namespace) -> None:
+    missing = obstacle(options.quantization, on_gpu=options.gpu != "cpu")
+    if missing is not None:
+        raise JobRefused(
+            f"--quantization {options.quantization} cannot be used here: {missing.reason}.",
+            f"Choose another kind, or {missing.cure}.",
+            code="quantization_unavailable",
+        )
 
 
 def _refuse_bad_numbers(options: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -87,10 +88,20 @@ class SampleRounds:
                 self._record.progress(done, len(requests), request.prompt)
                 if self._record.poll():
                     return
-                self._draw_one(trainee, step, request)
+                # Left after a failed picture's memory is free again, or there is no way back in.
+                with ExitStack() as room:
+                    self._draw_one(trainee, step, request, room)
             self._record.progress(len(requests), len(requests))
 
-    def _draw_one(self, trainee: Trainee, step: int, request: SampleRequest) -> None:
+    def _draw_one(
+        self, trainee: Trainee, step: int, request: SampleRequest, room: ExitStack
+    ) -> None:
+        """room: what making way for the decoding enters."""
+
+        def before_decoding() -> None:
+            if self._job.model.low_vram:
+                room.enter_context(trainee.transformer_aside())
+
         path = self._record.job_folder.sample(step, request.prompt_index)
         negative = request.negative_prompt
         try:
@@ -108,6 +119,7 @@ class SampleRounds:
                     references=references,
                     stop_requested=self._record.poll,
                     time_out_seconds=self._job.sample.time_out_per_sample,
+                    before_decoding=before_decoding,
                 )
             if picture is None:
                 return

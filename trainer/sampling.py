@@ -135,11 +135,13 @@ def draw(
     stop_requested: Callable[[], bool],
     references: Sequence[Image.Image] = (),
     time_out_seconds: float | None = None,
+    before_decoding: Callable[[], None] | None = None,
 ) -> Image.Image | None:
     """The picture; None if a stop was asked for between two denoising steps.
 
     prompt_embeds, negative_embeds: [T, D] on the CPU; the latter is needed by klein above guidance
-    1 only. references: upright RGB pictures. Raises SampleTimedOut between two denoising steps.
+    1 only. references: upright RGB pictures. before_decoding: called when the
+    transformer has done its part. Raises SampleTimedOut between two denoising steps.
     """
     device, dtype = pipeline.transformer.device, pipeline.transformer.dtype
     began = time.monotonic()
@@ -160,6 +162,9 @@ def draw(
     if isinstance(pipeline, Flux2KleinPipeline) and negative_embeds is not None:
         options["negative_prompt_embeds"] = negative_embeds[None].to(device, dtype)
     pipeline.vae.to(device)
+    decoding = pipeline.vae.post_quant_conv.register_forward_pre_hook(
+        lambda *_: before_decoding() if before_decoding is not None else None
+    )
     try:
         result = pipeline(
             image=list(references) or None,
@@ -174,6 +179,7 @@ def draw(
     except _Stopped:
         return None
     finally:
+        decoding.remove()
         pipeline.vae.to("cpu")
     return result.images[0]  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,22 @@ from typing import Any
 import torch
 from diffusers import Flux2Transformer2DModel
 
+from trainer.aside import set_aside
 from trainer.batches import Batch, BatchSource
+from trainer.block_memory import home_of, manage_blocks, transformer_blocks
+from trainer.block_shares import num_streamed_blocks, streamed_blocks
 from trainer.checkpoint import Checkpoint, TrainingState, read_state
 from trainer.compilation import compile_blocks
 from trainer.config import JobConfig
 from trainer.early_stop import Measurement
 from trainer.ema import start_average, update_average
 from trainer.errors import NonFinite
+from trainer.host_keeper import HostKeeper
 from trainer.lora import Lora, add_lokr, add_lora, block_linears
 from trainer.lora_header import read_metadata
 from trainer.lora_start import read_start
 from trainer.model_loading import load_transformer
+from trainer.offloading import BlockStream
 from trainer.optim import (
     export_state,
     found_factor,
@@ -39,7 +44,8 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 @dataclass
 class Trainee:
-    """step: steps taken, skipped ones included. average: None without EMA.
+    """average: None without EMA. stream: None where all blocks stay on the card. step: steps taken,
+    skipped ones included.
 
     num_skipped_in_a_row: steps skipped since the last one that was finite. measurements: what
     validation and the preservation probe found so far, in the order of their steps. about: what
@@ -51,6 +57,7 @@ class Trainee:
     lora: Lora
     optimizer: torch.optim.Optimizer
     average: dict[str, torch.Tensor] | None
+    stream: BlockStream | None = None
     step: int = 0
     num_skipped_in_a_row: int = 0
     measurements: list[Measurement] = field(default_factory=list)
@@ -115,6 +122,10 @@ class Trainee:
         else:
             yield
 
+    def transformer_aside(self) -> AbstractContextManager[None]:
+        """The transformer's frozen weights in host memory within the block."""
+        return set_aside(self.transformer, transformer_blocks(self.transformer), self.stream)
+
     def state(self) -> TrainingState:
         """Everything that a checkpoint keeps."""
         return TrainingState(
@@ -167,22 +178,38 @@ def load_trainee(
     *,
     device: str,
     progress: Callable[[int, int], None],
+    percent_streamed: float | None = None,
+    cache: Path | None = None,
 ) -> Trainee:
-    """The job's transformer with a fresh LoRA and optimizer. Raises BadModel."""
+    """The job's transformer with a fresh LoRA and optimizer. Raises BadModel.
+
+    percent_streamed: of the blocks; None for what the job says. cache: the folder that keeps
+    quantized weights for the next start; None keeps nothing.
+    """
     training = job.training
     if device == "cuda" and training.data_type == "bf16":
         # The LoRA's small float32 products run on the tensor cores; the model itself is bfloat16.
         torch.set_float32_matmul_precision("high")
+    num_blocks = job.variant.num_double_blocks + job.variant.num_single_blocks
+    percent = job.model.percent_streamed if percent_streamed is None else percent_streamed
+    streamed = streamed_blocks(num_blocks, num_streamed_blocks(num_blocks, percent))
     transformer = load_transformer(
         transformer_folder,
         dtype=DTYPES[training.data_type],
         device=device,
         quantization=job.quantization.transformer,
         progress=progress,
+        home_of=home_of(streamed, num_double_blocks=job.variant.num_double_blocks, device=device),
+        cache=cache,
     )
     lora = add_target(transformer, job)
-    if training.gradient_checkpointing:
-        transformer.enable_gradient_checkpointing()
+    stream = manage_blocks(
+        transformer,
+        streamed=streamed,
+        checkpointing=training.gradient_checkpointing,
+        keeper=HostKeeper() if job.model.low_vram else None,
+        device=device,
+    )
     if job.advanced.compile:
         compile_blocks(transformer)
     optimizer = make_optimizer(
@@ -197,6 +224,7 @@ def load_trainee(
         lora=lora,
         optimizer=optimizer,
         average=start_average(lora.parameters) if training.use_ema else None,
+        stream=stream,
     )
 
 

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from trainer.original_layout import read_header
-
 _SHARD = re.compile(r".*-(\d+)-of-(\d+)\.safetensors")
-# The names under which transformers looks for weights.
-_MODEL_NAME = "model.safetensors"
-_INDEX_NAME = "model.safetensors.index.json"
 
 
 def index_file(folder: Path) -> Path | None:
@@ -47,24 +39,3 @@ def missing_shards(files: list[Path]) -> list[str]:
         for number in range(1, total + 1)
         if number not in {n for n, _ in numbers}
     ]
-
-
-@contextmanager
-def as_transformers_finds_them(folder: Path) -> Iterator[Path]:
-    """`folder`, or a passing one of links with an index, where transformers wants one and the
-    shards come without, or under other names.
-
-    Raises OSError, and ValueError for a file that is no safetensors file.
-    """
-    files = weight_files(folder)
-    if index_file(folder) is not None or [file.name for file in files] == [_MODEL_NAME]:
-        yield folder
-        return
-    with tempfile.TemporaryDirectory(prefix="darkroom-shards-") as temporary:
-        links = Path(temporary)
-        for file in [*files, *folder.glob("*.json")]:
-            (links / file.name).symlink_to(file.resolve())
-        weight_map = {name: file.name for file in files for name in read_header(file)}
-        index = {"metadata": {}, "weight_map": weight_map}
-        (links / _INDEX_NAME).write_text(json.dumps(index), encoding="utf-8")
-        yield links

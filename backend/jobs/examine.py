@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.db.engine import Database
+from backend.jobs.machines import largest_machine
 from backend.jobs.schemas import ProblemEntry, Verdict
 from backend.settings import Settings
 from backend.system.state import known_devices
@@ -40,7 +41,9 @@ def examine_config(
     config: dict[str, Any], database: Database, settings: Settings, *, is_new: bool
 ) -> Examined:
     """Everything wrong with a config. Reads the datasets' headers: call it outside of sessions."""
-    verdict = examine_job(config, settings.folders)
+    verdict = examine_job(
+        config, settings.folders, lambda job: largest_machine(job.job.gpu, database, settings)
+    )
     if verdict.job is not None and goes_on(verdict.job, settings.output_dir, resume=AUTO):
         verdict = verdict.going_on()
     errors, warnings = list(verdict.errors), list(verdict.warnings)

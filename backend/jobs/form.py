@@ -10,6 +10,8 @@ from trainer.config import JobConfig
 from trainer.folders import PROJECT_FOLDER
 from trainer.job_file import read_job_file
 from trainer.live_changes import changeable_settings
+from trainer.panels.quantization import QuantizationPanel
+from trainer.quantization_support import unavailable_kinds
 
 EXAMPLE_FILE = PROJECT_FOLDER / "examples" / "tiny-style.yaml"
 
@@ -18,7 +20,7 @@ EXAMPLE_FILE = PROJECT_FOLDER / "examples" / "tiny-style.yaml"
 def job_schema() -> JobSchema:
     """Schema, panels in order, defaults, the example that ships, and what changes in mid-run."""
     return JobSchema(
-        schema=JobConfig.model_json_schema(),
+        schema=_schema_for_this_machine(),
         panels=[
             PanelEntry(key=name, title=field.title or name)
             for name, field in JobConfig.model_fields.items()
@@ -27,6 +29,19 @@ def job_schema() -> JobSchema:
         example=read_job_file(EXAMPLE_FILE) if EXAMPLE_FILE.is_file() else None,
         changeable=changeable_settings(),
     )
+
+
+def _schema_for_this_machine() -> dict[str, Any]:
+    """The job's schema; choices that this machine lacks something for say what, by value, under
+    `unavailable`.
+    """
+    schema = JobConfig.model_json_schema()
+    unavailable = unavailable_kinds()
+    if unavailable:
+        for field in schema["$defs"][QuantizationPanel.__name__]["properties"].values():
+            if set(unavailable) <= set(field.get("enum", ())):
+                field["unavailable"] = unavailable
+    return schema
 
 
 def _defaults() -> dict[str, Any]:

@@ -14,6 +14,8 @@ from backend.jobs.examine import examine
 from backend.jobs.form import job_schema
 from backend.jobs.log import read_log
 from backend.jobs.order import CURSOR_PATTERN, JobOrder
+from backend.jobs.plan import plan_config
+from backend.jobs.plan_schemas import JobPlan, JobToPlan
 from backend.jobs.schemas import (
     Accepted,
     CommandEntry,
@@ -49,6 +51,15 @@ def read_job_schema() -> JobSchema:
 def validate_job(body: JobToExamine, database: DatabaseOf, settings: SettingsOf) -> Verdict:
     """What queueing would say; a config that cannot run is an answer, not an error."""
     return examine(body.config, database, settings)
+
+
+@router.post("/jobs/plan", responses=error_responses())
+def plan_job(body: JobToPlan, database: DatabaseOf, settings: SettingsOf) -> JobPlan:
+    """VRAM, RAM and disk by phase, the verdict on each device, and the smallest changes that fit.
+
+    Answers for any config that the schema accepts, whatever else is wrong with it.
+    """
+    return plan_config(body.config, body.machine, database, settings)
 
 
 @router.get("/jobs", responses=error_responses())

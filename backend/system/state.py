@@ -32,7 +32,7 @@ def system_state(session: Session, settings: Settings) -> SystemState:
         version=__version__,
         token_required=settings.token is not None,
         hub_token_set=settings.hf_token is not None,
-        devices=[DeviceEntry(**device) for device in worker.devices] if worker else [],
+        devices=device_entries(session),
         worker=worker_state(worker),
         disk=DiskState(
             output_free_bytes=free_bytes(settings.output_dir),
@@ -55,10 +55,15 @@ def worker_state(worker: Worker | None) -> WorkerState:
     return WorkerState(alive=alive, last_seen_at=worker.last_seen_at)
 
 
+def device_entries(session: Session) -> list[DeviceEntry]:
+    """The devices that the worker has; empty while none was seen."""
+    worker = _latest_worker(session)
+    return [DeviceEntry(**device) for device in worker.devices] if worker else []
+
+
 def known_devices(session: Session) -> tuple[str, ...]:
     """Ids of the devices that the worker has; empty while none was seen."""
-    worker = _latest_worker(session)
-    return tuple(device["id"] for device in worker.devices) if worker else ()
+    return tuple(device.id for device in device_entries(session))
 
 
 def liveliness(session: Session) -> tuple[bool, tuple[str, ...]]:

@@ -7,6 +7,7 @@ import pytest
 from backend.errors import BadSettings
 from backend.settings import Settings, read_settings
 from tests.backend.installation import settings_in
+from trainer.vram_cap import vram_cap_bytes
 
 
 @pytest.fixture
@@ -61,3 +62,14 @@ def test_a_trainer_learns_the_hub_token_and_its_device_but_not_the_servers_token
     assert environment["CUDA_VISIBLE_DEVICES"] == ""
     assert "the-server's" not in environment.values()
     assert settings.trainer_environment("GPU-1")["CUDA_VISIBLE_DEVICES"] == "GPU-1"
+
+
+def test_the_cap_on_video_memory_reaches_the_trainer_from_the_env_file(
+    bare: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("DARKROOM_VRAM_CAP_GB=23.5\n")
+    environment = read_settings().trainer_environment("GPU-1")
+    assert vram_cap_bytes(environment) == 23.5 * 2**30
+    (tmp_path / ".env").write_text("DARKROOM_VRAM_CAP_GB=0\n")
+    with pytest.raises(BadSettings, match="DARKROOM_VRAM_CAP_GB=0"):
+        read_settings()

@@ -12,7 +12,9 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 import generate
 
 
-@pytest.mark.parametrize("file", [generate.OPENAPI, generate.PAGE], ids=lambda file: file.name)
+@pytest.mark.parametrize(
+    "file", [generate.OPENAPI, generate.PAGE, generate.CARDS], ids=lambda file: file.name
+)
 def test_the_file_says_what_the_code_says(file: Path) -> None:
     assert file.is_file(), f"{file.name} is missing: run `make types`."
     current = generate.written_by_python()[file]

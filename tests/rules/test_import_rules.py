@@ -36,6 +36,15 @@ CONTRACT = {
     "trainer.live_changes",
     "trainer.resume_rules",
     "trainer.retention",
+    "trainer.machine",
+    "trainer.memory_plan",
+    "trainer.memory_verdict",
+    "trainer.memory_check",
+    "trainer.dataset_checks",
+    "trainer.vram_cap",
+    "trainer.hub",
+    "trainer.quantization_kinds",
+    "trainer.quantization_support",
 }
 HEAVY = ("torch", "diffusers", "transformers", "peft", "bitsandbytes", "optimum")
 

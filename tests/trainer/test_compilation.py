@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+import trainer.block_memory
 from tests.trainer.mini_transformer import mini_transformer
+from tests.trainer.poisoned_stream import PoisonedStream
 from tests.trainer.short_runs import job_with
 from tests.trainer.test_training_step import OBJECTIVE, samples
+from trainer.block_memory import manage_blocks
 from trainer.compilation import compile_blocks
 from trainer.compiler_check import compiler_problems
 from trainer.job_file import parse_job
@@ -23,13 +26,17 @@ from trainer.training_step import StepResult, training_step
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def two_steps(*, backend: str | None, float8: bool = False) -> list[StepResult]:
+def two_steps(
+    *, backend: str | None, float8: bool = False, offloaded: bool = False
+) -> list[StepResult]:
     """With output preservation, which switches the LoRA off and on again within a step."""
     torch._dynamo.reset()
     transformer = mini_transformer(torch.float32)
     if float8:
         quantize_linears(transformer, inside=BLOCK_LISTS)
     lora = add_lora(transformer, rank=2, alpha=1.0, seed=1)
+    if offloaded:
+        manage_blocks(transformer, streamed=(0, 1), checkpointing=True, keeper=None, device="cpu")
     if backend is not None:
         compile_blocks(transformer, backend=backend)
     optimizer = torch.optim.SGD(list(lora.parameters.values()), lr=100.0)
@@ -54,6 +61,17 @@ def test_traced_blocks_compute_the_same_to_the_bit(float8: bool) -> None:
     # All of torch.compile but the fusing: `aot_eager` runs the traced operations as they are.
     plain = two_steps(backend=None, float8=float8)
     assert two_steps(backend="aot_eager", float8=float8) == plain
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("float8", [False, True])
+def test_traced_blocks_take_their_weights_from_the_slots(
+    float8: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = two_steps(backend=None, float8=float8)
+    monkeypatch.setattr(trainer.block_memory, "BlockStream", PoisonedStream)
+    assert two_steps(backend="aot_eager", float8=float8, offloaded=True) == plain
 
 
 @pytest.mark.long  # a C++ compiler runs once for each fused kernel

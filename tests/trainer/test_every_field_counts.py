@@ -178,8 +178,17 @@ EXCEPTIONS: dict[str, str] = {
     "test_the_gpu_setting_chooses_the_device below",
     "model.model_architecture": "another architecture needs another model's files; "
     "test_klein.py trains one through the same path",
+    "quantization.keep_on_disk": "changes where the next start reads from, not results; "
+    "test_kept_weights_in_runs.py compares two starts, with and without",
+    "advanced.memory_plan": "decides whether a job that does not fit may run; test_memory_door.py "
+    "refuses one and lets it go on",
     "training.gradient_checkpointing": "changes memory, not results; "
     "test_gradient_checkpointing_keeps_less_in_memory below",
+    "model.layer_offloading": "changes where weights lie, not results; test_offloading_runs.py "
+    "compares the two and counts the streamed blocks",
+    "model.transformer_offload_percent": "as layer_offloading",
+    "model.text_encoder_offload_percent": "as layer_offloading; test_low_vram.py",
+    "model.low_vram": "changes where tensors wait, not results; test_low_vram.py, part by part",
     "training.cache_text_embeddings": "changes what stays in the cache, not results; "
     "test_caches_that_are_off_are_empty_after_the_run below",
     "datasets.0.cache_latents": "as cache_text_embeddings",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import mmap
+import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -52,6 +55,51 @@ def test_memory_that_the_host_cannot_give_has_a_name() -> None:
     failure = named_failure(raised.value)
     assert isinstance(failure, OutOfMemory)
     assert failure.problems[0].params["device"] == "host"
+
+
+def test_an_out_of_memory_failure_says_what_was_measured() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**55)
+    failure = named_failure(raised.value)
+    assert failure is not None
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    assert failure.problems[0].params["peak_bytes"] >= resident / 2
+
+
+def test_a_file_that_cannot_be_read_for_lack_of_memory_is_no_damaged_file() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**55)
+    unreadable = BadModel("it cannot be read")
+    unreadable.__cause__ = raised.value
+    assert isinstance(named_failure(unreadable), OutOfMemory)
+
+
+def test_a_mapping_that_the_system_refuses_is_lack_of_memory(tmp_path: Path) -> None:
+    """What mmap says in a process that may have no more address space."""
+    file = tmp_path / "file"
+    with file.open("wb") as opened:
+        opened.truncate(1 << 40)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 39, before[1]))
+    try:
+        with file.open("rb") as opened, pytest.raises(OSError) as raised:
+            mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    assert isinstance(named_failure(raised.value), OutOfMemory)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ],
+)
+def test_memory_that_cuda_itself_cannot_get_has_a_name(said: str) -> None:
+    failure = named_failure(RuntimeError(said))
+    assert isinstance(failure, OutOfMemory)
+    assert failure.problems[0].params["device"] == "gpu"
 
 
 def test_memory_that_the_card_cannot_give_has_a_name() -> None:

@@ -20,7 +20,6 @@ from trainer.model_parts import ModelParts, local_parts, model_source
 from trainer.panels.model import ModelPanel
 from trainer.prompt_encoding import PromptEncoder, load_prompt_encoder
 from trainer.variants import BUNDLED_TINY_FOLDER, VARIANTS, Architecture
-from trainer.weight_files import as_transformers_finds_them
 
 TINY, KLEIN = VARIANTS[Architecture.TINY], VARIANTS[Architecture.KLEIN_BASE_4B]
 PROMPT = "zorvex, a red square"
@@ -104,16 +103,22 @@ def test_shards_with_and_without_an_index_are_the_same_encoder(
     assert torch.equal(ours, _load(klein, KLEIN).encode(PROMPT))
 
 
-def test_links_for_transformers_are_gone_afterwards(klein: Path, tmp_path: Path) -> None:
-    folder = _as_shards(
-        klein / "text_encoder", tmp_path / "qwen3", with_index=False, names="part{}.safetensors"
-    )
-    before = sorted(path.name for path in folder.iterdir())
-    with as_transformers_finds_them(folder) as found:
-        assert found != folder
-        assert (found / "part1.safetensors").resolve() == folder / "part1.safetensors"
-    assert not found.exists()
-    assert sorted(path.name for path in folder.iterdir()) == before
+@pytest.mark.parametrize("prefix", ["model.language_model.", "language_model.", ""])
+def test_an_encoder_is_found_under_every_name_that_transformers_has_saved_it(
+    tmp_path: Path, prefix: str
+) -> None:
+    folder = Path(shutil.copytree(BUNDLED_TINY_FOLDER / "text_encoder", tmp_path / "mistral"))
+    tensors = load_file(folder / "model.safetensors")
+    own = ("model.language_model.", "language_model.model.")
+    renamed = {
+        prefix + name.removeprefix(own[0]).removeprefix(own[1]): value
+        for name, value in tensors.items()
+        if name.startswith(own)
+    }
+    assert len(renamed) > 20
+    save_file(renamed, folder / "model.safetensors", metadata={"format": "pt"})
+    ours = _load(folder, TINY, tokenizer=BUNDLED_TINY_FOLDER / "tokenizer").encode(PROMPT)
+    assert torch.equal(ours, _load(BUNDLED_TINY_FOLDER, TINY).encode(PROMPT))
 
 
 def test_an_encoder_without_the_parts_that_nobody_reads_will_do(tmp_path: Path) -> None:

@@ -157,3 +157,13 @@ class AdvancedPanel(Panel):
         no_effect="The run begins at step 0.",
         choices={"refuse": "refuse", "go_on": "go on"},
     )
+    memory_plan: Literal["refuse", "go_on"] = setting(
+        "refuse",
+        label="Memory Plan",
+        help="When the plan says that the job takes more than the card or the machine has: refuse "
+        "it and say which settings would make it fit, or go on with a warning. The plan leaves a "
+        "few percent of room, so a job that misses by little may run; one that does not ends as "
+        "out_of_memory, with its last checkpoint intact.",
+        no_effect="The job fits.",
+        choices={"refuse": "refuse", "go_on": "go on"},
+    )

@@ -5,6 +5,7 @@ Extra keys in a field's JSON schema, read by the form beside the usual title and
     unit          what a number counts
     no_effect     when the setting changes nothing
     choices       label of each value of an enumeration (their order is that of `enum`)
+    unavailable   why this machine lacks a value of an enumeration; added by the API, for its form
     placeholder   what a blank field stands for
     widget        text_lines | slider | dataset | device | resolutions | prompts | datasets | words
 """

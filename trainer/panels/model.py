@@ -8,6 +8,7 @@ from trainer.panels.field import Panel, setting
 from trainer.variants import VARIANTS, Architecture
 
 AttentionBackend = Literal["auto", "flash", "efficient", "cudnn", "math"]
+_NOT_OFFLOADED = "Layer Offloading is not on; auto chooses for itself."
 
 
 class ModelPanel(Panel):
@@ -81,3 +82,61 @@ class ModelPanel(Panel):
         "in pictures with smooth gradients.",
         choices={"bf16": "BF16", "fp32": "FP32"},
     )
+    layer_offloading: Literal["off", "on", "auto"] = setting(
+        "off",
+        label="Layer Offloading",
+        help="Keep the weights of blocks in host memory and bring each to the card just before it "
+        "computes; two places on the card take turns. For cards that the weights do not fit on. "
+        "The results are the same to the bit. At 1024 px the transfers take less time than the "
+        "computing and hide behind it; at 512 px and batch 1 they slow it down. Streamed blocks "
+        "are computed twice a step, as with Gradient Checkpointing, even where that is off. auto "
+        "streams as few as the memory plan says that the card at hand needs.",
+        choices={"off": "off", "on": "on", "auto": "auto"},
+    )
+    transformer_offload_percent: float = setting(
+        100.0,
+        label="Transformer Offload",
+        help="How many of the transformer's blocks are streamed, evenly between those that stay. "
+        "dev has 56: at 100 all of them, and the card holds the weights of two at a time; at 50 "
+        "every other one. In float8 a single block of dev takes 0.5 GB, a double one 1 GB.",
+        unit="%",
+        no_effect=_NOT_OFFLOADED,
+        ge=0,
+        le=100,
+    )
+
+    text_encoder_offload_percent: float = setting(
+        100.0,
+        label="Text Encoder Offload",
+        help="The same for the text encoder's layers, while prompts are encoded. dev's has 30.",
+        unit="%",
+        no_effect=_NOT_OFFLOADED,
+        ge=0,
+        le=100,
+    )
+
+    low_vram: bool = setting(
+        False,
+        label="Low VRAM",
+        help="Three things that save memory on the card and cost a little time; results are the "
+        "same to the bit. 1: what Gradient Checkpointing keeps of large pictures (more than 16 MB "
+        "a block: for dev from 512 px on; 3.2 GB in all at 1024 px) waits in host memory for the "
+        "backward pass. 2: while a sample is decoded, the transformer's weights wait in host "
+        "memory. 3: the text encoder's layers are streamed from host memory, as Layer Offloading "
+        "does it at 100 %, unless that is on and says otherwise.",
+    )
+
+    @property
+    def percent_streamed(self) -> float:
+        """Of the transformer's blocks; for auto, before it is settled, the most that it can be."""
+        return self._percent(self.transformer_offload_percent)
+
+    @property
+    def percent_of_encoder_streamed(self) -> float:
+        """Of the text encoder's layers, likewise."""
+        if self.layer_offloading == "off" and self.low_vram:
+            return 100.0
+        return self._percent(self.text_encoder_offload_percent)
+
+    def _percent(self, said: float) -> float:
+        return {"off": 0.0, "on": said, "auto": 100.0}[self.layer_offloading]

@@ -108,6 +108,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/jobs/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Plan Job
+         * @description VRAM, RAM and disk by phase, the verdict on each device, and the smallest changes that fit.
+         *
+         *     Answers for any config that the schema accepts, whatever else is wrong with it.
+         */
+        post: operations["plan_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/jobs": {
         parameters: {
             query?: never;
@@ -701,6 +723,13 @@ export interface components {
              * @enum {string}
              */
             changed_dataset: "refuse" | "go_on";
+            /**
+             * Memory Plan
+             * @description When the plan says that the job takes more than the card or the machine has: refuse it and say which settings would make it fit, or go on with a warning. The plan leaves a few percent of room, so a job that misses by little may run; one that does not ends as out_of_memory, with its last checkpoint intact.
+             * @default refuse
+             * @enum {string}
+             */
+            memory_plan: "refuse" | "go_on";
         };
         /**
          * Architecture
@@ -953,6 +982,55 @@ export interface components {
             memory_total_bytes: number | null;
             /** Memory Used Bytes */
             memory_used_bytes: number | null;
+        };
+        /**
+         * DevicePlan
+         * @description The plan on one device, and the verdict.
+         *
+         *     device: its id, or `given`. fits: in memory; shortfalls may name a disk all the same. The
+         *     offload percents are what *auto* is settled to, 0 when nothing is streamed. changes: the
+         *     smallest ones that fit, the least costly first; empty if it fits or nothing helps.
+         */
+        DevicePlan: {
+            /** Device */
+            device: string;
+            /** Name */
+            name: string;
+            /** Vram Bytes */
+            vram_bytes: number | null;
+            /** Ram Bytes */
+            ram_bytes: number;
+            /** Fits */
+            fits: boolean;
+            /** Transformer Offload Percent */
+            transformer_offload_percent: number;
+            /** Text Encoder Offload Percent */
+            text_encoder_offload_percent: number;
+            /** Phases */
+            phases: components["schemas"]["PhaseEntry"][];
+            /** Disk */
+            disk: components["schemas"]["DiskEntry"][];
+            /** Shortfalls */
+            shortfalls: components["schemas"]["PlanShortfall"][];
+            /** Changes */
+            changes: components["schemas"]["PlanChange"][];
+        };
+        /**
+         * DiskEntry
+         * @description Something that the job writes, at most. key: a stable name.
+         */
+        DiskEntry: {
+            /** Key */
+            key: string;
+            /** Label */
+            label: string;
+            /**
+             * Folder
+             * @enum {string}
+             */
+            folder: "cache" | "output" | "models";
+            /** Num Bytes */
+            num_bytes: number;
         };
         /**
          * DiskState
@@ -1286,6 +1364,14 @@ export interface components {
             resume_after_interruption: boolean;
         };
         /**
+         * JobPlan
+         * @description One plan for each device; none while no worker has said what there is.
+         */
+        JobPlan: {
+            /** Devices */
+            devices: components["schemas"]["DevicePlan"][];
+        };
+        /**
          * JobSchema
          * @description What the form is drawn from.
          */
@@ -1546,6 +1632,48 @@ export interface components {
             };
         };
         /**
+         * JobToPlan
+         * @description A config, which the schema must accept, and the machine to plan for.
+         * @example {
+         *       "config": {
+         *         "datasets": [
+         *           {
+         *             "resolutions": [
+         *               128
+         *             ],
+         *             "target_dataset": "tiny-hatch"
+         *           }
+         *         ],
+         *         "job": {
+         *           "training_name": "tiny-style",
+         *           "trigger_word": "hatchstyle"
+         *         },
+         *         "model": {
+         *           "model_architecture": "tiny"
+         *         },
+         *         "sample": {
+         *           "prompts": [
+         *             {
+         *               "prompt": "[trigger] a red circle"
+         *             }
+         *           ]
+         *         },
+         *         "training": {
+         *           "learning_rate": 0.002,
+         *           "steps": 300
+         *         }
+         *       }
+         *     }
+         */
+        JobToPlan: {
+            /** Config */
+            config: {
+                [key: string]: unknown;
+            };
+            /** @description Left out: each device here that the config may run on. */
+            machine?: components["schemas"]["MachineToPlanFor"] | null;
+        };
+        /**
          * JobToQueue
          * @description How to queue; an empty body keeps the job's place settings.
          *
@@ -1589,6 +1717,19 @@ export interface components {
             run: number | null;
         };
         /**
+         * MachineToPlanFor
+         * @description A machine other than this one.
+         */
+        MachineToPlanFor: {
+            /**
+             * Vram Bytes
+             * @description None for one without a GPU.
+             */
+            vram_bytes?: number | null;
+            /** Ram Bytes */
+            ram_bytes: number;
+        };
+        /**
          * MeasurementPoint
          * @description What validation and the preservation probe found after a step; None where one is off.
          */
@@ -1612,6 +1753,23 @@ export interface components {
             change_with_trigger: number | null;
             /** Run */
             run: number;
+        };
+        /**
+         * MemoryEntry
+         * @description Something in memory at a phase's largest moment. key: a stable name.
+         */
+        MemoryEntry: {
+            /** Key */
+            key: string;
+            /** Label */
+            label: string;
+            /**
+             * Place
+             * @enum {string}
+             */
+            place: "vram" | "ram";
+            /** Num Bytes */
+            num_bytes: number;
         };
         /**
          * MetricPoint
@@ -1684,6 +1842,31 @@ export interface components {
              * @enum {string}
              */
             vae_data_type: "bf16" | "fp32";
+            /**
+             * Layer Offloading
+             * @description Keep the weights of blocks in host memory and bring each to the card just before it computes; two places on the card take turns. For cards that the weights do not fit on. The results are the same to the bit. At 1024 px the transfers take less time than the computing and hide behind it; at 512 px and batch 1 they slow it down. Streamed blocks are computed twice a step, as with Gradient Checkpointing, even where that is off. auto streams as few as the memory plan says that the card at hand needs.
+             * @default off
+             * @enum {string}
+             */
+            layer_offloading: "off" | "on" | "auto";
+            /**
+             * Transformer Offload
+             * @description How many of the transformer's blocks are streamed, evenly between those that stay. dev has 56: at 100 all of them, and the card holds the weights of two at a time; at 50 every other one. In float8 a single block of dev takes 0.5 GB, a double one 1 GB.
+             * @default 100
+             */
+            transformer_offload_percent: number;
+            /**
+             * Text Encoder Offload
+             * @description The same for the text encoder's layers, while prompts are encoded. dev's has 30.
+             * @default 100
+             */
+            text_encoder_offload_percent: number;
+            /**
+             * Low VRAM
+             * @description Three things that save memory on the card and cost a little time; results are the same to the bit. 1: what Gradient Checkpointing keeps of large pictures (more than 16 MB a block: for dev from 512 px on; 3.2 GB in all at 1024 px) waits in host memory for the backward pass. 2: while a sample is decoded, the transformer's weights wait in host memory. 3: the text encoder's layers are streamed from host memory, as Layer Offloading does it at 100 %, unless that is on and says otherwise.
+             * @default false
+             */
+            low_vram: boolean;
         };
         /**
          * MoveInQueue
@@ -1770,6 +1953,25 @@ export interface components {
             device: string;
         };
         /**
+         * PhaseEntry
+         * @description A phase at its largest moment.
+         */
+        PhaseEntry: {
+            /**
+             * Phase
+             * @enum {string}
+             */
+            phase: "encode_pictures" | "encode_texts" | "load" | "train" | "sample" | "save";
+            /** Label */
+            label: string;
+            /** Vram Bytes */
+            vram_bytes: number;
+            /** Ram Bytes */
+            ram_bytes: number;
+            /** Parts */
+            parts: components["schemas"]["MemoryEntry"][];
+        };
+        /**
          * PhaseProgress
          * @description `done` of `total` units of the present phase; in training, steps.
          */
@@ -1801,6 +2003,47 @@ export interface components {
             run_after_job_id?: number | null;
         };
         /**
+         * PlanChange
+         * @description Settings that make the job fit when they are set together, by dotted path.
+         *
+         *     vram_bytes, ram_bytes: the largest that the changed job then takes in any phase.
+         */
+        PlanChange: {
+            /** Label */
+            label: string;
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+            /** Vram Bytes */
+            vram_bytes: number;
+            /** Ram Bytes */
+            ram_bytes: number;
+            /** Fits */
+            fits: boolean;
+        };
+        /**
+         * PlanShortfall
+         * @description Something that does not fit: a phase's memory, or a folder's disk.
+         */
+        PlanShortfall: {
+            /** Message */
+            message: string;
+            /**
+             * Missing
+             * @enum {string}
+             */
+            missing: "vram" | "ram" | "disk";
+            /** Phase */
+            phase: ("encode_pictures" | "encode_texts" | "load" | "train" | "sample" | "save") | null;
+            /** Folder */
+            folder: ("cache" | "output" | "models") | null;
+            /** Needed Bytes */
+            needed_bytes: number;
+            /** Available Bytes */
+            available_bytes: number;
+        };
+        /**
          * ProblemEntry
          * @description An error or a warning: code, sentence, cure, the field it belongs to, values.
          */
@@ -1827,18 +2070,24 @@ export interface components {
         QuantizationPanel: {
             /**
              * Transformer
-             * @description float8 stores the blocks' frozen weights in 8 bits with a scale per row, halving their memory; embedders, modulation, norms and the final layer stay as they are.
+             * @description How the blocks' frozen weights are stored. 8 bits halve their memory and 4 bits quarter it: dev takes 64 GB unquantized, 33 GB in float8, 18 GB in NF4. Embedders, modulation, norms and the final layer stay as they are.
              * @default float8
              * @enum {string}
              */
-            transformer: "none" | "float8";
+            transformer: "none" | "float8" | "int8" | "nf4" | "int4";
             /**
              * Text Encoder
-             * @description The same for the text encoder, which is in memory only while prompts are encoded.
+             * @description The same for the text encoder, which is in memory only while prompts are encoded. Its errors end up in every prompt: keep to 8 bits unless it does not fit.
              * @default float8
              * @enum {string}
              */
-            text_encoder: "none" | "float8";
+            text_encoder: "none" | "float8" | "int8" | "nf4" | "int4";
+            /**
+             * Keep Quantized Weights
+             * @description Keep the quantized weights in the cache folder, so that the next start reads them instead of quantizing anew: seconds in place of minutes. They take as much disk as memory: 33 GB for dev's transformer in float8 and 18 GB for its text encoder.
+             * @default true
+             */
+            keep_on_disk: boolean;
         };
         /**
          * QueueState
@@ -2735,6 +2984,75 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Verdict"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    plan_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JobToPlan"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobPlan"];
                 };
             };
             /** @description The request is malformed or addressed to an unknown host. */

@@ -98,6 +98,19 @@ describe("a form drawn from a schema it has never seen", () => {
     );
   });
 
+  test("offers what the machine can do and says why not the rest", async () => {
+    const schema = structuredClone(syntheticSchema);
+    const { Flavour: flavour } = schema.schema.$defs as Record<string, Record<string, unknown>>;
+    if (flavour === undefined) {
+      throw new Error("the schema has no flavours");
+    }
+    flavour.unavailable = { umami: "there is no soy sauce: buy some" };
+    open({ schema });
+    const list = screen.getByLabelText("Flavour");
+    expect(within(list).getByRole("option", { name: /^umami \(there is no soy/ })).toBeDisabled();
+    expect(within(list).getByRole("option", { name: "sour" })).toBeEnabled();
+  });
+
   test("adds entries like the default one and removes them", async () => {
     const { user, onSave } = open();
     await user.type(screen.getByLabelText("Dish"), "Soup");

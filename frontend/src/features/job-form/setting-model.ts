@@ -23,6 +23,8 @@ export type SettingKind =
 export interface Choice {
   value: string | number;
   label: string;
+  /** Why this machine cannot do it; null where it can. */
+  unavailable: string | null;
 }
 
 export interface Setting {
@@ -162,9 +164,14 @@ function kindOf(node: Node, choices: Choice[], entry: Node | null): SettingKind 
 function choicesOf(node: Node): Choice[] {
   const values = Array.isArray(node.enum) ? node.enum : "const" in node ? [node.const] : [];
   const labels = isNode(node.choices) ? node.choices : {};
+  const unavailable = isNode(node.unavailable) ? node.unavailable : {};
   return values
     .filter((value) => typeof value === "string" || typeof value === "number")
-    .map((value) => ({ value, label: stringOf(labels[value]) ?? String(value) }));
+    .map((value) => ({
+      value,
+      label: stringOf(labels[value]) ?? String(value),
+      unavailable: stringOf(unavailable[value]),
+    }));
 }
 
 function isNode(value: unknown): value is Node {

@@ -12,7 +12,7 @@ import { useEffect, useRef } from "react";
 import { text } from "@/messages";
 import { useForm } from "./form-context";
 import { NumberWidget } from "./number-widget";
-import type { Setting } from "./setting-model";
+import type { Choice, Setting } from "./setting-model";
 import classes from "./setting-widget.module.css";
 
 export interface WidgetProps {
@@ -140,7 +140,8 @@ function ChoiceWidget(props: WidgetProps) {
         value={String(value)}
         data={setting.choices.map((choice) => ({
           value: String(choice.value),
-          label: choice.label,
+          label: offeredAs(choice),
+          disabled: choice.unavailable !== null,
         }))}
         onChange={(chosen) => onChange(choiceOf(setting, chosen))}
       />
@@ -159,11 +160,17 @@ function ChoiceWidget(props: WidgetProps) {
         ...strange,
         ...setting.choices.map((choice) => ({
           value: String(choice.value),
-          label: choice.label,
+          label: offeredAs(choice),
+          disabled: choice.unavailable !== null,
         })),
       ]}
     />
   );
+}
+
+/** What this machine cannot do stays in the list, with the reason, and cannot be chosen. */
+function offeredAs({ label, unavailable }: Choice): string {
+  return unavailable === null ? label : `${label} (${unavailable})`;
 }
 
 function choiceOf({ choices, nullable }: Setting, chosen: string): unknown {

@@ -1,0 +1,70 @@
+"""The machines a job may run on, as the memory plan sees them: one for each device it may get."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from backend.db.engine import Database
+from backend.settings import Settings
+from backend.system.devices import CPU
+from backend.system.schemas import DeviceEntry
+from backend.system.state import device_entries, free_bytes
+from trainer.hub import hub_cache
+from trainer.machine import Machine
+from trainer.vram_cap import GB
+
+
+@dataclass(frozen=True)
+class DeviceMachine:
+    """A device by its id and name, and the machine around it."""
+
+    id: str
+    name: str
+    machine: Machine
+
+
+def machines_for(gpu: str, database: Database, settings: Settings) -> list[DeviceMachine]:
+    """Of the devices that the job's GPU setting allows; empty while no worker was seen."""
+    with database.read() as session:
+        devices = device_entries(session)
+    return [
+        DeviceMachine(device.id, device.name, machine)
+        for device in _allowed(gpu, devices)
+        if (machine := _machine(device, devices, settings)) is not None
+    ]
+
+
+def largest_machine(gpu: str, database: Database, settings: Settings) -> Machine | None:
+    """The one with the most VRAM: what fits nowhere else may still run there."""
+    machines = [found.machine for found in machines_for(gpu, database, settings)]
+    return max(machines, key=lambda machine: machine.vram_bytes or 0, default=None)
+
+
+def _allowed(gpu: str, devices: Sequence[DeviceEntry]) -> list[DeviceEntry]:
+    cards = [device for device in devices if device.id != CPU]
+    if gpu == "any" and cards:
+        return cards
+    wanted = CPU if gpu == "any" else gpu
+    return [device for device in devices if device.id == wanted]
+
+
+def _machine(
+    device: DeviceEntry, devices: Sequence[DeviceEntry], settings: Settings
+) -> Machine | None:
+    ram = next((other.memory_total_bytes for other in devices if other.id == CPU), None)
+    if ram is None or device.memory_total_bytes is None:
+        return None
+    vram, card = None, ""
+    if device.id != CPU:
+        vram, card = device.memory_total_bytes, device.name
+        if settings.vram_cap_gb is not None:
+            vram = min(vram, int(settings.vram_cap_gb * GB))
+    return Machine(
+        ram,
+        vram,
+        card,
+        output_free_bytes=free_bytes(settings.output_dir),
+        cache_free_bytes=free_bytes(settings.cache_dir),
+        models_free_bytes=free_bytes(hub_cache()),
+    )

@@ -1,0 +1,111 @@
+"""The memory plan as the API speaks of it. Sizes are in bytes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from backend.jobs.schemas import EXAMPLE_CONFIG
+
+PhaseOfPlan = Literal["encode_pictures", "encode_texts", "load", "train", "sample", "save"]
+FolderOfPlan = Literal["cache", "output", "models"]
+
+
+class MachineToPlanFor(BaseModel):
+    """A machine other than this one."""
+
+    model_config = ConfigDict(extra="forbid")
+    vram_bytes: int | None = Field(default=None, gt=0, description="None for one without a GPU.")
+    ram_bytes: int = Field(gt=0)
+
+
+class JobToPlan(BaseModel):
+    """A config, which the schema must accept, and the machine to plan for."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"config": EXAMPLE_CONFIG}}
+    )
+    config: dict[str, Any]
+    machine: MachineToPlanFor | None = Field(
+        default=None, description="Left out: each device here that the config may run on."
+    )
+
+
+class MemoryEntry(BaseModel):
+    """Something in memory at a phase's largest moment. key: a stable name."""
+
+    key: str
+    label: str
+    place: Literal["vram", "ram"]
+    num_bytes: int
+
+
+class PhaseEntry(BaseModel):
+    """A phase at its largest moment."""
+
+    phase: PhaseOfPlan
+    label: str
+    vram_bytes: int
+    ram_bytes: int
+    parts: list[MemoryEntry]
+
+
+class DiskEntry(BaseModel):
+    """Something that the job writes, at most. key: a stable name."""
+
+    key: str
+    label: str
+    folder: FolderOfPlan
+    num_bytes: int
+
+
+class PlanShortfall(BaseModel):
+    """Something that does not fit: a phase's memory, or a folder's disk."""
+
+    message: str
+    missing: Literal["vram", "ram", "disk"]
+    phase: PhaseOfPlan | None
+    folder: FolderOfPlan | None
+    needed_bytes: int
+    available_bytes: int
+
+
+class PlanChange(BaseModel):
+    """Settings that make the job fit when they are set together, by dotted path.
+
+    vram_bytes, ram_bytes: the largest that the changed job then takes in any phase.
+    """
+
+    label: str
+    settings: dict[str, Any]
+    vram_bytes: int
+    ram_bytes: int
+    fits: bool
+
+
+class DevicePlan(BaseModel):
+    """The plan on one device, and the verdict.
+
+    device: its id, or `given`. fits: in memory; shortfalls may name a disk all the same. The
+    offload percents are what *auto* is settled to, 0 when nothing is streamed. changes: the
+    smallest ones that fit, the least costly first; empty if it fits or nothing helps.
+    """
+
+    device: str
+    name: str
+    vram_bytes: int | None
+    ram_bytes: int
+    fits: bool
+    transformer_offload_percent: float
+    text_encoder_offload_percent: float
+    phases: list[PhaseEntry]
+    disk: list[DiskEntry]
+    shortfalls: list[PlanShortfall]
+    changes: list[PlanChange]
+
+
+class JobPlan(BaseModel):
+    """One plan for each device; none while no worker has said what there is."""
+
+    devices: list[DevicePlan]

@@ -1,0 +1,84 @@
+"""Weights that make way and come back, in the same type, at the same value."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+import torch
+from optimum.quanto import WeightQBytesTensor
+
+from tests.trainer.block_stacks import block_stack, moving_lora
+from tests.trainer.test_offloading import predict
+from trainer.aside import set_aside
+from trainer.block_memory import manage_blocks, transformer_blocks
+from trainer.model_loading import BLOCK_LISTS
+from trainer.offloading import frozen_linears
+from trainer.quantization import quantize_linears
+from trainer.quantization_kinds import QUANTIZATION_KINDS, QuantizationKind
+from trainer.quantized_linear import raw_tensors
+
+
+@pytest.mark.parametrize("kind", QUANTIZATION_KINDS)
+@pytest.mark.parametrize("streamed", [(), (1, 4)], ids=["resident", "streamed"])
+def test_the_model_computes_the_same_after_it_made_way(
+    kind: QuantizationKind, streamed: tuple[int, ...]
+) -> None:
+    transformer = block_stack()
+    quantize_linears(transformer, inside=BLOCK_LISTS, kind=kind)
+    moving_lora(transformer)
+    stream = manage_blocks(
+        transformer, streamed=streamed, checkpointing=True, keeper=None, device="cpu"
+    )
+    with torch.no_grad():
+        before = predict(transformer)
+        with set_aside(transformer, transformer_blocks(transformer), stream):
+            pass
+        assert torch.equal(predict(transformer), before)
+
+
+def test_nothing_of_the_frozen_weights_stays_where_it_was() -> None:
+    transformer = block_stack()
+    quantize_linears(transformer, inside=BLOCK_LISTS)
+    lora = moving_lora(transformer)
+    trained = {name: p.data_ptr() for name, p in lora.parameters.items()}
+    there = [
+        weakref.ref(tensor.untyped_storage())
+        for layer in frozen_linears(transformer)
+        for tensor in raw_tensors(layer).values()
+    ]
+    addresses = {ref().data_ptr() for ref in there}  # type: ignore[union-attr]
+    with set_aside(transformer, transformer_blocks(transformer), None):
+        gc.collect()
+        assert not [ref for ref in there if ref() is not None]
+    assert len(addresses) > 28
+    assert {name: p.data_ptr() for name, p in lora.parameters.items()} == trained
+    # quanto's plain class, not the one whose kernel is compiled at its first use.
+    block = transformer_blocks(transformer)[0]
+    assert {type(layer.weight.data) for layer in frozen_linears(block)} == {WeightQBytesTensor}
+
+
+def test_a_lora_that_is_switched_off_stays_where_it_is() -> None:
+    transformer = block_stack()
+    lora = moving_lora(transformer)
+    with (
+        lora.off(),
+        torch.no_grad(),
+        set_aside(transformer, transformer_blocks(transformer), None),
+    ):
+        pass
+    in_the_model = {id(parameter) for parameter in transformer.parameters()}
+    assert all(id(parameter) in in_the_model for parameter in lora.parameters.values())
+
+
+def test_a_failure_inside_brings_the_weights_back() -> None:
+    transformer = block_stack()
+    with torch.no_grad():
+        before = predict(transformer)
+        with (
+            pytest.raises(MemoryError),
+            set_aside(transformer, transformer_blocks(transformer), None),
+        ):
+            raise MemoryError
+        assert torch.equal(predict(transformer), before)

@@ -1,0 +1,125 @@
+"""The verdict on a card, and cures that really fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.trainer.plan_jobs import judged, plan_of, planned_job
+from trainer.block_shares import num_streamed_blocks
+from trainer.machine import Machine
+from trainer.memory_sizes import GIB
+from trainer.memory_verdict import Judged, Missing, helping_changes, judge
+from trainer.memory_workload import workload_of
+from trainer.model_shapes import known_shapes
+from trainer.offload_shares import transformer_percent
+from trainer.variants import Architecture
+
+DEV = known_shapes(Architecture.FLUX2_DEV)
+
+
+def missing(found: Judged) -> set[tuple[Missing, str | None]]:
+    return {(short.missing, short.phase) for short in found.shortfalls}
+
+
+def test_a_large_card_takes_dev_as_it_is() -> None:
+    found = judged(vram_gib=80)
+    assert found.fits
+    assert found.cures == ()
+
+
+def test_what_does_not_fit_is_named_by_phase_with_both_numbers() -> None:
+    found = judged(vram_gib=24)
+    assert ("vram", "train") in missing(found)
+    short = next(short for short in found.shortfalls if short.phase == "train")
+    assert short.available_bytes == 24 * GIB
+    assert short.needed_bytes == plan_of().phase("train").vram_bytes
+
+
+@pytest.mark.parametrize(
+    ("changes", "vram_gib", "ram_gib"),
+    [
+        ({}, 24, 64),
+        ({}, 16, 32),
+        ({"training.batch_size": 4}, 16, 64),
+        ({"quantization.transformer": "none", "quantization.text_encoder": "none"}, 24, 96),
+        ({"training.gradient_checkpointing": False}, 48, 64),
+        ({"model.model_architecture": "klein-base-9b"}, 8, 32),
+    ],
+)
+def test_every_cure_fits_when_it_is_made(
+    changes: dict[str, Any], vram_gib: float, ram_gib: float
+) -> None:
+    found = judged(changes, vram_gib=vram_gib, ram_gib=ram_gib)
+    assert found.cures
+    machine = Machine(int(ram_gib * GIB), int(vram_gib * GIB))
+    for cure in found.cures:
+        changed = planned_job(changes)
+        for change in cure.changes:
+            changed = change.applied(changed)
+        again = judge(changed, known_shapes(changed.model.model_architecture), [], machine)
+        assert again.fits, cure.label
+        assert again.plan.largest_vram.vram_bytes == cure.vram_bytes
+
+
+def test_of_several_changes_none_is_superfluous() -> None:
+    changes = {"training.batch_size": 4}
+    (cure,) = judged(changes, vram_gib=16).cures
+    assert len(cure.changes) > 1
+    for left_out in cure.changes:
+        job = planned_job(changes)
+        for change in cure.changes:
+            if change is not left_out:
+                job = change.applied(job)
+        assert not judge(job, DEV, [], Machine(64 * GIB, 16 * GIB)).fits
+
+
+def test_without_gradient_checkpointing_the_first_cure_is_to_turn_it_on() -> None:
+    found = judged({"training.gradient_checkpointing": False}, vram_gib=48)
+    assert found.cures[0].settings == {"training.gradient_checkpointing": True}
+
+
+def test_a_machine_that_nothing_helps_gets_no_cure() -> None:
+    assert judged(vram_gib=3, ram_gib=8).cures == ()
+
+
+def test_host_memory_is_judged_too() -> None:
+    found = judged({"model.layer_offloading": "on"}, vram_gib=24, ram_gib=16)
+    assert ("ram", "train") in missing(found)
+    assert ("vram", "train") not in missing(found)
+
+
+def test_the_share_that_stays_is_the_largest_that_fits() -> None:
+    job = planned_job()
+    workload = workload_of(job, [], on_gpu=True)
+    for vram_gib in (12, 16, 20, 24, 32):
+        percent = transformer_percent(job, DEV, workload, vram_gib * GIB)
+        assert percent is not None
+        num_streamed = num_streamed_blocks(56, percent)
+        offloading = {"model.layer_offloading": "on"}
+
+        def peak(count: int, offloading: dict[str, Any] = offloading) -> int:
+            share = {"model.transformer_offload_percent": round(100 * count / 56, 1)}
+            plan = plan_of(offloading | share)
+            return max(
+                phase.vram_bytes
+                for phase in plan.phases
+                if phase.phase in ("load", "train", "sample", "save")
+            )
+
+        assert peak(num_streamed) <= vram_gib * GIB
+        assert peak(num_streamed - 1) > vram_gib * GIB
+
+
+def test_changes_after_a_failure_are_those_that_lower_its_phase() -> None:
+    job = planned_job()
+    machine = Machine(64 * GIB, 24 * GIB)
+    training = helping_changes(job, DEV, [], machine, ["train"])
+    labels = [cure.label for cure in training]
+    assert labels[0] == "turn Low VRAM on"
+    assert any(label.startswith("lower Resolutions to at most 896") for label in labels)
+    assert not any("Text Encoder (Quantization)" in label for label in labels)
+    encoding = helping_changes(job, DEV, [], machine, ["encode_texts"])
+    assert any("NF4 for the Text Encoder" in cure.label for cure in encoding)
+    assert not any("Resolutions" in cure.label for cure in encoding)

@@ -1,0 +1,85 @@
+"""The machine as the memory plan sees it: how much a job may take. Imports no torch.
+
+The card is asked through NVIDIA's own library, so that the door can judge a job before torch is
+loaded. A cap (`vram_cap.py`) stands for the card's own size. What other programs hold at the moment
+is not taken off: a queued job runs later.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.vram_cap import vram_cap_bytes
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What there is, in bytes. vram_bytes: None without a card; then everything lies in RAM.
+
+    card: its name. output_free_bytes, cache_free_bytes, models_free_bytes: None where unknown.
+    """
+
+    ram_bytes: int
+    vram_bytes: int | None = None
+    card: str = ""
+    output_free_bytes: int | None = None
+    cache_free_bytes: int | None = None
+    models_free_bytes: int | None = None
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.vram_bytes is not None
+
+
+def machine_at_hand(gpu: str) -> Machine:
+    """This machine, as the job's GPU setting and CUDA_VISIBLE_DEVICES say. Raises JobRefused.
+
+    gpu: the setting: "cpu", a card's UUID, or "any".
+    """
+    import psutil
+
+    ram_bytes = psutil.virtual_memory().total
+    card = None if gpu == "cpu" else _card(gpu)
+    if card is None:
+        return Machine(ram_bytes)
+    name, total = card
+    cap = vram_cap_bytes()
+    return Machine(ram_bytes, total if cap is None else min(cap, total), name)
+
+
+def free_bytes(folder: Path) -> int | None:
+    """Free space on the folder's disk; of the nearest parent while the folder is not made."""
+    for place in (folder, *folder.parents):
+        if place.is_dir():
+            return shutil.disk_usage(place).free
+    return None
+
+
+def _card(gpu: str) -> tuple[str, int] | None:
+    """(name, bytes) of the card that torch will use; None without one."""
+    import pynvml
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and visible.strip() in ("", "-1"):
+        return None
+    wanted = gpu if gpu.startswith("GPU-") else (visible or "0").split(",")[0].strip()
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:  # no driver, so no GPU
+        return None
+    try:
+        handle = (
+            pynvml.nvmlDeviceGetHandleByIndex(int(wanted))
+            if wanted.isdigit()
+            else pynvml.nvmlDeviceGetHandleByUUID(wanted)
+        )
+        name = pynvml.nvmlDeviceGetName(handle)
+        total = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
+        return (name.decode() if isinstance(name, bytes) else name), total
+    except pynvml.NVMLError:  # no such card here
+        return None
+    finally:
+        pynvml.nvmlShutdown()

@@ -1,0 +1,169 @@
+"""Changes of a job that take less memory, in the order of what they cost a person.
+
+    1  the same results to the bit: Gradient Checkpointing, Low VRAM, Layer Offloading
+    2  the same training within rounding: Batch Size down with Gradient Accumulation up, fewer
+       prompts encoded at once, a smaller optimizer state
+    3  weights in 8 bits, then in 4
+    4  smaller samples, smaller pictures
+
+Only changes that change something are offered; whether they help is the plan's to say. Layer
+Offloading is offered just as far as it has to go. Imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainer.config import JobConfig
+from trainer.machine import Machine
+from trainer.memory_workload import Workload
+from trainer.model_shapes import ModelShapes
+from trainer.offload_shares import text_encoder_percent, transformer_percent
+
+# Sides that people train at, below which a FLUX.2 LoRA is seldom worth it.
+_SIDES_PX = (1408, 1152, 1024, 896, 768, 640, 512)
+_SMALLEST_SAMPLE_PX = 512
+
+
+@dataclass(frozen=True)
+class Change:
+    """Settings to set together. label: what a person is told to do."""
+
+    label: str
+    settings: Mapping[str, Any]
+
+    def applied(self, job: JobConfig) -> JobConfig:
+        """The job with the settings changed."""
+        data = job.model_dump(mode="json")
+        for path, value in self.settings.items():
+            *parents, leaf = path.split(".")
+            place: Any = data
+            for key in parents:
+                place = place[int(key)] if isinstance(place, list) else place[key]
+            place[leaf] = value
+        return JobConfig.model_validate(data)
+
+
+def changes_of(
+    job: JobConfig, shapes: ModelShapes, workload: Workload, machine: Machine
+) -> Iterator[Change]:
+    """The changes that the job has not made yet, in order."""
+    yield from _same_results(job)
+    if machine.vram_bytes is not None:
+        yield from _offloading(job, shapes, workload, machine.vram_bytes)
+    yield from _same_training(job)
+    yield from _stored_smaller(job)
+    yield from _smaller_pictures(job)
+
+
+def _same_results(job: JobConfig) -> Iterator[Change]:
+    if not job.training.gradient_checkpointing:
+        yield Change("turn Gradient Checkpointing on", {"training.gradient_checkpointing": True})
+    if not job.model.low_vram:
+        yield Change("turn Low VRAM on", {"model.low_vram": True})
+
+
+def _offloading(
+    job: JobConfig, shapes: ModelShapes, workload: Workload, vram_bytes: int
+) -> Iterator[Change]:
+    model = job.model
+    if model.layer_offloading == "auto":
+        return
+    transformer = transformer_percent(job, shapes, workload, vram_bytes)
+    text_encoder = text_encoder_percent(job, shapes, workload, vram_bytes)
+    transformer = 100.0 if transformer is None else transformer
+    text_encoder = 100.0 if text_encoder is None else text_encoder
+    is_on = model.layer_offloading == "on"
+    now = (model.transformer_offload_percent, model.text_encoder_offload_percent)
+    least = max(transformer, now[0] * is_on), max(text_encoder, now[1] * is_on)
+    if least == (0.0, 0.0) or (is_on and least == now):
+        return
+    settings: dict[str, Any] = {
+        "model.layer_offloading": "on",
+        "model.transformer_offload_percent": least[0],
+        "model.text_encoder_offload_percent": least[1],
+    }
+    shares = f"Transformer Offload {least[0]:g} % and Text Encoder Offload {least[1]:g} %"
+    yield Change(
+        f"raise {shares}" if is_on else f"turn Layer Offloading on, with {shares}", settings
+    )
+
+
+def _same_training(job: JobConfig) -> Iterator[Change]:
+    training = job.training
+    batch_size = job.largest_batch_size
+    if batch_size > 1:
+        smaller = batch_size // 2
+        accumulation = -(-batch_size * training.gradient_accumulation // smaller)
+        settings: dict[str, Any] = {
+            "training.batch_size": min(smaller, training.batch_size),
+            "training.gradient_accumulation": min(128, accumulation),
+        }
+        for number, dataset in enumerate(job.datasets):
+            if dataset.batch_size is not None and dataset.batch_size > smaller:
+                settings[f"datasets.{number}.batch_size"] = smaller
+        yield Change(
+            f"lower Batch Size to {smaller} and raise Gradient Accumulation to {accumulation}",
+            settings,
+        )
+    if training.encoding_batch_size != 1:
+        yield Change("set Encoding Batch Size to 1", {"training.encoding_batch_size": 1})
+    if training.optimizer in ("adamw", "prodigy"):
+        yield Change("choose AdamW8bit as Optimizer", {"training.optimizer": "adamw8bit"})
+    if job.model.vae_data_type == "fp32":
+        yield Change("choose BF16 as VAE Data Type", {"model.vae_data_type": "bf16"})
+    if training.data_type == "fp32":
+        yield Change("choose BF16 as Data Type", {"training.data_type": "bf16"})
+
+
+def _stored_smaller(job: JobConfig) -> Iterator[Change]:
+    quantization = job.quantization
+    for kind, label, larger in (
+        ("float8", "float8", ("none",)),
+        ("nf4", "NF4", ("none", "float8", "int8")),
+    ):
+        if quantization.transformer in larger:
+            yield Change(
+                f"choose {label} for the Transformer (Quantization)",
+                {"quantization.transformer": kind},
+            )
+        if quantization.text_encoder in larger:
+            yield Change(
+                f"choose {label} for the Text Encoder (Quantization)",
+                {"quantization.text_encoder": kind},
+            )
+
+
+def _smaller_pictures(job: JobConfig) -> Iterator[Change]:
+    yield from _smaller_samples(job)
+    largest = max(max(dataset.resolutions) for dataset in job.datasets)
+    limit = next((side for side in _SIDES_PX if side < largest), None)
+    if limit is None:
+        return
+    settings = {}
+    for number, dataset in enumerate(job.datasets):
+        if max(dataset.resolutions) > limit:
+            kept = [side for side in dataset.resolutions if side <= limit]
+            settings[f"datasets.{number}.resolutions"] = kept or [limit]
+    yield Change(f"lower Resolutions to at most {limit}", settings)
+
+
+def _smaller_samples(job: JobConfig) -> Iterator[Change]:
+    side = job.variant.sample_side_px
+    sizes = [(job.sample.width or side, job.sample.height or side)] + [
+        (prompt.width or 0, prompt.height or 0) for prompt in job.sample.prompts
+    ]
+    if max(max(size) for size in sizes) <= _SMALLEST_SAMPLE_PX or not job.sample.prompts:
+        return
+    settings: dict[str, Any] = {
+        "sample.width": min(sizes[0][0], _SMALLEST_SAMPLE_PX),
+        "sample.height": min(sizes[0][1], _SMALLEST_SAMPLE_PX),
+    }
+    for number, prompt in enumerate(job.sample.prompts):
+        for name in ("width", "height"):
+            own = getattr(prompt, name)
+            if own is not None and own > _SMALLEST_SAMPLE_PX:
+                settings[f"sample.prompts.{number}.{name}"] = _SMALLEST_SAMPLE_PX
+    yield Change(f"draw samples of at most {_SMALLEST_SAMPLE_PX} px", settings)

@@ -1,0 +1,236 @@
+"""Does a job fit a machine, what is missing where, and which changes would make it fit.
+
+    judged = judge(job, shapes, indexes, machine, has_to_download=False)
+    judged.shortfalls     what does not fit: phase, needed, there is
+    judged.cures          the smallest changes that fit, each planned anew; empty if it fits
+
+*auto* offloading is settled first: it asks for the largest share of blocks that may stay.
+
+**Cures.** Changes are tried in the order of what they cost a person (`memory_changes.py`): those
+that leave the results the same to the bit come first, smaller pictures last. One that fits by
+itself is a cure of its own. If none does, changes that help are added up in that order until the
+job fits, and those that turn out not to be needed are taken out again. Every figure given with a
+cure is the plan of the changed job. Imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from trainer.config import JobConfig
+from trainer.dataset_index import DatasetIndex
+from trainer.machine import Machine
+from trainer.memory_changes import Change, changes_of
+from trainer.memory_disk import DiskPart, Folder, disk_bytes, plan_disk
+from trainer.memory_plan import MemoryPlan, PhaseName, plan_memory
+from trainer.memory_workload import Workload, workload_of
+from trainer.model_shapes import ModelShapes
+from trainer.offload_shares import settled
+
+Missing = Literal["vram", "ram", "disk"]
+# Which phase of a run (events.py) the plan's phases belong to.
+RUN_PHASES: dict[str, tuple[PhaseName, ...]] = {
+    "encode": ("encode_pictures", "encode_texts"),
+    "load": ("load",),
+    "train": ("train",),
+    "validate": ("train",),
+    "sample": ("sample",),
+    "save": ("save",),
+}
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """Something that does not fit. phase: of memory. folder: of the disk."""
+
+    missing: Missing
+    needed_bytes: int
+    available_bytes: int
+    phase: PhaseName | None = None
+    label: str = ""
+    folder: Folder | None = None
+
+
+@dataclass(frozen=True)
+class Cure:
+    """Changes that are made together, and what the changed job takes at most."""
+
+    changes: tuple[Change, ...]
+    vram_bytes: int
+    ram_bytes: int
+    fits: bool
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """All changed settings by dotted path."""
+        return {path: value for change in self.changes for path, value in change.settings.items()}
+
+    @property
+    def label(self) -> str:
+        return "; ".join(change.label for change in self.changes)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """job: with auto offloading settled."""
+
+    job: JobConfig
+    plan: MemoryPlan
+    disk: tuple[DiskPart, ...]
+    shortfalls: tuple[Shortfall, ...]
+    cures: tuple[Cure, ...] = field(default=())
+
+    @property
+    def fits(self) -> bool:
+        """In memory. What the disk lacks may be there already, or be made room for."""
+        return all(short.missing == "disk" for short in self.shortfalls)
+
+
+def judge(
+    job: JobConfig,
+    shapes: ModelShapes,
+    indexes: Sequence[DatasetIndex],
+    machine: Machine,
+    *,
+    has_to_download: bool = False,
+) -> Judged:
+    """The job's plan on the machine, and the verdict."""
+    tried = _Trial(shapes, indexes, machine, has_to_download)
+    now = tried.judged(job)
+    if now.fits:
+        return now
+    cures = tuple(tried.cures(job))
+    return Judged(now.job, now.plan, now.disk, now.shortfalls, cures)
+
+
+def helping_changes(
+    job: JobConfig,
+    shapes: ModelShapes,
+    indexes: Sequence[DatasetIndex],
+    machine: Machine,
+    phases: Sequence[PhaseName],
+) -> tuple[Cure, ...]:
+    """Every single change that lowers the peak of the phases, in order, with what is left."""
+    tried = _Trial(shapes, indexes, machine, has_to_download=False)
+    now = tried.peak(job, phases)
+    return tuple(
+        tried.cure(job, (change,))
+        for change in tried.changes(job)
+        if tried.peak(change.applied(job), phases) < now
+    )
+
+
+class _Trial:
+    """Plans variants of a job on one machine."""
+
+    def __init__(
+        self,
+        shapes: ModelShapes,
+        indexes: Sequence[DatasetIndex],
+        machine: Machine,
+        has_to_download: bool,
+    ) -> None:
+        self._shapes, self._indexes, self._machine = shapes, indexes, machine
+        self._has_to_download = has_to_download
+        self._workloads: dict[str, Workload] = {}
+
+    def changes(self, job: JobConfig) -> list[Change]:
+        return list(changes_of(job, self._shapes, self._workload(job), self._machine))
+
+    def judged(self, job: JobConfig) -> Judged:
+        on_gpu, workload = self._machine.on_gpu, self._workload(job)
+        job = settled(job, self._shapes, workload, self._machine.vram_bytes)
+        plan = plan_memory(job, self._shapes, workload, on_gpu=on_gpu)
+        disk = plan_disk(job, self._shapes, workload, has_to_download=self._has_to_download)
+        return Judged(job, plan, disk, tuple(_shortfalls(plan, disk, self._machine)))
+
+    def peak(self, job: JobConfig, phases: Sequence[PhaseName]) -> int:
+        """Of the phases there are, on the card, or in RAM without one."""
+        plan = self.judged(job).plan
+        chosen = [phase for phase in plan.phases if phase.phase in phases]
+        return max(
+            (phase.vram_bytes if plan.on_gpu else phase.ram_bytes for phase in chosen), default=0
+        )
+
+    def cure(self, job: JobConfig, changes: Sequence[Change]) -> Cure:
+        for change in changes:
+            job = change.applied(job)
+        judged = self.judged(job)
+        return Cure(
+            tuple(changes),
+            judged.plan.largest_vram.vram_bytes,
+            judged.plan.largest_ram.ram_bytes,
+            fits=not _memory_shortfalls(judged),
+        )
+
+    def cures(self, job: JobConfig) -> Iterator[Cure]:
+        """Single changes that fit; else the shortest list of changes that does, if there is one."""
+        singles = [cure for change in self.changes(job) if (cure := self.cure(job, (change,))).fits]
+        if singles:
+            yield from singles
+            return
+        chosen = self._added_up(job)
+        if chosen is not None:
+            yield self.cure(job, chosen)
+
+    def _added_up(self, job: JobConfig) -> list[Change] | None:
+        chosen: list[Change] = []
+        changed = job
+        while (lacking := self._lacking(changed)) > 0:
+            for change in self.changes(changed):
+                if self._lacking(change.applied(changed)) < lacking:
+                    chosen.append(change)
+                    changed = change.applied(changed)
+                    break
+            else:
+                return None
+        chosen = _last_of_each(chosen)
+        for change in [*chosen]:
+            fewer = [other for other in chosen if other is not change]
+            if self.cure(job, fewer).fits:
+                chosen = fewer
+        return chosen
+
+    def _workload(self, job: JobConfig) -> Workload:
+        """Few changes change it, and thousands of pictures take their time."""
+        key = job.model_dump_json(include={"datasets", "sample", "training"})
+        if key not in self._workloads:
+            self._workloads[key] = workload_of(job, self._indexes, on_gpu=self._machine.on_gpu)
+        return self._workloads[key]
+
+    def _lacking(self, job: JobConfig) -> int:
+        short = _memory_shortfalls(self.judged(job))
+        return sum(one.needed_bytes - one.available_bytes for one in short)
+
+
+def _last_of_each(changes: Sequence[Change]) -> list[Change]:
+    """Of changes to the same settings, the last: 1024 px to 896 and then to 768 is one to 768."""
+    kept = {frozenset(change.settings): change for change in changes}
+    return list(kept.values())
+
+
+def _memory_shortfalls(judged: Judged) -> list[Shortfall]:
+    return [short for short in judged.shortfalls if short.missing != "disk"]
+
+
+def _shortfalls(
+    plan: MemoryPlan, disk: tuple[DiskPart, ...], machine: Machine
+) -> Iterator[Shortfall]:
+    """Every phase that takes more than there is, in the order of the run; then the disks."""
+    for phase in plan.phases:
+        vram = machine.vram_bytes
+        if vram is not None and phase.vram_bytes > vram:
+            yield Shortfall("vram", phase.vram_bytes, vram, phase.phase, phase.label)
+        if phase.ram_bytes > machine.ram_bytes:
+            yield Shortfall("ram", phase.ram_bytes, machine.ram_bytes, phase.phase, phase.label)
+    free: dict[Folder, int | None] = {
+        "models": machine.models_free_bytes,
+        "cache": machine.cache_free_bytes,
+        "output": machine.output_free_bytes,
+    }
+    for folder, free_bytes in free.items():
+        needed = disk_bytes(disk, folder)
+        if free_bytes is not None and needed > free_bytes:
+            yield Shortfall("disk", needed, free_bytes, folder=folder)
