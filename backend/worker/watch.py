@@ -16,19 +16,19 @@ from sqlalchemy import select
 from backend.db.columns import now
 from backend.db.engine import Database
 from backend.db.models import CommandRequest, Job, Run
-from backend.db.values import is_storable
 from backend.jobs.feed import announce, announce_job
 from backend.jobs.log import lines_from
 from backend.jobs.moves import move
 from backend.jobs.status import JobStatus
 from backend.launchers.launcher import Ended, Launcher, TrainerProcess
+from backend.runs.event_lines import parse_lines
+from backend.runs.record import Place, add_problem, record_events
 from backend.settings import Settings
 from backend.worker.close import close_run
-from backend.worker.record import Place, add_problem, record_events
 from backend.worker.stopping import Measure, StopWatch
 from trainer.commands import CommandName, append_command
-from trainer.errors import Problem, Severity
-from trainer.events import AnyEvent, BadLine, RunStarted, parse_line, read_lines
+from trainer.errors import Problem
+from trainer.events import read_lines
 from trainer.job_folder import JobFolder, RunFolder
 
 log = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ class RunWatch:
         lines, end = read_lines(self.watched.files.events, offset)
         if end == offset:
             return False
-        found, faults = _parse(lines, self.watched.token)
+        found, faults = parse_lines(lines, self.watched.token)
         with self._database.write() as session:
             job = session.get_one(Job, self.watched.job_id)
             run = session.get_one(Run, self.watched.run_id)
@@ -167,54 +167,3 @@ class RunWatch:
         elif measure is Measure.KILL:
             log.warning("job %d does not end; killing it", self.watched.job_id)
             self._launcher.kill(self._process)
-
-
-def _parse(lines: list[str], token: str) -> tuple[list[AnyEvent], list[Problem]]:
-    """The events among the lines, and what the others are."""
-    found: list[AnyEvent] = []
-    faults: list[Problem] = []
-    for line in lines:
-        try:
-            event = parse_line(line)
-        except BadLine as error:
-            faults.append(_unreadable(error))
-            continue
-        if event is None:
-            faults.append(_unknown(line))
-        elif isinstance(event, RunStarted) and event.token not in ("", token):
-            return [], [_foreign(event)]
-        elif not is_storable(event.model_dump()):
-            faults.append(_unreadable(BadLine(line, "holding what is no finite number or text")))
-        else:
-            found.append(event)
-    return found, faults
-
-
-def _unreadable(error: BadLine) -> Problem:
-    return Problem(
-        "unreadable_event",
-        f"A line of events.jsonl is {error.reason}: {error.line[:80]!r}.",
-        "It was skipped; the training is not affected.",
-        severity=Severity.WARNING,
-        params={"line": error.line, "reason": error.reason},
-    )
-
-
-def _unknown(line: str) -> Problem:
-    return Problem(
-        "unknown_event",
-        f"events.jsonl holds an event that this version does not know: {line[:80]!r}.",
-        "It was skipped. Update Darkroom if the trainer is newer.",
-        severity=Severity.WARNING,
-        params={"line": line[:200]},
-    )
-
-
-def _foreign(event: RunStarted) -> Problem:
-    return Problem(
-        "foreign_events",
-        f"The run's folder holds events of another process ({event.process_id}).",
-        "They were skipped. Do not copy run folders into a job's folder.",
-        severity=Severity.WARNING,
-        params={"process_id": event.process_id},
-    )
