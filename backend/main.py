@@ -22,6 +22,7 @@ from backend.pages import router as pages
 from backend.security.middleware import Guard
 from backend.settings import Settings
 from backend.system.routes import router as system
+from backend.trash.routes import router as trash
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -41,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     install_handlers(app)
     app.add_middleware(Guard, settings=settings)
-    for router in (system, jobs, job_yaml, queue, artifacts, datasets, events):
+    for router in (system, jobs, job_yaml, queue, artifacts, trash, datasets, events):
         app.include_router(router, prefix="/api")
     app.include_router(pages)
     return app

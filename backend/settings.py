@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     worker_poll_seconds: float = Field(default=0.25, gt=0, le=10)
     stop_patience_seconds: float = Field(default=60, gt=0)
     kill_patience_seconds: float = Field(default=15, gt=0)
+    trash_days: int = Field(default=30, ge=0, le=36_500)
 
     @field_validator("datasets_dir", "output_dir", "cache_dir", "models_dir", "pages_dir")
     @classmethod

@@ -69,9 +69,10 @@ _TAKEN_FROM_A_NEWER_RUN = (
 )
 
 
-def rescan(database: Database, settings: Settings) -> RescanReport:
-    """Make the database hold what lies in the output folder."""
-    found, problems = _read_folders(job_folders(settings.output_dir))
+def rescan(database: Database, settings: Settings, *, only: str | None = None) -> RescanReport:
+    """Make the database hold what lies in the output folder, or in one job's folder of it."""
+    folders = job_folders(settings.output_dir)
+    found, problems = _read_folders(f for f in folders if only in (None, f.training_name))
     with database.read() as session:
         known = select(Run.token, Job.training_name).join(Job, Job.id == Run.job_id)
         names = {token: name for token, name in session.execute(known)}

@@ -41,7 +41,7 @@ class Worker:
         self._database = database
         self._launcher = launcher
         self._clock = clock
-        self._presence = Presence(database, clock)
+        self._presence = Presence(database, settings, clock)
         self._watches: list[RunWatch] = []
         self._look_again: dict[int, float] = {}
 
