@@ -10,11 +10,13 @@ from sqlalchemy.orm import Session
 from backend.db.columns import now
 from backend.db.engine import Database
 from backend.db.models import Job, Run
+from backend.hooks.notice import notice_end
 from backend.jobs.log import last_lines
 from backend.jobs.status import JobStatus
 from backend.launchers.launcher import Ended
 from backend.runs.outcome import LOG_TAIL_LINES, LastKnown, Outcome, outcome_of
 from backend.runs.settle import settle
+from backend.settings import Settings
 from backend.worker.interruption import resume_by_itself
 from trainer.errors import Problem
 
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def close_run(database: Database, watched: Watched, ended: Ended, *, used_force: bool) -> None:
+def close_run(
+    database: Database, settings: Settings, watched: Watched, ended: Ended, *, used_force: bool
+) -> None:
     """Decide how the run ended, and move its job there."""
     log_tail, _ = last_lines(watched.files.log, LOG_TAIL_LINES)
     with database.write() as session:
@@ -41,10 +45,12 @@ def close_run(database: Database, watched: Watched, ended: Ended, *, used_force:
                 log_tail=log_tail,
             )
         )
-        _close(session, job, run, outcome, ended.exit_code)
+        _close(session, settings, job, run, outcome, ended.exit_code)
 
 
-def close_unstarted(database: Database, watched: Watched, error: Exception) -> None:
+def close_unstarted(
+    database: Database, settings: Settings, watched: Watched, error: Exception
+) -> None:
     """Close a run whose trainer could not be started."""
     problem = Problem(
         "launch_failed",
@@ -56,11 +62,20 @@ def close_unstarted(database: Database, watched: Watched, error: Exception) -> N
     with database.write() as session:
         job = session.get_one(Job, watched.job_id)
         run = session.get_one(Run, watched.run_id)
-        _close(session, job, run, outcome, None)
+        _close(session, settings, job, run, outcome, None)
 
 
-def _close(session: Session, job: Job, run: Run, outcome: Outcome, exit_code: int | None) -> None:
+def _close(
+    session: Session,
+    settings: Settings,
+    job: Job,
+    run: Run,
+    outcome: Outcome,
+    exit_code: int | None,
+) -> None:
     settle(session, job, run, outcome, exit_code, ended_at=now())
     log.info("job %d (%s): %s", run.job_id, job.training_name, outcome.reason)
-    if outcome.status == JobStatus.INTERRUPTED:
-        resume_by_itself(session, session.get_one(Job, run.job_id), run)
+    job = session.get_one(Job, run.job_id)
+    goes_on = outcome.status == JobStatus.INTERRUPTED and resume_by_itself(session, job, run)
+    if not goes_on:
+        notice_end(session, settings, job)

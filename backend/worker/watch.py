@@ -16,6 +16,7 @@ from sqlalchemy import select
 from backend.db.columns import now
 from backend.db.engine import Database
 from backend.db.models import CommandRequest, Job, Run
+from backend.hooks.notice import notice_events
 from backend.jobs.feed import announce, announce_job
 from backend.jobs.log import lines_from
 from backend.jobs.moves import move
@@ -62,6 +63,7 @@ class RunWatch:
     ) -> None:
         self._database = database
         self._launcher = launcher
+        self._settings = settings
         self.watched = watched
         self._process = process
         self._stop = StopWatch(
@@ -82,7 +84,9 @@ class RunWatch:
             return False
         while more:
             more = self._record_events() | self._record_log()
-        close_run(self._database, self.watched, ended, used_force=self._stop.used_force)
+        close_run(
+            self._database, self._settings, self.watched, ended, used_force=self._stop.used_force
+        )
         return True
 
     def _obey_requests(self) -> None:
@@ -135,6 +139,7 @@ class RunWatch:
             for fault in faults:
                 self._report(run, fault)
             run.events_offset = end
+            notice_events(session, self._settings, job, found)
             announce_job(session, job.id)
         self._stop.hear(found)
         return True
