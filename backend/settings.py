@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     worker_poll_seconds: float = Field(default=0.25, gt=0, le=10)
     stop_patience_seconds: float = Field(default=60, gt=0)
     kill_patience_seconds: float = Field(default=15, gt=0)
+    stall_seconds: float = Field(default=120, gt=0)
+    low_disk_gib: float = Field(default=5, ge=0)
+
     hook_url: SecretStr | None = None  # addresses of chat services hold their token
     hook_secret: SecretStr | None = None
     hook_command: Annotated[tuple[str, ...], NoDecode] = ()

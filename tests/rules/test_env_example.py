@@ -50,5 +50,7 @@ def test_the_shown_defaults_are_the_defaults() -> None:
         "DARKROOM_STOP_PATIENCE_SECONDS",
         "DARKROOM_KILL_PATIENCE_SECONDS",
         "DARKROOM_TRASH_DAYS",
+        "DARKROOM_STALL_SECONDS",
+        "DARKROOM_LOW_DISK_GIB",
     ):
         assert float(shown[variable]) == Settings.model_fields[fields[variable]].default
