@@ -35,6 +35,8 @@ def agree(session: Session, job: Job, folder: JobFolder) -> list[Problem]:
         runs = _runs(session, job)
         for path in sorted(missing):
             problems += _add(session, job, folder, runs, path)
+        # Events that are lost cannot say how far it came; its checkpoints do.
+        job.step = max([job.step, *folder.checkpoint_steps()])
     for step in folder.checkpoint_steps():
         problems += _damage(folder, step)
     return problems
