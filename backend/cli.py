@@ -4,6 +4,7 @@ darkroom up               the server and the worker together, for one person on 
 darkroom serve            the server alone
 darkroom work             the worker alone
 darkroom queue JOB.yaml   put a job into the queue, unless there is one of its name already
+darkroom rescan           bring jobs back from the output folder into the database
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from backend.db.models import Job
 from backend.errors import BadSettings, Refused
 from backend.jobs.service import create_job
 from backend.jobs.status import ACTIVE
+from backend.rescan.rescan import rescan
 from backend.settings import Settings, read_settings
 from backend.worker_process import WorkerProcess
 from trainer.errors import JobRefused, Problem
@@ -46,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _serve(settings)
             case "work":
                 return _work(settings)
+            case "rescan":
+                return _rescan(settings)
             case _:
                 return _queue(settings, options.job)
     except BadSettings as error:
@@ -119,6 +123,28 @@ def _queue_once(database: Database, settings: Settings, job_file: Path) -> int:
     return 0
 
 
+def _rescan(settings: Settings) -> int:
+    migrate(settings)
+    database = Database(settings.database_url)
+    try:
+        report = rescan(database, settings)
+    finally:
+        database.close()
+    for title, names in (
+        ("Brought back", report.brought_back),
+        ("Completed", report.completed),
+        ("Known already", report.unchanged),
+        ("Left alone, since they wait or train", report.left_alone),
+    ):
+        if names:
+            print(f"{title}: {', '.join(names)}.")
+    for problem in report.problems:
+        print(f"{problem.message} {problem.hint}".rstrip(), file=sys.stderr)
+    if not any((report.brought_back, report.completed, report.unchanged, report.left_alone)):
+        print(f"There are no jobs in {settings.output_dir}.")
+    return 0
+
+
 def _say_ready(settings: Settings, address: str) -> None:
     token = "" if settings.token is None else " (it asks for DARKROOM_TOKEN)"
     print(f"Darkroom is ready: {address}{token}  –  Ctrl-C ends it.", flush=True)
@@ -153,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("up", help="start the server and the worker")
     commands.add_parser("serve", help="start the server alone")
     commands.add_parser("work", help="start the worker alone")
+    commands.add_parser("rescan", help="bring jobs back from the output folder")
     queue = commands.add_parser("queue", help="put a job into the queue, once")
     queue.add_argument("job", type=Path, metavar="JOB.yaml")
     return parser

@@ -13,6 +13,7 @@ from backend.artifacts.routes import router as artifacts
 from backend.datasets.routes import router as datasets
 from backend.db.engine import Database
 from backend.error_handlers import install_handlers
+from backend.hooks.routes import router as hooks
 from backend.jobs.feed_watch import FeedWatch
 from backend.jobs.queue_routes import router as queue
 from backend.jobs.routes import router as jobs
@@ -22,6 +23,7 @@ from backend.pages import router as pages
 from backend.security.middleware import Guard
 from backend.settings import Settings
 from backend.system.routes import router as system
+from backend.trash.routes import router as trash
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -41,7 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     install_handlers(app)
     app.add_middleware(Guard, settings=settings)
-    for router in (system, jobs, job_yaml, queue, artifacts, datasets, events):
+    for router in (system, jobs, job_yaml, queue, artifacts, trash, datasets, hooks, events):
         app.include_router(router, prefix="/api")
     app.include_router(pages)
     return app

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import shlex
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -20,6 +21,17 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from backend.errors import BadSettings
 from trainer.folders import PROJECT_FOLDER, Folders
 
+HookEvent = Literal["finished", "failed", "stalled", "checkpoint", "sample"]
+SECRET_VARIABLES = frozenset(
+    {
+        "DARKROOM_TOKEN",
+        "HF_TOKEN",
+        "DARKROOM_HOOK_URL",
+        "DARKROOM_HOOK_SECRET",
+        "DARKROOM_HOOK_COMMAND",  # its words may hold one
+    }
+)
+_WEB_ADDRESS = re.compile(r"^https?://[^/\s]+(/\S*)?$", re.IGNORECASE)
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -57,20 +69,31 @@ class Settings(BaseSettings):
     worker_poll_seconds: float = Field(default=0.25, gt=0, le=10)
     stop_patience_seconds: float = Field(default=60, gt=0)
     kill_patience_seconds: float = Field(default=15, gt=0)
+    stall_seconds: float = Field(default=120, gt=0)
+    low_disk_gib: float = Field(default=5, ge=0)
+
+    hook_url: SecretStr | None = None  # addresses of chat services hold their token
+    hook_secret: SecretStr | None = None
+    hook_command: Annotated[tuple[str, ...], NoDecode] = ()
+    hook_events: Annotated[tuple[HookEvent, ...], NoDecode] = ("finished", "failed", "stalled")
+    hook_timeout_seconds: float = Field(default=10, gt=0, le=300)
+    hook_retry_seconds: float = Field(default=5, gt=0, le=3600)
+
+    trash_days: int = Field(default=30, ge=0, le=36_500)
 
     @field_validator("datasets_dir", "output_dir", "cache_dir", "models_dir", "pages_dir")
     @classmethod
     def _absolute(cls, folder: Path) -> Path:
         return folder.expanduser().absolute()
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "hook_events", mode="before")
     @classmethod
     def _split_by_comma(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(name.strip().lower() for name in value.split(",") if name.strip())
         return value
 
-    @field_validator("trainer_command", mode="before")
+    @field_validator("trainer_command", "hook_command", mode="before")
     @classmethod
     def _split_like_a_shell(cls, value: Any) -> Any:
         return tuple(shlex.split(value)) if isinstance(value, str) else value
@@ -80,6 +103,13 @@ class Settings(BaseSettings):
     def _sqlite_file(cls, url: str) -> str:
         if not url.startswith("sqlite:///") or url in ("sqlite:///", "sqlite:///:memory:"):
             raise ValueError("give a file as sqlite:////absolute/path/darkroom.db")
+        return url
+
+    @field_validator("hook_url")
+    @classmethod
+    def _web_address(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not _WEB_ADDRESS.match(url.get_secret_value()):
+            raise ValueError("give an address as https://example.org/path")
         return url
 
     @model_validator(mode="after")
@@ -111,9 +141,13 @@ class Settings(BaseSettings):
         """The SQLite file of `database_url`."""
         return Path(self.database_url.removeprefix("sqlite:///")).absolute()
 
+    def public_environment(self) -> dict[str, str]:
+        """This process's environment without our secrets, for programs that it starts."""
+        return {name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES}
+
     def trainer_environment(self, device: str) -> dict[str, str]:
         """Environment for a trainer that may use `device`, and nothing that it need not know."""
-        environment = {k: v for k, v in os.environ.items() if k != "DARKROOM_TOKEN"}
+        environment = self.public_environment()
         environment["CUDA_VISIBLE_DEVICES"] = "" if device == "cpu" else device
         environment["PYTHONUNBUFFERED"] = "1"
         if self.vram_cap_gb is not None:
@@ -137,7 +171,7 @@ def _sentence(details: Any) -> str:
         return message
     name = str(details["loc"][0])
     variable = name if name == "HF_TOKEN" else f"DARKROOM_{name.upper()}"
-    secret = name in ("token", "HF_TOKEN")
+    secret = variable in SECRET_VARIABLES
     value = "" if secret else f"={details['input']}"
     return f"{variable}{value}: {message}."
 

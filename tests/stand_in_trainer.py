@@ -44,7 +44,7 @@ from trainer.config import JobConfig
 from trainer.durable_write import new_folder, remove_leftovers, write_bytes
 from trainer.errors import OutOfMemory, StopRequested
 from trainer.job_file import read_job_file
-from trainer.job_folder import JobFolder
+from trainer.job_folder import LORA_FILE, MANIFEST_FILE, JobFolder
 from trainer.live_changes import changed_job
 
 EMPTY_SAFETENSORS = (2).to_bytes(8, "little") + b"{}"
@@ -226,7 +226,9 @@ class StandIn:
         target = self.folder.checkpoint(step)
         if not target.exists():
             with new_folder(target) as temporary:
-                (temporary / "lora.safetensors").write_bytes(self.lora())
+                (temporary / LORA_FILE).write_bytes(self.lora())
+                manifest = {"step": step, "files": {LORA_FILE: {"size_bytes": len(self.lora())}}}
+                (temporary / MANIFEST_FILE).write_text(json.dumps(manifest))
         self.log.append(
             events.CheckpointSaved(
                 step=step,

@@ -30,16 +30,14 @@ from trainer.durable_write import new_folder, write_text
 from trainer.early_stop import Measurement
 from trainer.errors import BadCheckpoint
 from trainer.fingerprints import file_sha256
-from trainer.job_folder import JobFolder
+from trainer.job_folder import LORA_FILE, MANIFEST_FILE, JobFolder
 from trainer.lora_file import WrittenLora, lora_metadata, write_lora_file
 from trainer.optim import OptimizerState
 from trainer.resume_rules import misfits
 
 FORMAT = 1
-LORA_FILE = "lora.safetensors"
 STATE_FILE = "state.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
-MANIFEST_FILE = "checkpoint.json"
 
 
 @dataclass(frozen=True)

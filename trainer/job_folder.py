@@ -17,6 +17,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+# Of a checkpoint's folder: the LoRA for use, and what is known of the whole; see checkpoint.py.
+LORA_FILE, MANIFEST_FILE = "lora.safetensors", "checkpoint.json"
+# Where a sample's PNG keeps its recipe, as JSON.
+RECIPE_CHUNK = "darkroom"
+
+_SAMPLE_FILE = re.compile(r"^step-(\d{6,})-prompt-(\d{2,})\.png$")
 _STEP_FOLDER = re.compile(r"^step-(\d{6,})$")
 _RUN_FOLDER = re.compile(r"^(\d{4,})$")
 
@@ -96,6 +102,13 @@ class JobFolder:
     def sample(self, step: int, prompt_index: int) -> Path:
         """The picture of one prompt at one step."""
         return self.samples / f"step-{step:06d}-prompt-{prompt_index:02d}.png"
+
+    def sample_files(self) -> list[tuple[Path, int, int]]:
+        """(path, step, prompt index) of the pictures on disk, by name."""
+        if not self.samples.is_dir():
+            return []
+        matches = [(path, _SAMPLE_FILE.match(path.name)) for path in sorted(self.samples.iterdir())]
+        return [(path, int(match[1]), int(match[2])) for path, match in matches if match]
 
     def checkpoint(self, step: int) -> Path:
         """The folder of the checkpoint after `step` steps."""

@@ -31,8 +31,6 @@ from trainer.resume_rules import AUTO, NEVER, changed_settings
 from trainer.retention import read_pins
 from trainer.sampling import read_recipe, sample_requests
 
-_SAMPLE_FILE = re.compile(r"^step-(\d{6,})-prompt-(\d{2,})\.png$")
-
 
 @dataclass(frozen=True)
 class Beginning:
@@ -127,7 +125,7 @@ def set_aside_from(folder: JobFolder, first: int, *, run_number: int) -> Path | 
     for part in (folder.path, folder.checkpoints, folder.samples):
         remove_leftovers(part)
     moved = [folder.checkpoint(s) for s in folder.checkpoint_steps() if s >= first]
-    moved += [path for path, s, _ in sample_files(folder) if s >= first]
+    moved += [path for path, s, _ in folder.sample_files() if s >= first]
     result_step = read_metadata(folder.result).get("step", "0") if folder.result.exists() else None
     if result_step is not None and int(result_step) >= first:
         moved.append(folder.result)
@@ -162,7 +160,7 @@ def set_aside_other_base_pictures(
     aside = folder.superseded / f"{run_number:04d}"
     others = [
         path
-        for path, step, index in sample_files(folder)
+        for path, step, index in folder.sample_files()
         if step == 0
         and read_recipe(path)
         != (wanted[index].recipe(job.job.training_name, 0) if index in wanted else None)
@@ -170,14 +168,6 @@ def set_aside_other_base_pictures(
     for path in others:
         move_aside(folder, path, aside)
     return aside if others else None
-
-
-def sample_files(folder: JobFolder) -> list[tuple[Path, int, int]]:
-    """(path, step, prompt index) of the pictures on disk."""
-    if not folder.samples.is_dir():
-        return []
-    matches = [(path, _SAMPLE_FILE.match(path.name)) for path in sorted(folder.samples.iterdir())]
-    return [(path, int(match[1]), int(match[2])) for path, match in matches if match]
 
 
 def _move_pins(folder: JobFolder, aside: Path, first: int) -> None:

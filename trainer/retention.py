@@ -32,7 +32,7 @@ def remove_old_checkpoints(folder: JobFolder, *, keep: int, best: int | None = N
 
 
 def kept_steps(pins: Path) -> set[int]:
-    """Steps of the checkpoints that pins.json marks as pinned or starred."""
+    """Steps of the checkpoints that pins.json marks as pinned or starred. Raises ValueError."""
     return {
         int(step)
         for step, marks in read_pins(pins).get("checkpoints", {}).items()
@@ -49,6 +49,9 @@ def read_pins(pins: Path) -> dict[str, Any]:
         marks = json.loads(pins.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    if not isinstance(marks, dict):
-        raise ValueError(f"it holds {type(marks).__name__}, not a mapping")
+    entries = list(marks.values()) if isinstance(marks, dict) else []
+    levels = [marks, *entries, *(m for e in entries if isinstance(e, dict) for m in e.values())]
+    for level in levels:
+        if not isinstance(level, dict):
+            raise ValueError(f"it holds {type(level).__name__} in place of a mapping")
     return marks

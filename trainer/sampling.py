@@ -28,6 +28,7 @@ from PIL import Image, PngImagePlugin
 
 from trainer.config import JobConfig
 from trainer.durable_write import replacing
+from trainer.job_folder import RECIPE_CHUNK
 from trainer.model_loading import DrawingParts
 from trainer.texts import (
     negative_prompt_text,
@@ -37,7 +38,6 @@ from trainer.texts import (
 )
 from trainer.variants import Variant
 
-RECIPE_CHUNK = "darkroom"
 Pipeline = Flux2Pipeline | Flux2KleinPipeline
 
 

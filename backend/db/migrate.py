@@ -2,11 +2,15 @@
 
 `darkroom up` starts server and worker at once, so a lock beside the file lets one migrate and the
 other find it done. Foreign keys are off while tables are copied, and checked before the commit. A
-database that already holds something is copied first: `darkroom.db.before-0002`.
+database that already holds something is copied first, to `darkroom.db.before-0002`; the last three
+copies stay. Without a whole copy on the disk nothing is changed.
 """
 
 from __future__ import annotations
 
+import glob
+import math
+import os
 import sqlite3
 from pathlib import Path
 
@@ -21,6 +25,9 @@ from sqlalchemy.exc import DatabaseError
 from backend.db.engine import Database
 from backend.errors import BadSettings
 from backend.settings import Settings
+from trainer.durable_write import flush_file, flush_folder
+
+KEPT_COPIES = 3
 
 
 def migrate(settings: Settings) -> None:
@@ -55,7 +62,7 @@ def _upgrade(connection: Connection, file: Path) -> None:
         return
     _refuse_newer(config, present, file)
     if present is not None:
-        _copy(connection, file.with_name(f"{file.name}.before-{head}"))
+        _keep_a_copy(connection, file, f"{file.name}.before-{head}")
     _raw(connection).execute("PRAGMA foreign_keys=OFF").close()
     with connection.begin():
         command.upgrade(config, "head")
@@ -72,9 +79,33 @@ def _refuse_newer(config: Config, present: str | None, file: Path) -> None:
         )
 
 
-def _copy(connection: Connection, target: Path) -> None:
-    target.unlink(missing_ok=True)
-    _raw(connection).execute("VACUUM INTO ?", (str(target),)).close()
+def _keep_a_copy(connection: Connection, file: Path, name: str) -> None:
+    """Copy the database whole, or not at all; older copies make room only once it is there.
+
+    Raises BadSettings if the disk has no room for it.
+    """
+    temporary = file.with_name(f"{name}.writing")
+    temporary.unlink(missing_ok=True)
+    try:
+        _raw(connection).execute("VACUUM INTO ?", (str(temporary),)).close()
+        flush_file(temporary)
+        os.replace(temporary, file.with_name(name))
+        flush_folder(file.parent)
+    except (sqlite3.Error, OSError) as error:
+        megabytes = math.ceil(file.stat().st_size / 1e6)
+        raise BadSettings(
+            f"{file} cannot be updated: no copy of it could be kept beside it ({error}). "
+            f"Make about {megabytes} MB of room in {file.parent}; nothing was changed."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    copies = sorted(file.parent.glob(f"{glob.escape(file.name)}.before-*"), key=_made_at)
+    for old in copies[:-KEPT_COPIES]:
+        old.unlink(missing_ok=True)
+
+
+def _made_at(copy: Path) -> tuple[int, str]:
+    return copy.stat().st_mtime_ns, copy.name
 
 
 def _raw(connection: Connection) -> sqlite3.Connection:

@@ -8,6 +8,7 @@
           └─ feed                       what open pages are told, numbered; pruned
     workers ── leases                   who is alive, and which device is whose
     queue_pauses                        where nothing may start
+    hook_deliveries                     what webhook and command are to be told
 
 `feed` and `job_moves` have no foreign key on jobs: that a job was deleted is news as well.
 """
@@ -301,3 +302,28 @@ class Lease(Base):
     machine: Mapped[str] = mapped_column(String(128), primary_key=True)
     device: Mapped[str] = mapped_column(String(64), primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), unique=True)
+
+
+class HookDelivery(Base):
+    """Something that a hook is to be told; see hooks/outbox.py.
+
+    settled_at: it arrived, or was given up with `error`. next_try_at: while it is being sent, the
+    moment from which somebody else may.
+    """
+
+    __tablename__ = "hook_deliveries"
+    __table_args__ = (
+        Index("ix_hook_deliveries_settled_at_next_try_at", "settled_at", "next_try_at"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    target: Mapped[Literal["webhook", "command"]] = mapped_column(String(16))
+    event: Mapped[str] = mapped_column(String(16))
+    job_id: Mapped[int | None]  # no foreign key: that a deleted job had finished is news as well
+    body: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_try_at: Mapped[datetime] = mapped_column(default=now)
+    settled_at: Mapped[datetime | None]
+    error: Mapped[str | None] = mapped_column(String(500))

@@ -88,7 +88,7 @@ def read_news(session: Session, topics: Topics, cursor: int) -> Batch:
 def _wanted(topics: Topics) -> ColumnElement[bool] | None:
     conditions: list[ColumnElement[bool]] = []
     if topics.queue:
-        conditions.append(FeedEntry.name.in_(("job", "job_deleted", "queue")))
+        conditions.append(FeedEntry.name.in_(("job", "job_deleted", "queue", "alarm")))
     if topics.job_ids:
         conditions.append(FeedEntry.job_id.in_(topics.job_ids))
     return or_(*conditions) if conditions else None

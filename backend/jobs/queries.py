@@ -202,9 +202,15 @@ def _newest_samples(session: Session, job_ids: Sequence[int]) -> dict[int, int]:
 
 def _warnings(job: models.Job, runs: Sequence[models.Run]) -> list[ProblemEntry]:
     """The door's, then the latest run's; each once."""
-    of_run = [p for p in runs[-1].problems if p["severity"] == "warning"] if runs else []
+    of_run = [p for p in runs[-1].problems if _is_a_warning_now(p)] if runs else []
     unique = {(p["code"], p["field"], p["message"]): p for p in [*job.warnings, *of_run]}
     return [ProblemEntry(**problem) for problem in unique.values()]
+
+
+def _is_a_warning_now(problem: dict[str, Any]) -> bool:
+    """An alarm that is over stays in the run's record and warns no more."""
+    is_over = (problem.get("params") or {}).get("active") is False
+    return problem["severity"] == "warning" and not is_over
 
 
 def _run_entry(run: models.Run) -> RunEntry:

@@ -34,6 +34,7 @@ from backend.jobs.schemas import (
 )
 from backend.jobs.status import JobStatus
 from backend.lists import Page
+from backend.trash import service as trash
 
 router = APIRouter(tags=["jobs"])
 
@@ -106,8 +107,8 @@ def delete_job(
     settings: SettingsOf,
     files: Annotated[bool, Query(description="Move its folder to the trash as well.")] = False,
 ) -> Response:
-    """Remove a job that does not run. Its files stay, or go to output/.trash."""
-    service.delete_job(database, settings, job_id, files=files)
+    """Remove a job that does not run. Its files stay, or go to the trash with it."""
+    trash.delete_job(database, settings, job_id, files=files)
     return Response(status_code=204)
 
 

@@ -6,11 +6,10 @@ in `commands`) and the worker obeys.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from backend.db.columns import now
@@ -21,7 +20,7 @@ from backend.errors import Conflict, Unusable
 from backend.jobs import queries, schemas
 from backend.jobs.commands import note_command
 from backend.jobs.examine import Examined, examine_config
-from backend.jobs.feed import announce, announce_job, announce_queue
+from backend.jobs.feed import announce_job
 from backend.jobs.moves import move
 from backend.jobs.status import ACTIVE, EDITABLE, JobStatus
 from backend.jobs.waiting import change_place
@@ -74,22 +73,6 @@ def change_job(
         announce_job(session, job_id)
         session.flush()
         return queries.read_job(session, settings, job_id)
-
-
-def delete_job(database: Database, settings: Settings, job_id: int, *, files: bool) -> None:
-    """Remove the job; its folder stays or goes to the trash. Raises NotFound or Conflict."""
-    with database.write() as session:
-        job = queries.find_job(session, job_id)
-        if job.status in ACTIVE:
-            raise _wrong_state(job, "deleted", "Stop it first.")
-        followers = update(Job).where(Job.run_after_job_id == job_id)
-        session.execute(followers.values(run_after_job_id=None))
-        session.execute(delete(Job).where(Job.id == job_id))
-        announce(session, "job_deleted", job_id, {"id": job_id})
-        announce_queue(session, except_job=job_id)
-        session.flush()
-        if files:  # last, so that a refused delete moves nothing
-            _move_to_trash(JobFolder(settings.output_dir, job.training_name))
 
 
 def queue_job(
@@ -306,12 +289,3 @@ def _needs_clone(field: str, old: Any, new: Any) -> Problem:
         field=field,
         params={"old": old, "new": new},
     )
-
-
-def _move_to_trash(folder: JobFolder) -> None:
-    if not folder.path.is_dir():
-        return
-    trash = folder.parent / ".trash"
-    trash.mkdir(exist_ok=True)
-    moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
-    folder.path.rename(trash / f"{folder.training_name}-{moment}")

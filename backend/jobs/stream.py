@@ -38,7 +38,7 @@ def _topics(
 _EVENTS = {
     200: {
         "description": "open, job, job_deleted, steps, sample, checkpoint, checkpoint_removed, "
-        "superseded, measurement, command, log, system, reset",
+        "superseded, measurement, command, alarm, log, system, reset",
         "content": {
             "text/event-stream": {
                 "example": 'event: job\ndata: {"id": 1, "status": "running"}\nid: 815\n\n'

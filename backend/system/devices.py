@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
-import pynvml
 
-from backend.system.schemas import DeviceEntry
+from backend.system.schemas import DeviceEntry, HostMemory
+
+try:
+    import pynvml
+except ImportError:  # left out on a machine without an NVIDIA card
+    pynvml = None
 
 CPU = "cpu"
 
@@ -18,28 +24,53 @@ def list_devices() -> list[DeviceEntry]:
     return [*_gpus(), _cpu()]
 
 
+def host_memory() -> HostMemory:
+    """The machine's memory now."""
+    memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+    return HostMemory(
+        total_bytes=memory.total, available_bytes=memory.available, swap_used_bytes=swap.used
+    )
+
+
 def _gpus() -> list[DeviceEntry]:
+    if pynvml is None:
+        return []
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:  # no driver, so no GPU
         return []
     try:
         count = pynvml.nvmlDeviceGetCount()
-        return [_gpu(pynvml.nvmlDeviceGetHandleByIndex(index)) for index in range(count)]
+        return [_gpu(pynvml, pynvml.nvmlDeviceGetHandleByIndex(index)) for index in range(count)]
     except pynvml.NVMLError:  # a card that fell off the bus
         return []
     finally:
         pynvml.nvmlShutdown()
 
 
-def _gpu(handle: object) -> DeviceEntry:
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+def _gpu(nvml: Any, handle: object) -> DeviceEntry:
+    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
     return DeviceEntry(
-        id=_text(pynvml.nvmlDeviceGetUUID(handle)),
-        name=_text(pynvml.nvmlDeviceGetName(handle)),
+        id=_text(nvml.nvmlDeviceGetUUID(handle)),
+        name=_text(nvml.nvmlDeviceGetName(handle)),
         memory_total_bytes=int(memory.total),
         memory_used_bytes=int(memory.used),
+        utilization_percent=_asked(lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu),
+        temperature_celsius=_asked(
+            lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)
+        ),
+        power_watts=_asked(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
+        power_limit_watts=_asked(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000),
     )
+
+
+def _asked(ask: Callable[[], float]) -> float | None:
+    """What the card says; None for a figure that this card does not give."""
+    assert pynvml is not None
+    try:
+        return ask()
+    except pynvml.NVMLError:
+        return None
 
 
 def _text(value: str | bytes) -> str:

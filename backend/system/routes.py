@@ -7,6 +7,8 @@ from fastapi import APIRouter, Request, Response
 from backend import __version__
 from backend.dependencies import DatabaseOf, SettingsOf
 from backend.errors import NotAllowed, error_responses
+from backend.rescan.rescan import rescan
+from backend.rescan.schemas import RescanReport
 from backend.security.token import SESSION_COOKIE, session_value, token_matches
 from backend.system.schemas import Health, SystemState, TokenGiven
 from backend.system.state import system_state
@@ -53,3 +55,12 @@ def read_system(settings: SettingsOf, database: DatabaseOf) -> SystemState:
     """Devices, worker, disk and folders. Secrets are never in it."""
     with database.read() as session:
         return system_state(session, settings)
+
+
+@router.post("/system/rescan", responses=error_responses())
+def rescan_output(settings: SettingsOf, database: DatabaseOf) -> RescanReport:
+    """Bring jobs, runs, pictures, checkpoints and curves back from the output folder.
+
+    What is known stays as it is, what trains is left alone; twice is harmless.
+    """
+    return rescan(database, settings)

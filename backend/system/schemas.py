@@ -30,6 +30,10 @@ class DeviceEntry(BaseModel):
     name: str
     memory_total_bytes: int | None
     memory_used_bytes: int | None
+    utilization_percent: float | None = Field(default=None, description="Of a GPU, now.")
+    temperature_celsius: float | None = None
+    power_watts: float | None = None
+    power_limit_watts: float | None = None
 
 
 class WorkerState(BaseModel):
@@ -43,7 +47,16 @@ class DiskState(BaseModel):
     """Free space; None while the folder does not exist."""
 
     output_free_bytes: int | None
+    output_total_bytes: int | None
     cache_free_bytes: int | None
+
+
+class HostMemory(BaseModel):
+    """The machine's memory; available without swapping."""
+
+    total_bytes: int
+    available_bytes: int
+    swap_used_bytes: int
 
 
 class FolderPaths(BaseModel):
@@ -64,4 +77,5 @@ class SystemState(BaseModel):
     devices: list[DeviceEntry]
     worker: WorkerState
     disk: DiskState
+    memory: HostMemory
     folders: FolderPaths

@@ -13,6 +13,7 @@ from backend import __version__
 from backend.db.columns import now
 from backend.db.models import Worker
 from backend.settings import Settings
+from backend.system.devices import host_memory
 from backend.system.schemas import (
     DeviceEntry,
     DiskState,
@@ -36,8 +37,10 @@ def system_state(session: Session, settings: Settings) -> SystemState:
         worker=worker_state(worker),
         disk=DiskState(
             output_free_bytes=free_bytes(settings.output_dir),
+            output_total_bytes=total_bytes(settings.output_dir),
             cache_free_bytes=free_bytes(settings.cache_dir),
         ),
+        memory=host_memory(),
         folders=FolderPaths(
             datasets=str(settings.datasets_dir),
             output=str(settings.output_dir),
@@ -73,10 +76,18 @@ def liveliness(session: Session) -> tuple[bool, tuple[str, ...]]:
 
 def free_bytes(folder: Path) -> int | None:
     """Free space on the folder's disk; of the nearest parent while the folder is not made."""
-    for place in (folder, *folder.parents):
-        if place.is_dir():
-            return shutil.disk_usage(place).free
-    return None
+    place = _there(folder)
+    return None if place is None else shutil.disk_usage(place).free
+
+
+def total_bytes(folder: Path) -> int | None:
+    """Size of the folder's disk, of the nearest parent in the same way."""
+    place = _there(folder)
+    return None if place is None else shutil.disk_usage(place).total
+
+
+def _there(folder: Path) -> Path | None:
+    return next((place for place in (folder, *folder.parents) if place.is_dir()), None)
 
 
 def _latest_worker(session: Session) -> Worker | None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from backend.db.columns import now
 from backend.db.engine import Database
-from backend.db.models import Job, Lease, Run
-from backend.jobs.commands import close_commands
+from backend.db.models import Job, Run
+from backend.hooks.notice import notice_end
 from backend.jobs.log import last_lines
-from backend.jobs.moves import move
 from backend.jobs.status import JobStatus
 from backend.launchers.launcher import Ended
+from backend.runs.outcome import LOG_TAIL_LINES, LastKnown, Outcome, outcome_of
+from backend.runs.settle import settle
+from backend.settings import Settings
 from backend.worker.interruption import resume_by_itself
-from backend.worker.outcome import LOG_TAIL_LINES, LastKnown, Outcome, outcome_of
 from trainer.errors import Problem
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def close_run(database: Database, watched: Watched, ended: Ended, *, used_force: bool) -> None:
+def close_run(
+    database: Database, settings: Settings, watched: Watched, ended: Ended, *, used_force: bool
+) -> None:
     """Decide how the run ended, and move its job there."""
     log_tail, _ = last_lines(watched.files.log, LOG_TAIL_LINES)
     with database.write() as session:
@@ -43,10 +45,12 @@ def close_run(database: Database, watched: Watched, ended: Ended, *, used_force:
                 log_tail=log_tail,
             )
         )
-        _close(session, job, run, outcome, ended.exit_code)
+        _close(session, settings, job, run, outcome, ended.exit_code)
 
 
-def close_unstarted(database: Database, watched: Watched, error: Exception) -> None:
+def close_unstarted(
+    database: Database, settings: Settings, watched: Watched, error: Exception
+) -> None:
     """Close a run whose trainer could not be started."""
     problem = Problem(
         "launch_failed",
@@ -58,32 +62,20 @@ def close_unstarted(database: Database, watched: Watched, error: Exception) -> N
     with database.write() as session:
         job = session.get_one(Job, watched.job_id)
         run = session.get_one(Run, watched.run_id)
-        _close(session, job, run, outcome, None)
+        _close(session, settings, job, run, outcome, None)
 
 
-def _close(session: Session, job: Job, run: Run, outcome: Outcome, exit_code: int | None) -> None:
-    said = run.finish["problems"] if run.finish else []
-    own = [outcome.problem] if outcome.problem and not said else []
-    run.problems = [*run.problems, *said, *own]
-    run.status = outcome.status.value
-    run.finished_at = now()
-    run.exit_code = exit_code
-    session.execute(delete(Lease).where(Lease.run_id == run.id))
-    close_commands(session, job.id)
-    is_an_error = outcome.status in (JobStatus.FAILED, JobStatus.INTERRUPTED)
-    moved = move(
-        session,
-        job.id,
-        from_status=job.status,
-        to_status=outcome.status,
-        reason=outcome.reason,
-        error=outcome.problem if is_an_error else None,
-        finished_at=now(),
-        stop_requested_at=None,
-        progress=None,
-        phase=run.phase if is_an_error else None,
-    )
-    assert moved, "only the worker moves a job that runs"
-    log.info("job %d (%s): %s", job.id, job.training_name, outcome.reason)
-    if outcome.status == JobStatus.INTERRUPTED:
-        resume_by_itself(session, session.get_one(Job, run.job_id), run)
+def _close(
+    session: Session,
+    settings: Settings,
+    job: Job,
+    run: Run,
+    outcome: Outcome,
+    exit_code: int | None,
+) -> None:
+    settle(session, job, run, outcome, exit_code, ended_at=now())
+    log.info("job %d (%s): %s", run.job_id, job.training_name, outcome.reason)
+    job = session.get_one(Job, run.job_id)
+    goes_on = outcome.status == JobStatus.INTERRUPTED and resume_by_itself(session, job, run)
+    if not goes_on:
+        notice_end(session, settings, job)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
 
 from backend.db.engine import Database
+from backend.hooks.sender import HookSender
 from backend.launchers.launcher import Launcher, TrainerProcess
 from backend.settings import Settings
 from backend.worker.claim import Claim, claim_next, somebody_waits
@@ -41,7 +42,7 @@ class Worker:
         self._database = database
         self._launcher = launcher
         self._clock = clock
-        self._presence = Presence(database, clock)
+        self._presence = Presence(database, settings, clock)
         self._watches: list[RunWatch] = []
         self._look_again: dict[int, float] = {}
 
@@ -49,12 +50,15 @@ class Worker:
         """Take turns until `ending` is set; the trainers go on."""
         self._presence.sign_on()
         log.info("worker %s ready on %s", self._presence.identity.worker_id, self._device_names())
+        hooks = HookSender(self._settings, self._database)
+        hooks.start()
         while not ending.is_set():
             try:
                 self.turn()
             except OperationalError as error:  # locked by a copy or a full disk: it passes
                 log.warning("the database cannot be used just now: %s", error.orig)
             ending.wait(self._settings.worker_poll_seconds)
+        hooks.end()
         self._presence.sign_off()
 
     def turn(self) -> None:
@@ -114,7 +118,7 @@ class Worker:
             process = launch(self._database, self._launcher, self._settings, claim)
         except (OSError, ValidationError) as error:  # or a config of an older version
             log.error("job %d cannot be started: %s", claim.job_id, error)
-            close_unstarted(self._database, watched, error)
+            close_unstarted(self._database, self._settings, watched, error)
             return
         log.info("started job %d (%s) on %s", claim.job_id, claim.training_name, device)
         self._watch(watched, process)

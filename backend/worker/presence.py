@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from collections.abc import Callable
@@ -14,9 +15,12 @@ from backend.db.engine import Database
 from backend.db.models import Worker
 from backend.jobs.feed import prune_feed
 from backend.launchers.processes import machine_id, start_ticks
-from backend.settings import host_name
+from backend.settings import Settings, host_name
 from backend.system.devices import CPU, list_devices
+from backend.trash.entries import purge_expired
 from backend.worker.claim import Identity
+
+log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 2.0
 TIDY_SECONDS = 600.0
@@ -26,8 +30,9 @@ FORGOTTEN_AFTER = timedelta(days=1)
 class Presence:
     """Signs the worker on, beats, and signs it off."""
 
-    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+    def __init__(self, database: Database, settings: Settings, clock: Callable[[], float]) -> None:
         self._database = database
+        self._settings = settings
         self._clock = clock
         self._next_beat = self._next_tidying = 0.0
         self.identity = Identity(str(uuid.uuid4()), host_name(), machine_id())
@@ -82,7 +87,15 @@ class Presence:
         return [device.model_dump() for device in devices]
 
     def _tidy(self) -> None:
-        """Forget old news and workers that are long gone."""
+        """Forget old news, workers that are long gone, and trash that has expired."""
         with self._database.write() as session:
             prune_feed(session)
             session.execute(delete(Worker).where(Worker.last_seen_at < now() - FORGOTTEN_AFTER))
+        settings = self._settings
+        try:
+            gone = purge_expired(settings.output_dir, days=settings.trash_days, now=now())
+        except OSError as error:
+            log.warning("the trash cannot be tidied just now: %s", error)
+            return
+        for entry in gone:
+            log.info("%s has expired in the trash", entry.id)

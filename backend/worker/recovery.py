@@ -27,7 +27,6 @@ from backend.system.state import WORKER_SILENCE
 from backend.worker.claim import Identity
 from backend.worker.watch import Watched
 from trainer import folder_lock
-from trainer.errors import FolderInUse
 from trainer.job_folder import JobFolder
 
 log = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ def take_over(
     taken: list[tuple[Watched, TrainerProcess | None]] = []
     for run, training_name in orphans:
         folder = JobFolder(settings.output_dir, training_name)
-        if run.machine != who.machine and _is_locked(folder):
+        if run.machine != who.machine and folder_lock.is_held(folder.lock):
             continue  # a trainer that we cannot see still writes there
         with database.write() as session:
             if not _take(session, run, who):
@@ -113,13 +112,3 @@ def _record_process(database: Database, run: Run, process: TrainerProcess | None
         row = session.get_one(Run, run.id)
         row.process_id = process.process_id
         row.process_start_ticks = process.start_ticks
-
-
-def _is_locked(folder: JobFolder) -> bool:
-    if not folder.lock.is_file():
-        return False
-    try:
-        with folder_lock.held(folder.lock):
-            return False
-    except FolderInUse:
-        return True

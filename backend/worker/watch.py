@@ -15,25 +15,31 @@ from sqlalchemy import select
 
 from backend.db.columns import now
 from backend.db.engine import Database
-from backend.db.models import CommandRequest, Job, Run
-from backend.db.values import is_storable
+from backend.db.models import CommandRequest, Job, Metric, Run
+from backend.hooks.notice import notice_events
 from backend.jobs.feed import announce, announce_job
 from backend.jobs.log import lines_from
 from backend.jobs.moves import move
 from backend.jobs.status import JobStatus
 from backend.launchers.launcher import Ended, Launcher, TrainerProcess
+from backend.runs.event_lines import parse_lines
+from backend.runs.record import Place, add_problem, record_events
 from backend.settings import Settings
+from backend.system.state import free_bytes
+from backend.worker.alarm_board import active_alarms, write_changes
+from backend.worker.alarms import Change, RunAlarms
 from backend.worker.close import close_run
-from backend.worker.record import Place, add_problem, record_events
+from backend.worker.machine import read_machine
 from backend.worker.stopping import Measure, StopWatch
 from trainer.commands import CommandName, append_command
-from trainer.errors import Problem, Severity
-from trainer.events import AnyEvent, BadLine, RunStarted, parse_line, read_lines
+from trainer.errors import Problem
+from trainer.events import read_lines
 from trainer.job_folder import JobFolder, RunFolder
 
 log = logging.getLogger(__name__)
 
 LOG_LINES_IN_ONE_EVENT = 500
+SECONDS_BETWEEN_JUDGEMENTS = 1.0
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,12 @@ class RunWatch:
     ) -> None:
         self._database = database
         self._launcher = launcher
+        self._settings = settings
         self.watched = watched
         self._process = process
+        self._clock = clock
+        self._next_judgement = 0.0
+        self._alarms = self._with_what_is_known(settings)
         self._stop = StopWatch(
             patience_seconds=settings.stop_patience_seconds,
             kill_seconds=settings.kill_patience_seconds,
@@ -78,11 +88,15 @@ class RunWatch:
         more = self._record_events()
         more |= self._record_log()
         if ended is None:
+            self._judge_alarms()
             self._stop_if_it_does_not()
             return False
         while more:
             more = self._record_events() | self._record_log()
-        close_run(self._database, self.watched, ended, used_force=self._stop.used_force)
+        self._write_alarms(self._alarms.end_all())
+        close_run(
+            self._database, self._settings, self.watched, ended, used_force=self._stop.used_force
+        )
         return True
 
     def _obey_requests(self) -> None:
@@ -127,7 +141,7 @@ class RunWatch:
         lines, end = read_lines(self.watched.files.events, offset)
         if end == offset:
             return False
-        found, faults = _parse(lines, self.watched.token)
+        found, faults = parse_lines(lines, self.watched.token)
         with self._database.write() as session:
             job = session.get_one(Job, self.watched.job_id)
             run = session.get_one(Run, self.watched.run_id)
@@ -135,9 +149,50 @@ class RunWatch:
             for fault in faults:
                 self._report(run, fault)
             run.events_offset = end
+            notice_events(session, self._settings, job, found)
             announce_job(session, job.id)
         self._stop.hear(found)
+        self._alarms.hear(found)
         return True
+
+    def _with_what_is_known(self, settings: Settings) -> RunAlarms:
+        """The run's alarms, with what an earlier watch of it has raised and measured."""
+        with self._database.read() as session:
+            run = session.get_one(Run, self.watched.run_id)
+            of_run = (Metric.job_id == run.job_id, Metric.run_id == run.id)
+            steps = session.scalars(
+                select(Metric.step_seconds).where(*of_run).order_by(Metric.step)
+            ).all()
+            return RunAlarms(
+                stall_seconds=settings.stall_seconds,
+                low_disk_bytes=settings.low_disk_gib * 2**30,
+                clock=self._clock,
+                active=active_alarms(run),
+                step_seconds=steps,
+            )
+
+    def _judge_alarms(self) -> None:
+        """Raise and end alarms, once a second."""
+        if self._clock() < self._next_judgement:
+            return
+        self._next_judgement = self._clock() + SECONDS_BETWEEN_JUDGEMENTS
+        with self._database.read() as session:
+            run = session.get_one(Run, self.watched.run_id)
+        changes = self._alarms.judge(
+            phase=run.phase,
+            step=run.last_step or 0,
+            disk_free_bytes=free_bytes(self._settings.output_dir),
+            look=lambda: read_machine(run.device),
+        )
+        self._write_alarms(changes)
+
+    def _write_alarms(self, changes: list[Change]) -> None:
+        if not changes:
+            return
+        with self._database.write() as session:
+            job = session.get_one(Job, self.watched.job_id)
+            run = session.get_one(Run, self.watched.run_id)
+            write_changes(session, self._settings, job, run, changes)
 
     def _report(self, run: Run, fault: Problem) -> None:
         """Keep the first fault of its kind with the run; a thousand more say nothing new."""
@@ -167,54 +222,3 @@ class RunWatch:
         elif measure is Measure.KILL:
             log.warning("job %d does not end; killing it", self.watched.job_id)
             self._launcher.kill(self._process)
-
-
-def _parse(lines: list[str], token: str) -> tuple[list[AnyEvent], list[Problem]]:
-    """The events among the lines, and what the others are."""
-    found: list[AnyEvent] = []
-    faults: list[Problem] = []
-    for line in lines:
-        try:
-            event = parse_line(line)
-        except BadLine as error:
-            faults.append(_unreadable(error))
-            continue
-        if event is None:
-            faults.append(_unknown(line))
-        elif isinstance(event, RunStarted) and event.token not in ("", token):
-            return [], [_foreign(event)]
-        elif not is_storable(event.model_dump()):
-            faults.append(_unreadable(BadLine(line, "holding what is no finite number or text")))
-        else:
-            found.append(event)
-    return found, faults
-
-
-def _unreadable(error: BadLine) -> Problem:
-    return Problem(
-        "unreadable_event",
-        f"A line of events.jsonl is {error.reason}: {error.line[:80]!r}.",
-        "It was skipped; the training is not affected.",
-        severity=Severity.WARNING,
-        params={"line": error.line, "reason": error.reason},
-    )
-
-
-def _unknown(line: str) -> Problem:
-    return Problem(
-        "unknown_event",
-        f"events.jsonl holds an event that this version does not know: {line[:80]!r}.",
-        "It was skipped. Update Darkroom if the trainer is newer.",
-        severity=Severity.WARNING,
-        params={"line": line[:200]},
-    )
-
-
-def _foreign(event: RunStarted) -> Problem:
-    return Problem(
-        "foreign_events",
-        f"The run's folder holds events of another process ({event.process_id}).",
-        "They were skipped. Do not copy run folders into a job's folder.",
-        severity=Severity.WARNING,
-        params={"process_id": event.process_id},
-    )

@@ -46,5 +46,11 @@ def test_the_shown_defaults_are_the_defaults() -> None:
     shown = dict(VARIABLE.findall(EXAMPLE.read_text()))
     for variable in ("DARKROOM_HOST", "DARKROOM_PORT", "DARKROOM_WORKER_POLL_SECONDS"):
         assert shown[variable] == str(Settings.model_fields[fields[variable]].default)
-    for variable in ("DARKROOM_STOP_PATIENCE_SECONDS", "DARKROOM_KILL_PATIENCE_SECONDS"):
+    for variable in (
+        "DARKROOM_STOP_PATIENCE_SECONDS",
+        "DARKROOM_KILL_PATIENCE_SECONDS",
+        "DARKROOM_TRASH_DAYS",
+        "DARKROOM_STALL_SECONDS",
+        "DARKROOM_LOW_DISK_GIB",
+    ):
         assert float(shown[variable]) == Settings.model_fields[fields[variable]].default

@@ -52,3 +52,14 @@ def test_a_killed_holder_leaves_no_lock_behind(tmp_path: Path) -> None:
         pass
     holder.stdin.close()
     holder.stdout.close()
+
+
+def test_whether_it_is_held_is_asked_without_a_trace(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    assert not folder_lock.is_held(lock)
+    assert not lock.exists()
+    with folder_lock.held(lock):
+        said = lock.read_text()
+        assert folder_lock.is_held(lock)
+    assert not folder_lock.is_held(lock)
+    assert lock.read_text() == said, "who held it last is still known"

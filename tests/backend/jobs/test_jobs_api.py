@@ -332,7 +332,7 @@ def test_deleting_keeps_the_files_unless_asked_and_then_moves_them_to_the_trash(
         assert folder.exists() is not files
     (trashed,) = (settings.output_dir / ".trash").iterdir()
     assert trashed.name.startswith("thrown-")
-    assert (trashed / "x.txt").read_text() == "thrown"
+    assert (trashed / "thrown" / "x.txt").read_text() == "thrown"
 
 
 def test_a_new_job_over_an_old_folder_is_warned_that_it_goes_on_there(

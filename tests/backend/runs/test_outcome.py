@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from backend.jobs.status import JobStatus
-from backend.worker.outcome import LastKnown, outcome_of
+from backend.runs.outcome import LastKnown, outcome_of
 from trainer.errors import OutOfMemory
 
 NOTHING = LastKnown(

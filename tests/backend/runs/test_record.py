@@ -12,8 +12,8 @@ from backend.db.models import Checkpoint, CommandRequest, Job, Run
 from backend.jobs.commands import close_commands, note_command
 from backend.jobs.news import Topics, read_news
 from backend.jobs.status import JobStatus
+from backend.runs.record import Place, record_events
 from backend.settings import Settings
-from backend.worker.record import Place, record_events
 from tests.backend.installation import job_config
 from trainer import events
 from trainer.config import JobConfig

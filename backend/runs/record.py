@@ -10,6 +10,7 @@ import logging
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select, update
@@ -75,7 +76,7 @@ def _record_one(place: Place, event: events.AnyEvent) -> None:
         case events.SampleFailed():
             add_problem(place.run, _of_failed_sample(event))
         case events.CheckpointSaved():
-            _checkpoint_saved(place, event.step, event.lora, is_final=False)
+            _checkpoint_saved(place, event, event.step, event.lora, is_final=False)
         case events.Measured():
             _measured(place, event)
         case events.BestCheckpoint():
@@ -230,11 +231,17 @@ def _sample(place: Place, event: events.Sample) -> None:
         guidance_scale=event.guidance_scale,
         sample_steps=event.sample_steps,
         path=event.path,
+        created_at=_moment(event),
     )
     session.add(row)
     session.flush()
     entry = sample_entry(row).model_dump(mode="json")
     announce(session, "sample", job.id, {"job_id": job.id, **entry})
+
+
+def _moment(event: events.Event) -> datetime:
+    """When it happened, which may be long before it is recorded."""
+    return datetime.fromtimestamp(event.time, UTC) if event.time > 0 else now()
 
 
 def _of_failed_sample(event: events.SampleFailed) -> Problem:
@@ -318,7 +325,9 @@ def _best_checkpoint(place: Place, event: events.BestCheckpoint) -> None:
         announce(place.session, "checkpoint", place.job.id, {"job_id": place.job.id, **entry})
 
 
-def _checkpoint_saved(place: Place, step: int, path: str, *, is_final: bool) -> None:
+def _checkpoint_saved(
+    place: Place, event: events.Event, step: int, path: str, *, is_final: bool
+) -> None:
     session, job = place.session, place.job
     try:
         # The LoRA's own size: the event tells the whole folder's, with the state to resume from.
@@ -340,6 +349,7 @@ def _checkpoint_saved(place: Place, step: int, path: str, *, is_final: bool) -> 
         size_bytes=size_bytes,
         loss=statistics.fmean(losses) if losses else None,
         path=path,
+        created_at=_moment(event),
     )
     session.add(row)
     session.flush()
@@ -385,4 +395,4 @@ def _run_finished(place: Place, event: events.RunFinished) -> None:
     place.session.execute(
         delete(Checkpoint).where(Checkpoint.job_id == place.job.id, Checkpoint.is_final.is_(True))
     )
-    _checkpoint_saved(place, event.step, event.lora, is_final=True)
+    _checkpoint_saved(place, event, event.step, event.lora, is_final=True)

@@ -1,0 +1,279 @@
+"""Deleting into the trash and taking back: files and rows together.
+
+The files move last in the transaction, so that a refused delete moves nothing; if the commit itself
+fails, they are moved back.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from backend.db.engine import Database
+from backend.db.models import Checkpoint, Job, Run
+from backend.errors import Conflict, NotFound
+from backend.jobs import queries
+from backend.jobs.feed import announce, announce_job, announce_queue
+from backend.jobs.status import ACTIVE
+from backend.rescan.rescan import rescan
+from backend.settings import Settings
+from backend.trash import entries
+from backend.trash.entries import Entry
+from backend.trash.schemas import Restored, TrashEntry
+from trainer import folder_lock
+from trainer.job_folder import JobFolder
+
+
+def delete_job(database: Database, settings: Settings, job_id: int, *, files: bool) -> None:
+    """Remove the job; its folder stays or goes to the trash. Raises NotFound or Conflict."""
+    with _moving(settings) as moved, database.write() as session:
+        job = queries.find_job(session, job_id)
+        _refuse_while_it_runs(job, "deleted")
+        folder = JobFolder(settings.output_dir, job.training_name)
+        followers = update(Job).where(Job.run_after_job_id == job_id)
+        session.execute(followers.values(run_after_job_id=None))
+        known = {"job_id": job_id, "config": job.config}
+        session.execute(delete(Job).where(Job.id == job_id))
+        announce(session, "job_deleted", job_id, {"id": job_id})
+        announce_queue(session, except_job=job_id)
+        session.flush()
+        if files or not os.path.lexists(folder.path):  # of a draft there is nothing else to keep
+            moved.append(
+                entries.put(
+                    settings.output_dir,
+                    folder.path,
+                    kind="job",
+                    training_name=job.training_name,
+                    known=known,
+                )
+            )
+
+
+def delete_checkpoint(
+    database: Database, settings: Settings, job_id: int, checkpoint_id: int
+) -> TrashEntry:
+    """Move one checkpoint, or the end result, to the trash. Raises NotFound or Conflict."""
+    with _moving(settings) as moved, database.write() as session:
+        job = queries.find_job(session, job_id)
+        row = session.get(Checkpoint, checkpoint_id)
+        if row is None or row.job_id != job_id:
+            raise NotFound(
+                "no_such_checkpoint",
+                f"Job {job_id} has no checkpoint {checkpoint_id}.",
+                "Only the newest are kept; list the checkpoints again.",
+            )
+        _refuse_while_it_runs(job, "deprived of a checkpoint")
+        _refuse_the_chosen_one(job, row)
+        folder = JobFolder(settings.output_dir, job.training_name)
+        thing = folder.result if row.is_final else folder.checkpoint(row.step)
+        known = _columns(session, row)
+        session.delete(row)
+        data = {"job_id": job_id, "step": known["step"], "is_final": known["is_final"]}
+        announce(session, "checkpoint_removed", job_id, data)
+        announce_job(session, job_id)
+        session.flush()
+        entry = entries.put(
+            settings.output_dir,
+            thing,
+            kind="checkpoint",
+            training_name=job.training_name,
+            known=known,
+        )
+        moved.append(entry)
+    return trash_entry(settings, entry)
+
+
+def list_trash(settings: Settings) -> list[TrashEntry]:
+    """What is in the trash, the latest first."""
+    return [trash_entry(settings, entry) for entry in entries.entries(settings.output_dir)]
+
+
+def restore(database: Database, settings: Settings, entry_id: str) -> Restored:
+    """Take something back. Raises NotFound, or Conflict with what stands in its place."""
+    entry = _found(settings, entry_id)
+    if entry.note.kind == "checkpoint":
+        return _restore_checkpoint(database, settings, entry)
+    return _restore_job(database, settings, entry)
+
+
+def purge(settings: Settings, entry_id: str) -> None:
+    """Remove something for good. Raises NotFound."""
+    entries.purge(_found(settings, entry_id))
+
+
+def purge_all(settings: Settings) -> None:
+    """Remove for good whatever is in the trash."""
+    for entry in entries.entries(settings.output_dir):
+        entries.purge(entry)
+
+
+def trash_entry(settings: Settings, entry: Entry) -> TrashEntry:
+    """An entry in the wire form."""
+    days = settings.trash_days
+    return TrashEntry(
+        id=entry.id,
+        kind=entry.note.kind,
+        training_name=entry.note.training_name,
+        step=entry.note.known.get("step"),
+        is_final=bool(entry.note.known.get("is_final")),
+        size_bytes=entry.note.size_bytes,
+        deleted_at=entry.deleted_at,
+        expires_at=entry.deleted_at + timedelta(days=days) if days else None,
+    )
+
+
+@contextmanager
+def _moving(settings: Settings) -> Iterator[list[Entry]]:
+    """Collects what was moved; puts it back if the rows could not be written after all."""
+    if (settings.output_dir / entries.TRASH).is_symlink():
+        raise Conflict(
+            "trash_is_a_link",
+            f"{settings.output_dir / entries.TRASH} is a link, and the trash must be a folder.",
+            "Remove the link; the trash is then made where the files are.",
+        )
+    moved: list[Entry] = []
+    try:
+        yield moved
+    except BaseException:
+        for entry in moved:
+            entries.put_back(settings.output_dir, entry)
+        raise
+
+
+def _restore_job(database: Database, settings: Settings, entry: Entry) -> Restored:
+    name = entry.note.training_name
+    target = settings.output_dir / entry.note.path
+    with database.read() as session:
+        holder = session.scalar(select(Job.id).where(Job.training_name == name))
+    # The same id: the files were moved, and then the power went before the row was deleted.
+    is_taken = holder is not None and holder != entry.note.known.get("job_id")
+    if is_taken or os.path.lexists(target):
+        raise Conflict(
+            "job_name_taken",
+            f"{name} cannot be restored: there is another job or folder of that name now.",
+            "Delete or rename that one first.",
+            params={"training_name": name, "job_id": holder},
+        )
+    entries.put_back(settings.output_dir, entry)
+    if os.path.lexists(target):
+        rescan(database, settings, only=name)
+    with database.write() as session:
+        job = session.scalar(select(Job).where(Job.training_name == name))
+        if job is None:  # a draft, or a folder that a rescan could not read
+            job = Job(training_name=name, config=entry.note.known["config"])
+            session.add(job)
+            session.flush()
+        job.config = entry.note.known["config"]
+        announce_job(session, job.id)
+        return Restored(job_id=job.id)
+
+
+def _restore_checkpoint(database: Database, settings: Settings, entry: Entry) -> Restored:
+    name, known = entry.note.training_name, entry.note.known
+    folder = JobFolder(settings.output_dir, name)
+    with database.write() as session:
+        job = session.scalar(select(Job).where(Job.training_name == name))
+        if job is None:
+            raise Conflict(
+                "job_is_gone",
+                f"The job {name} of this checkpoint is not there.",
+                "Restore the job first.",
+                params={"training_name": name},
+            )
+        _refuse_while_it_runs(job, "given a checkpoint back")
+        if os.path.lexists(settings.output_dir / entry.note.path):
+            raise Conflict(
+                "checkpoint_exists",
+                f"{name} has another {Path(entry.note.path).name} now.",
+                "Delete that one first.",
+                params={"training_name": name, "step": known["step"]},
+            )
+        if folder_lock.is_held(folder.lock):
+            raise _in_use(name, "given a checkpoint back")
+        session.add(_checkpoint_row(session, job, known))
+        session.flush()
+        announce(session, "reset", job.id, {})
+        announce_job(session, job.id)
+        entries.put_back(settings.output_dir, entry)
+        return Restored(job_id=job.id)
+
+
+def _columns(session: Session, row: Checkpoint) -> dict[str, Any]:
+    """What the row knows that its files do not say."""
+    return {
+        "step": row.step,
+        "is_final": row.is_final,
+        "size_bytes": row.size_bytes,
+        "loss": row.loss,
+        "is_best": row.is_best,
+        "path": row.path,
+        "run": session.get_one(Run, row.run_id).number,
+    }
+
+
+def _checkpoint_row(session: Session, job: Job, known: dict[str, Any]) -> Checkpoint:
+    runs = select(Run.id).where(Run.job_id == job.id)
+    run_id = session.scalar(runs.where(Run.number == known["run"]))
+    run_id = run_id or session.scalar(runs.order_by(Run.number.desc()).limit(1))
+    session.execute(
+        delete(Checkpoint).where(
+            Checkpoint.job_id == job.id,
+            Checkpoint.step == known["step"],
+            Checkpoint.is_final == known["is_final"],
+        )
+    )
+    facts = {key: value for key, value in known.items() if key != "run"}
+    if facts["is_best"]:  # another may have become the best meanwhile
+        best = select(Checkpoint.id).where(Checkpoint.job_id == job.id, Checkpoint.is_best)
+        facts["is_best"] = session.scalar(best) is None
+    return Checkpoint(job_id=job.id, run_id=run_id, **facts)
+
+
+def _found(settings: Settings, entry_id: str) -> Entry:
+    entry = entries.find(settings.output_dir, entry_id)
+    if entry is None:
+        raise NotFound(
+            "not_in_trash",
+            f"There is nothing {entry_id!r} in the trash.",
+            "It was restored, or removed for good; list the trash again.",
+            params={"id": entry_id},
+        )
+    return entry
+
+
+def _refuse_while_it_runs(job: Job, deed: str) -> None:
+    if job.status in ACTIVE:
+        status = queries.shown_status(job)
+        raise Conflict(
+            "wrong_state",
+            f"{job.training_name} is {status} and cannot be {deed}.",
+            "Stop it first.",
+            params={"status": status.value, "job_id": job.id},
+        )
+
+
+def _refuse_the_chosen_one(job: Job, row: Checkpoint) -> None:
+    if row.is_final or job.resume_from_step != row.step:
+        return
+    raise Conflict(
+        "checkpoint_is_chosen",
+        f"{job.training_name} is to go on from the checkpoint of step {row.step}.",
+        "Take the job out of the queue and queue it from another checkpoint.",
+        params={"job_id": job.id, "step": row.step},
+    )
+
+
+def _in_use(name: str, deed: str) -> Conflict:
+    return Conflict(
+        "wrong_state",
+        f"A trainer is writing to the folder of {name}, which cannot be {deed} now.",
+        "Wait until it has ended.",
+        params={"training_name": name},
+    )

@@ -1,0 +1,188 @@
+"""Alarms of a run: no progress, slow steps, a disk that fills up. Raised once, ended when over.
+
+The rules are pure: they are told what was heard and measured, and by which clock. `RunAlarms` holds
+one run's rules and says what changed; `alarm_board.py` writes that down.
+
+no_progress   no event for `stall_seconds`. It ends with the next event.
+slow_steps    the recent steps take twice as long as the best stretch of 50 in this run. A stretch
+              is compared, not single steps: buckets of several sizes make steps of several lengths,
+              in turn. It ends when they take less than 1.5 times as long.
+disk_low      less than `low_disk_bytes` free where the job is saved. It ends with a tenth more.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from backend.worker.likely_cause import Reading, cause_of_silence, cause_of_slow_steps
+from trainer.errors import Problem, Severity
+from trainer.events import Event, Step
+
+AlarmCode = Literal["no_progress", "slow_steps", "disk_low"]
+ALARM_CODES: tuple[AlarmCode, ...] = ("no_progress", "slow_steps", "disk_low")
+
+STRETCH_STEPS = 50
+RECENT_STEPS = 20
+SLOW_FACTOR, FAST_AGAIN_FACTOR = 2.0, 1.5
+ROOM_AGAIN_FACTOR = 1.1
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Change:
+    """An alarm that was raised, with what is to be said, or one that is over."""
+
+    code: AlarmCode
+    problem: Problem | None
+
+
+class RunAlarms:
+    """The alarms of one run. active: those that an earlier watch of the run has raised."""
+
+    def __init__(
+        self,
+        *,
+        stall_seconds: float,
+        low_disk_bytes: float,
+        clock: Callable[[], float],
+        active: Collection[str] = (),
+        step_seconds: Iterable[float] = (),
+    ) -> None:
+        self._stall_seconds = stall_seconds
+        self._low_disk_bytes = low_disk_bytes
+        self._clock = clock
+        self._heard_at = clock()
+        self._has_news = False
+        self._pace = Pace()
+        self._active: set[AlarmCode] = {code for code in ALARM_CODES if code in active}
+        for seconds in step_seconds:
+            self._pace.add(seconds)
+
+    def hear(self, events: Collection[Event]) -> None:
+        """What the trainer said since the last time."""
+        if not events:
+            return
+        self._heard_at = self._clock()
+        self._has_news = True
+        for event in events:
+            if isinstance(event, Step):
+                self._pace.add(event.step_seconds)
+
+    def judge(
+        self,
+        *,
+        phase: str | None,
+        step: int,
+        disk_free_bytes: int | None,
+        look: Callable[[], Reading],
+    ) -> list[Change]:
+        """Which alarms begin now, and which are over.
+
+        look: at the machine; asked only when a cause is sought, since asking a card costs time.
+        """
+        wanted = {
+            "no_progress": self._silence(phase, step),
+            "slow_steps": self._slow_steps(step, look),
+            "disk_low": self._disk_low(disk_free_bytes),
+        }
+        self._has_news = False
+        changes: list[Change] = []
+        for code in ALARM_CODES:
+            problem = wanted[code]
+            if isinstance(problem, Problem) and code not in self._active:
+                self._active.add(code)
+                changes.append(Change(code, problem))
+            elif problem is None and code in self._active:
+                self._active.remove(code)
+                changes.append(Change(code, None))
+        return changes
+
+    def end_all(self) -> list[Change]:
+        """The run is over, and its alarms with it."""
+        ended = [Change(code, None) for code in ALARM_CODES if code in self._active]
+        self._active.clear()
+        return ended
+
+    def _silence(self, phase: str | None, step: int) -> Problem | Literal["stays"] | None:
+        silent_seconds = self._clock() - self._heard_at
+        if silent_seconds < self._stall_seconds:
+            # An alarm of an earlier watch stays until something is heard.
+            return None if self._has_news or "no_progress" not in self._active else "stays"
+        where = f"in phase {phase} at step {step}" if phase else "before its first phase"
+        return _alarm(
+            "no_progress",
+            f"The trainer has said nothing for {silent_seconds:.0f} s {where}.",
+            cause_of_silence(phase),
+            {"phase": phase, "step": step, "silent_seconds": round(silent_seconds)},
+        )
+
+    def _slow_steps(
+        self, step: int, look: Callable[[], Reading]
+    ) -> Problem | Literal["stays"] | None:
+        factor = self._pace.factor()
+        if factor is None or factor < FAST_AGAIN_FACTOR:
+            return None
+        if factor < SLOW_FACTOR or "slow_steps" in self._active:
+            return "stays"
+        best, recent = self._pace.best_seconds, self._pace.recent_seconds
+        return _alarm(
+            "slow_steps",
+            f"Steps take {recent:.3g} s, {factor:.1f} times as long as the best {STRETCH_STEPS} of "
+            f"this run ({best:.3g} s).",
+            cause_of_slow_steps(look()),
+            {"step": step, "best_seconds": best, "recent_seconds": recent},
+        )
+
+    def _disk_low(self, free: int | None) -> Problem | Literal["stays"] | None:
+        if free is None or free >= self._low_disk_bytes * ROOM_AGAIN_FACTOR:
+            return None
+        if free >= self._low_disk_bytes:
+            return "stays"
+        return _alarm(
+            "disk_low",
+            f"The disk of the output folder has {free / _GIB:.1f} GiB left, less than "
+            f"{self._low_disk_bytes / _GIB:.3g}.",
+            "Empty the trash, delete checkpoints that you do not need, or clear the cache folder: "
+            "without room, the next save fails.",
+            {"free_bytes": free},
+        )
+
+
+class Pace:
+    """How long steps take now, against the best stretch of the run."""
+
+    def __init__(self) -> None:
+        self._last: deque[float] = deque(maxlen=STRETCH_STEPS)
+        self._best_seconds: float | None = None
+
+    @property
+    def best_seconds(self) -> float:
+        """Median of the fastest 50 consecutive steps."""
+        assert self._best_seconds is not None, "there is no best before 50 steps"
+        return self._best_seconds
+
+    @property
+    def recent_seconds(self) -> float:
+        """Median of the last 20 steps."""
+        return statistics.median(list(self._last)[-RECENT_STEPS:])
+
+    def add(self, seconds: float) -> None:
+        """One more step."""
+        self._last.append(seconds)
+        if len(self._last) == STRETCH_STEPS:
+            stretch = statistics.median(self._last)
+            self._best_seconds = min(stretch, self._best_seconds or stretch)
+
+    def factor(self) -> float | None:
+        """How many times as long as the best the recent steps take; None before 50 steps."""
+        if not self._best_seconds:
+            return None
+        return self.recent_seconds / self._best_seconds
+
+
+def _alarm(code: AlarmCode, message: str, hint: str, params: dict[str, object]) -> Problem:
+    return Problem(code, message, hint, severity=Severity.WARNING, params=params)

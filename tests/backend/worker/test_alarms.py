@@ -1,0 +1,211 @@
+"""Alarms by a clock of our own, and written down with a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+
+from backend.db.engine import Database
+from backend.db.models import FeedEntry, HookDelivery, Job, Run
+from backend.settings import Settings
+from backend.worker.alarm_board import active_alarms, write_changes
+from backend.worker.alarms import Change, Pace, RunAlarms
+from backend.worker.likely_cause import Reading, cause_of_silence, cause_of_slow_steps
+from tests.backend.installation import job_config, settings_in
+from trainer.errors import Problem, Severity
+from trainer.events import Phase, PhaseStarted, Step
+
+GIB = 2**30
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def alarms(clock: Clock, **more: Any) -> RunAlarms:
+    return RunAlarms(stall_seconds=120, low_disk_bytes=5 * GIB, clock=clock, **more)
+
+
+def judge(
+    watch: RunAlarms, *, free: float | None = 100, reading: Reading | None = None
+) -> dict[str, Problem | None]:
+    changes = watch.judge(
+        phase="train",
+        step=7,
+        disk_free_bytes=None if free is None else int(free * GIB),
+        look=lambda: reading or Reading(),
+    )
+    return {change.code: change.problem for change in changes}
+
+
+def steps(*seconds: float) -> list[Step]:
+    return [
+        Step(step=1, loss=1, objective=1, learning_rate=1, gradient_norm=1, step_seconds=each)
+        for each in seconds
+    ]
+
+
+def test_silence_is_said_once_after_120_seconds_with_the_phase_and_ends_with_a_word(
+    clock: Clock,
+) -> None:
+    watch = alarms(clock)
+    clock.now += 119.9
+    assert judge(watch) == {}
+    clock.now += 0.1
+    problem = judge(watch)["no_progress"]
+    assert problem is not None
+    assert (problem.severity, problem.params["phase"]) == (Severity.WARNING, "train")
+    assert problem.params["silent_seconds"] == 120
+    assert problem.hint == cause_of_silence("train")
+    clock.now += 500
+    assert judge(watch) == {}, "once"
+    watch.hear([PhaseStarted(phase="train")])
+    assert judge(watch) == {"no_progress": None}
+    assert judge(watch) == {}
+    clock.now += 120
+    assert "no_progress" in judge(watch), "again"
+
+
+def test_every_phase_has_a_likely_cause_of_silence() -> None:
+    causes = [cause_of_silence(phase) for phase in Phase.__args__]  # type: ignore[attr-defined]
+    assert cause_of_silence(None) not in causes
+
+
+def test_steps_twice_as_slow_as_the_best_fifty_are_said_until_they_are_fast_again(
+    clock: Clock,
+) -> None:
+    watch = alarms(clock)
+    watch.hear(steps(*[3.0] * 30, *[1.0] * 49))
+    watch.hear(steps(1.0))
+    assert judge(watch) == {}
+    watch.hear(steps(*[1.99] * 20))
+    assert judge(watch) == {}
+    watch.hear(steps(*[2.0] * 20))
+    problem = judge(watch, reading=Reading(gpu_temperature_celsius=91))["slow_steps"]
+    assert problem is not None
+    assert (problem.params["best_seconds"], problem.params["recent_seconds"]) == (1.0, 2.0)
+    assert "91 °C" in problem.hint
+    watch.hear(steps(*[1.6] * 20))
+    assert judge(watch) == {}, "not twice, and not yet over either"
+    watch.hear(steps(*[1.4] * 20))
+    assert judge(watch) == {"slow_steps": None}
+
+
+def test_a_slow_beginning_is_no_slow_down_and_neither_are_buckets_of_two_sizes() -> None:
+    pace = Pace()
+    for _ in range(49):
+        pace.add(5.0)
+    assert pace.factor() is None
+    for _ in range(100):
+        pace.add(1.0)
+        pace.add(2.5)
+    factor = pace.factor()
+    assert factor is not None
+    assert factor < 1.5
+
+
+@pytest.mark.parametrize(
+    ("reading", "words"),
+    [
+        (Reading(gpu_temperature_celsius=83, gpu_memory_used_share=0.99), "slows down to cool"),
+        (Reading(gpu_temperature_celsius=60, gpu_memory_used_share=0.98), "memory is full"),
+        (Reading(host_available_share=0.04), "swaps"),
+        (Reading(gpu_power_share=0.99, host_available_share=0.5), "power limit"),
+        (Reading(), "Another program"),
+    ],
+)
+def test_the_likely_cause_is_the_first_that_the_machine_shows(reading: Reading, words: str) -> None:
+    assert words in cause_of_slow_steps(reading)
+
+
+def test_a_disk_that_fills_up_is_said_until_there_is_a_tenth_more_room(clock: Clock) -> None:
+    watch = alarms(clock)
+    assert judge(watch, free=5.0) == {}
+    problem = judge(watch, free=4.9)["disk_low"]
+    assert problem is not None
+    assert "4.9 GiB left" in problem.message
+    assert judge(watch, free=5.4) == {}
+    assert judge(watch, free=5.5) == {"disk_low": None}
+    assert judge(watch, free=None) == {}
+
+
+def test_a_worker_that_takes_a_run_over_knows_its_alarms_and_its_pace(clock: Clock) -> None:
+    watch = alarms(clock, active={"no_progress", "slow_steps"}, step_seconds=[*[1.0] * 50, 2, 2])
+    watch.hear([])
+    assert judge(watch) == {"slow_steps": None}, "the silence lasts until a word is heard"
+    clock.now += 200
+    assert judge(watch) == {}, "said already"
+    watch.hear(steps(1.0))
+    assert judge(watch) == {"no_progress": None}
+
+
+def test_with_the_run_its_alarms_end(clock: Clock) -> None:
+    watch = alarms(clock)
+    judge(watch, free=1)
+    assert watch.end_all() == [Change("disk_low", None)]
+    assert watch.end_all() == []
+
+
+def test_an_alarm_is_a_warning_while_it_lasts_and_stays_in_the_record(
+    client: TestClient, database: Database, settings: Settings
+) -> None:
+    hooked = settings_in(settings.database_file.parent, hook_command="true")
+    with database.write() as session:
+        job = Job(training_name="style", config=job_config())
+        session.add(job)
+        session.flush()
+        run = Run(job_id=job.id, number=1, token="t", worker_id="w", host="h", device="cpu")
+        session.add(run)
+
+    def write(problem: Problem | None) -> None:
+        with database.write() as session:
+            job, run = session.get_one(Job, 1), session.get_one(Run, 1)
+            write_changes(session, hooked, job, run, [Change("no_progress", problem)])
+            assert active_alarms(run) == ({"no_progress"} if problem else set())
+
+    def shown() -> tuple[list[str], list[dict[str, Any]]]:
+        job = client.get("/api/jobs/1").json()
+        return [w["code"] for w in job["warnings"]], [
+            p["params"] for p in job["runs"][0]["problems"]
+        ]
+
+    silent = Problem("no_progress", "Silent.", "Look.", severity=Severity.WARNING)
+    write(None)
+    assert shown() == ([], []), "nothing was raised"
+    write(silent)
+    warnings, (params,) = shown()
+    assert warnings == ["no_progress"]
+    assert (params["active"], params["times"]) == (True, 1)
+    write(None)
+    warnings, (params,) = shown()
+    assert warnings == []
+    assert params["active"] is False
+    assert params["ended_at"] >= params["began_at"]
+    write(silent)
+    assert shown()[1][0]["times"] == 2
+    with database.read() as session:
+        told = session.scalars(select(FeedEntry).where(FeedEntry.name == "alarm")).all()
+        assert [row.data["active"] for row in told if row.data] == [True, False, True]
+        noted = session.scalars(select(HookDelivery)).all()
+        assert [(row.event, row.body["problem"]["code"]) for row in noted] == [
+            ("stalled", "no_progress")
+        ] * 2
+
+
+def test_the_machine_tells_its_memory_and_disk(client: TestClient) -> None:
+    state = client.get("/api/system").json()
+    memory, disk = state["memory"], state["disk"]
+    assert 0 < memory["available_bytes"] <= memory["total_bytes"]
+    assert 0 < disk["output_free_bytes"] <= disk["output_total_bytes"]
