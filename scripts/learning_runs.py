@@ -47,8 +47,12 @@ class Run:
         return JobConfig.model_validate(values)
 
     def key(self, seed: int) -> str:
-        """What the result depends on: the job and the bundled model. 16 hexadecimal digits."""
-        digest = hashlib.sha256(self.job(seed).model_dump_json().encode())
+        """What the result depends on: the job and the bundled model. 16 hexadecimal digits.
+
+        Of the job, what differs from the defaults: a setting that is added, and does nothing unless
+        it is set, changes no result.
+        """
+        digest = hashlib.sha256(self.job(seed).model_dump_json(exclude_defaults=True).encode())
         digest.update(_model_digest())
         return digest.hexdigest()[:16]
 
@@ -127,6 +131,9 @@ QUESTIONS = (
         (
             _preserving("none"),
             _preserving("float8", quantization={"transformer": "float8"}),
+            _preserving("int8", quantization={"transformer": "int8"}),
+            _preserving("NF4", quantization={"transformer": "nf4"}),
+            _preserving("int4", quantization={"transformer": "int4"}),
         ),
     ),
 )

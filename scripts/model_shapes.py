@@ -52,7 +52,7 @@ _TRANSFORMERS: dict[Architecture, dict[str, Any]] = {
         "guidance_embeds": False,
     },
 }
-_QWEN3 = {
+_QWEN3: dict[str, Any] = {
     "vocab_size": 151936,
     "num_hidden_layers": 36,
     "num_attention_heads": 32,
@@ -124,7 +124,7 @@ def _shapes(architecture: Architecture) -> ModelShapes:
 def _bundled(folder: Path) -> tuple[nn.Module, nn.Module, nn.Module]:
     transformer: Any = Flux2Transformer2DModel.load_config(folder / "transformer")
     autoencoder: Any = AutoencoderKLFlux2.load_config(folder / "vae")
-    text_config = AutoConfig.from_pretrained(folder / "text_encoder", local_files_only=True)
+    text_config: Any = AutoConfig.from_pretrained(folder / "text_encoder", local_files_only=True)
     return (
         Flux2Transformer2DModel.from_config(transformer),  # pyright: ignore[reportReturnType]
         Mistral3ForConditionalGeneration(text_config),

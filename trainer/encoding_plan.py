@@ -108,7 +108,7 @@ class EncodingPlan:
             for task in data.pop("masks")
         )
         prompts = tuple(PromptTask(task["text"], _slot(task)) for task in data.pop("prompts"))
-        places = {
+        places: dict[str, Any] = {
             part: Path(data.pop(part)) for part in ("autoencoder", "text_encoder", "tokenizer")
         }
         cache = data.pop("weights_cache")

@@ -131,7 +131,7 @@ export const system: SystemInfo = {
     },
   ],
   worker: { alive: true, last_seen_at: "2026-01-31T20:17:10Z" },
-  disk: { output_free_bytes: 1e11, cache_free_bytes: 1e11 },
+  disk: { output_total_bytes: 2_000_000_000_000, output_free_bytes: 1e11, cache_free_bytes: 1e11 },
   folders: { datasets: "/d", output: "/o", cache: "/c", models: "/m" },
 };
 

@@ -68,6 +68,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/system/rescan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rescan Output
+         * @description Bring jobs, runs, pictures, checkpoints and curves back from the output folder.
+         *
+         *     What is known stays as it is, what trains is left alone; twice is harmless.
+         */
+        post: operations["rescan_output"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/job-schema": {
         parameters: {
             query?: never;
@@ -172,7 +194,7 @@ export interface paths {
         post?: never;
         /**
          * Delete Job
-         * @description Remove a job that does not run. Its files stay, or go to output/.trash.
+         * @description Remove a job that does not run. Its files stay, or go to the trash with it.
          */
         delete: operations["delete_job"];
         options?: never;
@@ -550,6 +572,90 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/jobs/{job_id}/checkpoints/{checkpoint_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete Checkpoint
+         * @description Move one checkpoint, or the end result, to the trash; the answer is what restores it.
+         */
+        delete: operations["delete_checkpoint"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/trash": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Trash
+         * @description Jobs and checkpoints that were deleted with their files, the latest first.
+         */
+        get: operations["list_trash"];
+        put?: never;
+        post?: never;
+        /**
+         * Empty Trash
+         * @description Remove for good whatever is in the trash.
+         */
+        delete: operations["empty_trash"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/trash/{entry_id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore From Trash
+         * @description Take it back: its files to where they were, its rows from the files.
+         */
+        post: operations["restore_from_trash"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/trash/{entry_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Purge From Trash
+         * @description Remove it for good.
+         */
+        delete: operations["purge_from_trash"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/datasets": {
         parameters: {
             query?: never;
@@ -584,6 +690,46 @@ export interface paths {
         get: operations["read_picture"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/hooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Hooks
+         * @description Which hooks are set, and what became of the latest notes.
+         */
+        get: operations["read_hooks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/hooks/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try Hooks
+         * @description Tell every hook that is set an event named test; the worker sends it.
+         */
+        post: operations["try_hooks"];
         delete?: never;
         options?: never;
         head?: never;
@@ -970,6 +1116,42 @@ export interface components {
             size_bytes: number;
         };
         /**
+         * Delivery
+         * @description One note for one hook, and what became of it.
+         */
+        Delivery: {
+            /** Id */
+            id: number;
+            /**
+             * Target
+             * @enum {string}
+             */
+            target: "webhook" | "command";
+            /** Event */
+            event: string;
+            /** Job Id */
+            job_id: number | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Attempts */
+            attempts: number;
+            /**
+             * Error
+             * @description Of the last attempt; None once it arrived.
+             */
+            error: string | null;
+            /**
+             * Next Try At
+             * @description None once it arrived or was given up.
+             */
+            next_try_at: string | null;
+            /** Settled At */
+            settled_at: string | null;
+        };
+        /**
          * DeviceEntry
          * @description Something a job can run on: `cpu`, or a GPU by its UUID.
          */
@@ -982,6 +1164,17 @@ export interface components {
             memory_total_bytes: number | null;
             /** Memory Used Bytes */
             memory_used_bytes: number | null;
+            /**
+             * Utilization Percent
+             * @description Of a GPU, now.
+             */
+            utilization_percent?: number | null;
+            /** Temperature Celsius */
+            temperature_celsius?: number | null;
+            /** Power Watts */
+            power_watts?: number | null;
+            /** Power Limit Watts */
+            power_limit_watts?: number | null;
         };
         /**
          * DevicePlan
@@ -1039,6 +1232,8 @@ export interface components {
         DiskState: {
             /** Output Free Bytes */
             output_free_bytes: number | null;
+            /** Output Total Bytes */
+            output_total_bytes: number | null;
             /** Cache Free Bytes */
             cache_free_bytes: number | null;
         };
@@ -1113,6 +1308,40 @@ export interface components {
             status: "ok";
             /** Version */
             version: string;
+        };
+        /**
+         * HookTest
+         * @description How many hooks are being told.
+         */
+        HookTest: {
+            /** Num Hooks */
+            num_hooks: number;
+        };
+        /**
+         * HooksState
+         * @description What is set, and the latest notes, newest first.
+         */
+        HooksState: {
+            /** Webhook Set */
+            webhook_set: boolean;
+            /** Command Set */
+            command_set: boolean;
+            /** Events */
+            events: ("finished" | "failed" | "stalled" | "checkpoint" | "sample")[];
+            /** Deliveries */
+            deliveries: components["schemas"]["Delivery"][];
+        };
+        /**
+         * HostMemory
+         * @description The machine's memory; available without swapping.
+         */
+        HostMemory: {
+            /** Total Bytes */
+            total_bytes: number;
+            /** Available Bytes */
+            available_bytes: number;
+            /** Swap Used Bytes */
+            swap_used_bytes: number;
         };
         /**
          * Job
@@ -1928,6 +2157,13 @@ export interface components {
             /** Next */
             next?: string | null;
         };
+        /** Page[TrashEntry] */
+        Page_TrashEntry_: {
+            /** Items */
+            items: components["schemas"]["TrashEntry"][];
+            /** Next */
+            next?: string | null;
+        };
         /**
          * PanelEntry
          * @description A panel of the form, in order.
@@ -2137,6 +2373,53 @@ export interface components {
              * @default false
              */
             blank_prompt_preservation: boolean;
+        };
+        /**
+         * RescanReport
+         * @description Jobs by name; a name is in one list at most, a problem is said once.
+         * @example {
+         *       "brought_back": [
+         *         "tiny-style"
+         *       ],
+         *       "completed": [],
+         *       "left_alone": [],
+         *       "problems": [],
+         *       "unchanged": [
+         *         "old-style"
+         *       ]
+         *     }
+         */
+        RescanReport: {
+            /**
+             * Brought Back
+             * @description The database did not know them.
+             */
+            brought_back: string[];
+            /**
+             * Completed
+             * @description It lacked runs, pictures or checkpoints of them.
+             */
+            completed: string[];
+            /**
+             * Unchanged
+             * @description It knew everything.
+             */
+            unchanged: string[];
+            /**
+             * Left Alone
+             * @description They wait or train, here or without the database.
+             */
+            left_alone: string[];
+            /** Problems */
+            problems: components["schemas"]["ProblemEntry"][];
+        };
+        /**
+         * Restored
+         * @description Which job has it back; a job that was deleted gets a new id.
+         */
+        Restored: {
+            /** Job Id */
+            job_id: number;
         };
         /**
          * RunEntry
@@ -2393,6 +2676,7 @@ export interface components {
             devices: components["schemas"]["DeviceEntry"][];
             worker: components["schemas"]["WorkerState"];
             disk: components["schemas"]["DiskState"];
+            memory: components["schemas"]["HostMemory"];
             folders: components["schemas"]["FolderPaths"];
         };
         /**
@@ -2590,6 +2874,52 @@ export interface components {
              * @enum {string}
              */
             data_type: "bf16" | "fp32";
+        };
+        /**
+         * TrashEntry
+         * @description Something that was deleted and can be restored.
+         * @example {
+         *       "deleted_at": "2026-01-31T20:15:00.250000Z",
+         *       "expires_at": "2026-03-02T20:15:00.250000Z",
+         *       "id": "tiny-style-20260131-201500-250000",
+         *       "is_final": false,
+         *       "kind": "job",
+         *       "size_bytes": 20971520,
+         *       "training_name": "tiny-style"
+         *     }
+         */
+        TrashEntry: {
+            /** Id */
+            id: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "job" | "checkpoint";
+            /** Training Name */
+            training_name: string;
+            /**
+             * Step
+             * @description Of a checkpoint.
+             */
+            step: number | null;
+            /**
+             * Is Final
+             * @description Whether the checkpoint is the job's end result.
+             */
+            is_final: boolean;
+            /** Size Bytes */
+            size_bytes: number;
+            /**
+             * Deleted At
+             * Format: date-time
+             */
+            deleted_at: string;
+            /**
+             * Expires At
+             * @description None where nothing expires.
+             */
+            expires_at: string | null;
         };
         /**
          * Verdict
@@ -2850,6 +3180,71 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SystemState"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    rescan_output: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RescanReport"];
                 };
             };
             /** @description The request is malformed or addressed to an unknown host. */
@@ -4985,6 +5380,379 @@ export interface operations {
             };
         };
     };
+    delete_checkpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+                checkpoint_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrashEntry"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    list_trash: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_TrashEntry_"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    empty_trash: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    restore_from_trash: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                entry_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Restored"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    purge_from_trash: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                entry_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
     read_datasets: {
         parameters: {
             query?: never;
@@ -5127,6 +5895,145 @@ export interface operations {
             };
         };
     };
+    read_hooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HooksState"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    try_hooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HookTest"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
     stream_events: {
         parameters: {
             query?: {
@@ -5141,7 +6048,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description open, job, job_deleted, steps, sample, checkpoint, checkpoint_removed, superseded, measurement, command, log, system, reset */
+            /** @description open, job, job_deleted, steps, sample, checkpoint, checkpoint_removed, superseded, measurement, command, alarm, log, system, reset */
             200: {
                 headers: {
                     [name: string]: unknown;
