@@ -131,7 +131,8 @@ export const system: SystemInfo = {
     },
   ],
   worker: { alive: true, last_seen_at: "2026-01-31T20:17:10Z" },
-  disk: { output_total_bytes: 2_000_000_000_000, output_free_bytes: 1e11, cache_free_bytes: 1e11 },
+  memory: { total_bytes: 16 * 1024 ** 3, available_bytes: 12 * 1024 ** 3, swap_used_bytes: 0 },
+  disk: { output_total_bytes: 2e12, output_free_bytes: 1e11, cache_free_bytes: 1e11 },
   folders: { datasets: "/d", output: "/o", cache: "/c", models: "/m" },
 };
 
