@@ -22,6 +22,8 @@ from trainer.job_folder import JobFolder
 
 Fault = Callable[[House, random.Random], str]
 HOUR_SECONDS = 3600.0
+# In a job's folder: steps of the checkpoints that a fault damaged. Nobody need have noticed.
+DAMAGED = "damaged-by-a-fault.txt"
 
 
 def kill_worker(house: House, rng: random.Random) -> str:
@@ -145,6 +147,8 @@ def damage_newest_checkpoint(house: House, rng: random.Random) -> str:
         if files:
             file = rng.choice(sorted(files))
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+            with (folder.path / DAMAGED).open("a") as note:
+                note.write(f"{steps[-1]}\n")
     return f"checkpoint {steps[-1]} damaged"
 
 
