@@ -29,9 +29,3 @@ def streamed_blocks(num_blocks: int, num_streamed: int) -> tuple[int, ...]:
     """
     assert 0 <= num_streamed <= num_blocks
     return tuple((2 * turn + 1) * num_blocks // (2 * num_streamed) for turn in range(num_streamed))
-
-
-def resident_blocks(num_blocks: int, percent: float) -> tuple[int, ...]:
-    """The places of the blocks that stay on the card when `percent` of them are streamed."""
-    streamed = set(streamed_blocks(num_blocks, num_streamed_blocks(num_blocks, percent)))
-    return tuple(place for place in range(num_blocks) if place not in streamed)

@@ -115,11 +115,6 @@ def examine_job(
     )
 
 
-def admit_job(data: Mapping[str, Any], folders: Folders) -> JobConfig:
-    """The job, if it can run. Raises JobRefused, BadDataset or BadModel with all that is wrong."""
-    return examine_job(data, folders).admitted()
-
-
 def _class_of_first_error(verdict: Verdict) -> type[DarkroomError]:
     for problems, kind in (
         (verdict.job_problems + verdict.start_problems, JobRefused),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from diffusers import Flux2Transformer2DModel
 
-from tests.trainer.mini_transformer import JOINT_DIM
+from tests.trainer.mini_transformer import mini_transformer
 from tests.trainer.test_training_step import OBJECTIVE, samples
 from trainer.batches import Batch
 from trainer.block_memory import manage_blocks
@@ -24,24 +24,7 @@ PRESERVING = replace(OBJECTIVE, preservation_multiplier=1.0)
 
 def block_stack(dtype: torch.dtype = torch.float32) -> Flux2Transformer2DModel:
     """2 double and 4 single blocks, hidden 64, so that every kind of quantization fits."""
-    transformer = Flux2Transformer2DModel(
-        in_channels=128,
-        num_layers=NUM_DOUBLE,
-        num_single_layers=NUM_SINGLE,
-        attention_head_dim=16,
-        num_attention_heads=4,
-        joint_attention_dim=JOINT_DIM,
-        timestep_guidance_channels=32,
-        mlp_ratio=2.0,
-        axes_dims_rope=(4, 4, 4, 4),
-        guidance_embeds=True,
-    )
-    draw = torch.Generator().manual_seed(7)
-    with torch.no_grad():
-        for parameter in transformer.parameters():
-            if parameter.ndim > 1:
-                parameter.copy_(torch.randn(parameter.shape, generator=draw) * 0.12)
-    return transformer.to(dtype).requires_grad_(False).eval()
+    return mini_transformer(dtype, num_double=NUM_DOUBLE, num_single=NUM_SINGLE, num_heads=4)
 
 
 def moving_lora(transformer: Flux2Transformer2DModel, *, dropout: float = 0.0) -> Lora:

@@ -9,18 +9,23 @@ JOINT_DIM = 24
 
 
 def mini_transformer(
-    dtype: torch.dtype = torch.float64, *, guidance_embeds: bool = True
+    dtype: torch.dtype = torch.float64,
+    *,
+    guidance_embeds: bool = True,
+    num_double: int = 1,
+    num_single: int = 1,
+    num_heads: int = 2,
 ) -> Flux2Transformer2DModel:
-    """One double and one single block, hidden 32, random weights (the same at every call).
+    """Heads of 16 channels, random weights (the same at every call).
 
     guidance_embeds: as in dev and the bundled model; without, as in klein.
     """
     transformer = Flux2Transformer2DModel(
         in_channels=128,
-        num_layers=1,
-        num_single_layers=1,
+        num_layers=num_double,
+        num_single_layers=num_single,
         attention_head_dim=16,
-        num_attention_heads=2,
+        num_attention_heads=num_heads,
         joint_attention_dim=JOINT_DIM,
         timestep_guidance_channels=32,
         mlp_ratio=2.0,

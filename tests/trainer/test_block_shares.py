@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from trainer.block_shares import num_streamed_blocks, resident_blocks, streamed_blocks
+from trainer.block_shares import num_streamed_blocks, streamed_blocks
 
 
 def test_a_percentage_means_the_nearest_number_of_blocks() -> None:
@@ -32,6 +32,5 @@ def test_streamed_blocks_stand_evenly_between_those_that_stay(num_blocks: int) -
 def test_examples_worked_out_by_hand() -> None:
     assert streamed_blocks(6, 2) == (1, 4)
     assert streamed_blocks(5, 5) == (0, 1, 2, 3, 4)
-    assert resident_blocks(6, 50) == (0, 2, 4)
-    assert resident_blocks(6, 0) == (0, 1, 2, 3, 4, 5)
-    assert resident_blocks(6, 100) == ()
+    assert streamed_blocks(6, 3) == (1, 3, 5)
+    assert streamed_blocks(6, 0) == ()

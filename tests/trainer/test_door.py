@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.trainer.short_runs import job_with
-from trainer.door import Verdict, admit_job, examine_job
+from trainer.door import Verdict, examine_job
 from trainer.errors import BadDataset, BadModel, JobRefused, Severity
 from trainer.folders import PROJECT_FOLDER, Folders
 
@@ -88,7 +88,7 @@ def test_settings_datasets_and_model_are_all_told_at_once(folders: Folders) -> N
 def test_the_error_class_is_that_of_what_is_wrong(folders: Folders) -> None:
     def admit(**changes: Any) -> None:
         dotted = {name.replace("__", "."): value for name, value in changes.items()}
-        admit_job(job_with(dotted, base=JOB), folders)
+        examine_job(job_with(dotted, base=JOB), folders).admitted()
 
     with pytest.raises(BadDataset):
         admit(datasets__0__target_dataset="dogs")

@@ -72,7 +72,6 @@ MASK_LOSS_WEIGHT = 0.25
 AUXILIARY_SHARE = 0.7  # of a course's steps; the weights fall linearly to 0 until there
 GUIDANCE_RANGE = (1.0, 4.0)
 SAVE_EVERY_STEPS = 150
-NUM_IMAGE_TOKENS = 64
 LATENT_SIDE = 8
 
 
