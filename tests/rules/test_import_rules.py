@@ -25,6 +25,8 @@ CONTRACT = {
     "trainer.commands",
     "trainer.errors",
     "trainer.door",
+    "trainer.drawing_config",
+    "trainer.drawing_door",
     "trainer.dataset_index",
     "trainer.file_memory",
     "trainer.pictures",
