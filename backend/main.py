@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from backend import __version__
+from backend.artifacts.preview_routes import router as previews
 from backend.artifacts.routes import router as artifacts
 from backend.datasets.routes import router as datasets
 from backend.db.engine import Database
@@ -43,7 +44,18 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     install_handlers(app)
     app.add_middleware(Guard, settings=settings)
-    for router in (system, jobs, job_yaml, queue, artifacts, trash, datasets, hooks, events):
+    for router in (
+        system,
+        jobs,
+        job_yaml,
+        queue,
+        artifacts,
+        previews,
+        trash,
+        datasets,
+        hooks,
+        events,
+    ):
         app.include_router(router, prefix="/api")
     app.include_router(pages)
     return app

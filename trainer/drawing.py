@@ -36,9 +36,11 @@ from trainer.model_obtaining import obtain_model
 from trainer.model_parts import ModelParts
 from trainer.offload_settling import settle_offloading
 from trainer.pictures import read_picture
+from trainer.previews import PicturePreviews, Previews
 from trainer.run_record import Outcome, RunRecord, opened_run
 from trainer.run_start import loading_progress, start, stopping_on_signals
 from trainer.sample_check import control_image_path
+from trainer.sample_round import preview_reporter
 from trainer.sampling import SampleRequest, draw, sample_requests, write_picture
 
 logger = logging.getLogger(__name__)
@@ -113,13 +115,20 @@ def _draw_missing(
 def _draw_each(session: DrawingSession, missing: Sequence[SampleRequest], record: RunRecord) -> int:
     """Draw and report; how many were drawn. Raises the last error if none was."""
     num_drawn, last_error = 0, None
+    previews = Previews(record.run_folder.preview)
     for done, request in enumerate(missing):
         record.progress(done, len(missing), request.prompt)
         if record.poll():
             return num_drawn
         path = record.job_folder.sample(0, request.prompt_index)
         try:
-            picture = session.draw(request, stop_requested=record.poll)
+            becoming = previews.of_picture(
+                session.model.pipeline.vae,
+                width=request.width,
+                height=request.height,
+                say=preview_reporter(record, 0, request.prompt_index),
+            )
+            picture = session.draw(request, stop_requested=record.poll, previews=becoming)
             if picture is None:
                 return num_drawn
             write_picture(path, picture, session.recipe(request))
@@ -171,7 +180,11 @@ class DrawingSession:
     datasets: Path
 
     def draw(
-        self, request: SampleRequest, *, stop_requested: Callable[[], bool]
+        self,
+        request: SampleRequest,
+        *,
+        stop_requested: Callable[[], bool],
+        previews: PicturePreviews | None = None,
     ) -> Image.Image | None:
         """One of the drawing's pictures; None if a stop was asked for meanwhile."""
         negative = request.negative_prompt
@@ -193,6 +206,7 @@ class DrawingSession:
                 stop_requested=stop_requested,
                 time_out_seconds=self.drawing.time_out_per_picture,
                 before_decoding=lambda: self._make_room(room),
+                previews=previews,
             )
 
     def recipe(self, request: SampleRequest) -> dict[str, Any]:

@@ -7,7 +7,7 @@ PARENT/<training name>/
   <training name>.safetensors      the end result
   samples/step-000250-prompt-00.png
   checkpoints/step-000250/         see checkpoint.py
-  runs/0001/{job.yaml, events.jsonl, commands.jsonl, trainer.log}
+  runs/0001/{job.yaml, events.jsonl, commands.jsonl, trainer.log, preview.png}
   superseded/0002/                 what the resume of run 2 set aside
 """
 
@@ -49,6 +49,11 @@ class RunFolder:
     @property
     def log(self) -> Path:
         return self.path / "trainer.log"
+
+    @property
+    def preview(self) -> Path:
+        """The picture that the run is drawing, as it is becoming; see previews.py."""
+        return self.path / "preview.png"
 
     @property
     def dataset(self) -> Path:

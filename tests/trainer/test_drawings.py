@@ -21,7 +21,7 @@ from trainer.commands import append_command
 from trainer.drawing_config import DrawingConfig, as_job, lora_files
 from trainer.drawing_door import examine_drawing, parse_drawing
 from trainer.errors import EXIT_COMPLETED, BadLora, JobRefused, StopRequested
-from trainer.events import RunFinished, Sample, SampleFailed
+from trainer.events import RunFinished, Sample, SampleFailed, SamplePreview
 from trainer.folders import Folders
 from trainer.job_folder import JobFolder
 from trainer.lora_factors import added_weight
@@ -164,6 +164,21 @@ def test_a_drawing_goes_on_with_the_pictures_that_are_missing(
     assert [event.prompt_index for event in again.of_type(Sample)] == [3]
     assert {path.name: path.read_bytes() for path in drawn.folder.samples.iterdir()} == before
     assert not any(event.type == "warning" for event in again.events)
+
+
+@pytest.mark.slow
+def test_a_picture_that_is_being_drawn_can_be_watched(
+    files: dict[str, Path], short_folders: Folders, tmp_path: Path
+) -> None:
+    drawing = drawing_of(files, sample_steps=3)
+    drawing["pictures"] = drawing["pictures"][:1]
+    run = finished_run(tmp_path, "try", draw(drawing, short_folders, tmp_path))
+    (preview,) = run.of_type(SamplePreview)
+    assert (preview.step, preview.prompt_index, preview.done, preview.total) == (0, 0, 2, 3)
+    with Image.open(run.folder.run(1).path / preview.path) as picture:
+        assert (picture.format, picture.size) == ("PNG", (8, 8))
+    types = [event.type for event in run.events]
+    assert types.index("sample_preview") < types.index("sample")
 
 
 def test_a_stop_is_obeyed_before_the_model_loads(

@@ -220,3 +220,30 @@ def test_why_a_run_ended_early_is_kept_with_it(
     say(database, settings, job_id, started(), begins(), step(4), finished)
     (run,) = client.get(f"/api/jobs/{job_id}").json()["runs"]
     assert [(p["code"], p["severity"]) for p in run["problems"]] == [("early_stop", "warning")]
+
+
+def test_a_preview_is_told_to_the_pages_of_its_job_and_can_be_fetched(
+    database: Database, settings: Settings, client: TestClient, job_id: int
+) -> None:
+    preview = events.SamplePreview(step=4, prompt_index=1, done=3, total=20, path="preview.png")
+    assert client.get(f"/api/jobs/{job_id}/preview").status_code == 404
+    file = JobFolder(settings.output_dir, "style").run(1).preview
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"a picture")
+    say(database, settings, job_id, started(), begins(), preview)
+    with database.read() as session:
+        told = read_news(session, Topics(job_ids=frozenset({job_id})), 0).news
+        elsewhere = read_news(session, Topics(queue=True), 0).news
+    (news,) = [one for one in told if one.name == "preview"]
+    assert json.loads(news.json) == {
+        "job_id": job_id,
+        "step": 4,
+        "prompt_index": 1,
+        "done": 3,
+        "total": 20,
+    }
+    assert "preview" not in {one.name for one in elsewhere}
+    answer = client.get(f"/api/jobs/{job_id}/preview?n=3")
+    assert (answer.status_code, answer.content) == (200, b"a picture")
+    assert answer.headers["cache-control"] == "no-store"
+    assert client.get("/api/jobs/999/preview").status_code == 404
