@@ -5,6 +5,7 @@ PARENT/<training name>/
   pins.json                        pinned and starred, with notes
   .lock                            held by the trainer that writes here
   <training name>.safetensors      the end result
+  <training name>.comfyui.json     a ComfyUI workflow that draws with it
   samples/step-000250-prompt-00.png
   checkpoints/step-000250/         see checkpoint.py
   runs/0001/{job.yaml, events.jsonl, commands.jsonl, trainer.log, preview.png}

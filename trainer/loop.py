@@ -14,6 +14,7 @@ from trainer.attention import set_attention
 from trainer.batches import BatchSource
 from trainer.change_taking import ChangeTaker
 from trainer.checkpoint import LORA_FILE
+from trainer.comfyui_workflow import write_workflow
 from trainer.config import JobConfig
 from trainer.dataset_index import DatasetIndex
 from trainer.dataset_manifest import marked, write_manifest
@@ -301,4 +302,5 @@ def finish(trainee: Trainee, record: RunRecord) -> Outcome:
     best = best_step(job, trainee.measurements, folder.checkpoint_steps()) if reason else None
     with replacing(folder.result) as temporary:
         shutil.copyfile(folder.checkpoint(best or step) / LORA_FILE, temporary)
+    write_workflow(job, folder.result)
     return Outcome(completed=True, step=step, lora=folder.result.name, ended_early=reason)

@@ -23,6 +23,7 @@ CONTRACT = {
     "trainer.variants",
     "trainer.events",
     "trainer.commands",
+    "trainer.comfyui_workflow",
     "trainer.errors",
     "trainer.door",
     "trainer.drawing_config",
