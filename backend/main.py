@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from backend import __version__
 from backend.artifacts.preview_routes import router as previews
 from backend.artifacts.routes import router as artifacts
+from backend.artifacts.workflow_routes import router as workflows
 from backend.datasets.routes import router as datasets
 from backend.db.engine import Database
 from backend.error_handlers import install_handlers
@@ -51,6 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
         queue,
         artifacts,
         previews,
+        workflows,
         trash,
         datasets,
         hooks,
