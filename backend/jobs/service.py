@@ -64,6 +64,7 @@ def change_job(
         job = queries.find_job(session, job_id)
         if job.status not in EDITABLE:
             raise _wrong_state(job, "changed", "Stop it first, or take it out of the queue.")
+        _refuse_what_is_being_deleted(job)
         if name.lower() != job.training_name.lower():
             _refuse_taken_name(session, name)
         _refuse_what_needs_a_clone(session, settings, job, config, name)
@@ -233,6 +234,14 @@ def _refuse_taken_name(session: Session, name: str) -> None:
 def _refuse_unless_editable(job: Job) -> None:
     if job.status not in EDITABLE:
         raise _wrong_state(job, "queued", "It waits or runs already.")
+    _refuse_what_is_being_deleted(job)
+
+
+def _refuse_what_is_being_deleted(job: Job) -> None:
+    if job.delete_request is not None:
+        raise _wrong_state(
+            job, "used any more: it is being deleted", "Restore it from the trash afterwards."
+        )
 
 
 def _wrong_state(job: Job, deed: str, hint: str) -> Conflict:

@@ -194,7 +194,7 @@ export interface paths {
         post?: never;
         /**
          * Delete Job
-         * @description Remove a job that does not run. Its files stay, or go to the trash with it.
+         * @description Remove a job, stopping it first if it runs. Its files stay, or go to the trash with it.
          */
         delete: operations["delete_job"];
         options?: never;
@@ -1116,6 +1116,26 @@ export interface components {
             size_bytes: number;
         };
         /**
+         * Deletion
+         * @description A job that runs is stopped first and deleted then; the event `job_deleted` says when.
+         * @example {
+         *       "files": false,
+         *       "job_id": 1,
+         *       "status": "stopping"
+         *     }
+         */
+        Deletion: {
+            /** Job Id */
+            job_id: number;
+            /** @description What it is until then. */
+            status: components["schemas"]["JobStatus"];
+            /**
+             * Files
+             * @description Whether its folder goes to the trash with it.
+             */
+            files: boolean;
+        };
+        /**
          * Delivery
          * @description One note for one hook, and what became of it.
          */
@@ -1380,6 +1400,7 @@ export interface components {
          *       "eta_seconds": 71.5,
          *       "folder": "tiny-style",
          *       "id": 1,
+         *       "is_being_deleted": false,
          *       "loss": 0.412,
          *       "phase": "train",
          *       "priority": 0,
@@ -1421,6 +1442,11 @@ export interface components {
             /** Training Name */
             training_name: string;
             status: components["schemas"]["JobStatus"];
+            /**
+             * Is Being Deleted
+             * @description It goes as soon as its run has ended.
+             */
+            is_being_deleted: boolean;
             /**
              * Architecture
              * @description None while a draft names none that is known.
@@ -1643,6 +1669,7 @@ export interface components {
          *       "created_at": "2026-01-31T20:15:00Z",
          *       "eta_seconds": 71.5,
          *       "id": 1,
+         *       "is_being_deleted": false,
          *       "loss": 0.412,
          *       "phase": "train",
          *       "priority": 0,
@@ -1667,6 +1694,11 @@ export interface components {
             /** Training Name */
             training_name: string;
             status: components["schemas"]["JobStatus"];
+            /**
+             * Is Being Deleted
+             * @description It goes as soon as its run has ended.
+             */
+            is_being_deleted: boolean;
             /**
              * Architecture
              * @description None while a draft names none that is known.
@@ -3735,6 +3767,15 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description It runs: it is stopped first, then deleted. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deletion"];
+                };
+            };
             /** @description Successful Response */
             204: {
                 headers: {
