@@ -58,6 +58,17 @@ def changes_of(
     yield from _smaller_pictures(job)
 
 
+def disk_changes(job: JobConfig) -> Iterator[Change]:
+    """Changes that write less, the mildest first: none of them changes what is trained."""
+    kinds, keep = job.quantization, job.save.max_step_saves_to_keep
+    if kinds.keep_on_disk and (kinds.transformer != "none" or kinds.text_encoder != "none"):
+        yield Change("turn Keep Quantized Weights off", {"quantization.keep_on_disk": False})
+    for fewer in range(keep - 1, 0, -1):
+        noun = "checkpoint" if fewer == 1 else "checkpoints"
+        label = f"keep {fewer} {noun} (Max Step Saves to Keep)"
+        yield Change(label, {"save.max_step_saves_to_keep": fewer})
+
+
 def _same_results(job: JobConfig) -> Iterator[Change]:
     if not job.training.gradient_checkpointing:
         yield Change("turn Gradient Checkpointing on", {"training.gradient_checkpointing": True})

@@ -871,7 +871,7 @@ export interface components {
             changed_dataset: "refuse" | "go_on";
             /**
              * Memory Plan
-             * @description When the plan says that the job takes more than the card or the machine has: refuse it and say which settings would make it fit, or go on with a warning. The plan leaves a few percent of room, so a job that misses by little may run; one that does not ends as out_of_memory, with its last checkpoint intact.
+             * @description When the plan says that the job takes more than the card or the machine has: refuse it and say which settings would make it fit, or go on with a warning. The plan leaves a few percent of room, so a job that misses by little may run; one that does not ends as out_of_memory, with its last checkpoint intact. The same for a disk with too little room; a job that goes on waits before a save until there is some.
              * @default refuse
              * @enum {string}
              */
@@ -1202,7 +1202,8 @@ export interface components {
          *
          *     device: its id, or `given`. fits: in memory; shortfalls may name a disk all the same. The
          *     offload percents are what *auto* is settled to, 0 when nothing is streamed. changes: the
-         *     smallest ones that fit, the least costly first; empty if it fits or nothing helps.
+         *     smallest ones that fit, the least costly first: memory if it lacks that, else the disk. Empty if
+         *     it fits or nothing helps.
          */
         DevicePlan: {
             /** Device */
@@ -2292,7 +2293,9 @@ export interface components {
         };
         /**
          * PlanShortfall
-         * @description Something that does not fit: a phase's memory, or a folder's disk.
+         * @description Something that does not fit: a phase's memory, or the disk of a folder and those beside it.
+         *
+         *     path: the folder that has the most to take on that disk.
          */
         PlanShortfall: {
             /** Message */
@@ -2306,6 +2309,8 @@ export interface components {
             phase: ("encode_pictures" | "encode_texts" | "load" | "train" | "sample" | "save") | null;
             /** Folder */
             folder: ("cache" | "output" | "models") | null;
+            /** Path */
+            path: string | null;
             /** Needed Bytes */
             needed_bytes: number;
             /** Available Bytes */
