@@ -26,7 +26,7 @@ from trainer.dataset_index import DatasetIndex
 from trainer.disk_places import Folder, folder_bytes
 from trainer.disk_room import shortages
 from trainer.machine import Machine
-from trainer.memory_changes import Change, changes_of, disk_changes
+from trainer.memory_changes import Change, changes_of, disk_changes, in_order_of_trying
 from trainer.memory_disk import DiskPart, plan_disk
 from trainer.memory_plan import MemoryPlan, PhaseName, plan_memory
 from trainer.memory_workload import Workload, workload_of
@@ -63,12 +63,15 @@ class Shortfall:
 
 @dataclass(frozen=True)
 class Cure:
-    """Changes that are made together, and what the changed job takes at most."""
+    """Changes that are made together, and what the changed job takes at most. phase_bytes: in the
+    phases that somebody asked about.
+    """
 
     changes: tuple[Change, ...]
     vram_bytes: int
     ram_bytes: int
     fits: bool
+    phase_bytes: int | None = None
 
     @property
     def settings(self) -> dict[str, object]:
@@ -121,21 +124,38 @@ def judge(
     )
 
 
+@dataclass(frozen=True)
+class Helping:
+    """What lowers the peak of a phase that ran out of memory. peak_bytes: as the job is, planned;
+    cures: each with what is then left of it (`phase_bytes`), in the order in which to try them.
+    """
+
+    peak_bytes: int
+    cures: tuple[Cure, ...]
+
+
 def helping_changes(
     job: JobConfig,
     shapes: ModelShapes,
     indexes: Sequence[DatasetIndex],
     machine: Machine,
     phases: Sequence[PhaseName],
-) -> tuple[Cure, ...]:
-    """Every single change that lowers the peak of the phases, in order, with what is left."""
+    *,
+    place: Literal["vram", "ram"] | None = None,
+) -> Helping:
+    """Every single change that lowers the peak of the phases.
+
+    place: where memory ran out; None: on the card if there is one.
+    """
     tried = _Trial(shapes, indexes, machine, has_to_download=False)
-    now = tried.peak(job, phases)
-    return tuple(
-        tried.cure(job, (change,))
-        for change in tried.changes(job)
-        if tried.peak(change.applied(job), phases) < now
-    )
+    place = place or ("vram" if machine.on_gpu else "ram")
+    now = tried.peak(job, phases, place)
+    found: list[Cure] = []
+    for change in in_order_of_trying(job, tried.changes(job)):
+        then = tried.peak(change.applied(job), phases, place)
+        if then < now:
+            found.append(replace(tried.cure(job, (change,)), phase_bytes=then))
+    return Helping(now, tuple(found))
 
 
 class _Trial:
@@ -184,13 +204,13 @@ class _Trial:
                 path=str(short.place.path),
             )
 
-    def peak(self, job: JobConfig, phases: Sequence[PhaseName]) -> int:
-        """Of the phases there are, on the card, or in RAM without one."""
-        plan = self.judged(job).plan
-        chosen = [phase for phase in plan.phases if phase.phase in phases]
-        return max(
-            (phase.vram_bytes if plan.on_gpu else phase.ram_bytes for phase in chosen), default=0
-        )
+    def peak(
+        self, job: JobConfig, phases: Sequence[PhaseName], place: Literal["vram", "ram"]
+    ) -> int:
+        """Of the phases there are, on the card or in RAM."""
+        chosen = [phase for phase in self.judged(job).plan.phases if phase.phase in phases]
+        sizes = [phase.vram_bytes if place == "vram" else phase.ram_bytes for phase in chosen]
+        return max(sizes, default=0)
 
     def cure(self, job: JobConfig, changes: Sequence[Change]) -> Cure:
         for change in changes:
