@@ -15,6 +15,7 @@ from backend.artifacts.workflow_routes import router as workflows
 from backend.datasets.routes import router as datasets
 from backend.db.engine import Database
 from backend.error_handlers import install_handlers
+from backend.failures.routes import router as failures
 from backend.hooks.routes import router as hooks
 from backend.jobs.feed_watch import FeedWatch
 from backend.jobs.queue_routes import router as queue
@@ -46,16 +47,17 @@ def create_app(settings: Settings) -> FastAPI:
     install_handlers(app)
     app.add_middleware(Guard, settings=settings)
     for router in (
-        system,
+        previews,
+        artifacts,
+        workflows,
+        datasets,
+        failures,
+        hooks,
+        queue,
         jobs,
         job_yaml,
-        queue,
-        artifacts,
-        previews,
-        workflows,
+        system,
         trash,
-        datasets,
-        hooks,
         events,
     ):
         app.include_router(router, prefix="/api")

@@ -47,7 +47,12 @@ export function useJobActions() {
 
   const remove = useMutation({
     mutationFn: ({ job, files }: { job: Named; files: boolean }) => api.deleteJob(job.id, files),
-    onSuccess: (_, { job }) => {
+    onSuccess: (later, { job }) => {
+      if (later !== undefined) {
+        void client.invalidateQueries({ queryKey: keys.jobs });
+        toast(text.actions.deletedLater(job.training_name));
+        return;
+      }
       client.setQueryData<JobLists>(keys.jobs, (lists) => lists && withoutJob(lists, job.id));
       client.removeQueries({ queryKey: keys.job(job.id) });
       toast(text.actions.deleted(job.training_name || text.job.unnamed));
