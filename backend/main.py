@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from backend import __version__
 from backend.artifacts.routes import router as artifacts
+from backend.bundles.routes import router as bundles
 from backend.datasets.routes import router as datasets
 from backend.db.engine import Database
 from backend.error_handlers import install_handlers
@@ -43,7 +44,18 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     install_handlers(app)
     app.add_middleware(Guard, settings=settings)
-    for router in (system, jobs, job_yaml, queue, artifacts, trash, datasets, hooks, events):
+    for router in (
+        system,
+        jobs,
+        job_yaml,
+        queue,
+        artifacts,
+        bundles,
+        trash,
+        datasets,
+        hooks,
+        events,
+    ):
         app.include_router(router, prefix="/api")
     app.include_router(pages)
     return app

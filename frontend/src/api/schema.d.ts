@@ -572,6 +572,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/jobs/{job_id}/bundle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Bundle
+         * @description The job with its datasets and a checkpoint as one archive, to go on on another machine.
+         */
+        get: operations["read_bundle"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/bundles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create Job From Bundle
+         * @description Import a bundle, sent as the body itself: a stopped job that goes on when it is queued.
+         */
+        post: operations["create_job_from_bundle"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/jobs/{job_id}/checkpoints/{checkpoint_id}": {
         parameters: {
             query?: never;
@@ -883,6 +923,26 @@ export interface components {
          * @enum {string}
          */
         Architecture: "flux2-dev" | "klein-base-4b" | "klein-base-9b" | "klein-4b" | "klein-9b" | "tiny";
+        /**
+         * ChangedSetting
+         * @description A setting that belongs to the other machine, and what was done about it.
+         */
+        ChangedSetting: {
+            /**
+             * Field
+             * @description Dotted path into the job.
+             */
+            field: string;
+            /** Before */
+            before: unknown;
+            /**
+             * Now
+             * @description The same as `before` where it was kept.
+             */
+            now: unknown;
+            /** Message */
+            message: string;
+        };
         /**
          * CheckpointEntry
          * @description One LoRA file; the end result has `is_final`.
@@ -1342,6 +1402,77 @@ export interface components {
             available_bytes: number;
             /** Swap Used Bytes */
             swap_used_bytes: number;
+        };
+        /**
+         * ImportReport
+         * @description The job that a bundle became.
+         * @example {
+         *       "datasets": [
+         *         {
+         *           "becomes": "tiny-hatch",
+         *           "is_reused": true,
+         *           "name": "tiny-hatch",
+         *           "num_files": 40
+         *         }
+         *       ],
+         *       "job_id": 1,
+         *       "missing_datasets": [],
+         *       "settings": [
+         *         {
+         *           "before": "GPU-5d6a",
+         *           "field": "job.gpu",
+         *           "message": "This machine has no GPU GPU-5d6a: any free one is taken.",
+         *           "now": "any"
+         *         }
+         *       ],
+         *       "step": 250,
+         *       "training_name": "tiny-style"
+         *     }
+         */
+        ImportReport: {
+            /** Job Id */
+            job_id: number;
+            /** Training Name */
+            training_name: string;
+            /**
+             * Renamed From
+             * @description Its name in the bundle, if that was taken here.
+             */
+            renamed_from: string | null;
+            /**
+             * Step
+             * @description Where it goes on; None where it begins.
+             */
+            step: number | null;
+            /** Datasets */
+            datasets: components["schemas"]["ImportedDataset"][];
+            /**
+             * Missing Datasets
+             * @description Left out of the bundle, and not in the datasets folder here.
+             */
+            missing_datasets: string[];
+            /** Settings */
+            settings: components["schemas"]["ChangedSetting"][];
+        };
+        /**
+         * ImportedDataset
+         * @description A dataset of the bundle, and what it is called here.
+         */
+        ImportedDataset: {
+            /** Name */
+            name: string;
+            /**
+             * Becomes
+             * @description Its name in the datasets folder here.
+             */
+            becomes: string;
+            /**
+             * Is Reused
+             * @description The same pictures and captions were here already.
+             */
+            is_reused: boolean;
+            /** Num Files */
+            num_files: number;
         };
         /**
          * Job
@@ -5353,6 +5484,177 @@ export interface operations {
             };
             /** @description There is no such thing. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    read_bundle: {
+        parameters: {
+            query?: {
+                /** @description Of a checkpoint; the newest if left out. */
+                step?: number | null;
+                /** @description Whether the datasets come along. */
+                dataset?: boolean;
+            };
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The bundle. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-tar": string;
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    create_job_from_bundle: {
+        parameters: {
+            query?: {
+                /** @description Of the training; a free one if left out. */
+                name?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-tar": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportReport"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
