@@ -12,6 +12,7 @@ from backend import __version__
 from backend.artifacts.preview_routes import router as previews
 from backend.artifacts.routes import router as artifacts
 from backend.artifacts.workflow_routes import router as workflows
+from backend.bundles.routes import router as bundles
 from backend.datasets.routes import router as datasets
 from backend.db.engine import Database
 from backend.error_handlers import install_handlers
@@ -50,6 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
         previews,
         artifacts,
         workflows,
+        bundles,
         datasets,
         failures,
         hooks,

@@ -39,6 +39,8 @@ CONTRACT = {
     "trainer.live_changes",
     "trainer.resume_rules",
     "trainer.retention",
+    "trainer.sample_check",
+    "trainer.start_check",
     "trainer.machine",
     "trainer.memory_plan",
     "trainer.memory_verdict",

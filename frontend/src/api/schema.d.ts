@@ -194,7 +194,7 @@ export interface paths {
         post?: never;
         /**
          * Delete Job
-         * @description Remove a job, stopping it first if it runs. Its files stay, or go to the trash with it.
+         * @description Remove a job that does not run. Its files stay, or go to the trash with it.
          */
         delete: operations["delete_job"];
         options?: never;
@@ -346,50 +346,6 @@ export interface paths {
         get: operations["read_job_yaml"];
         put?: never;
         post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/jobs/{job_id}/failure": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Read Failure
-         * @description Why the job failed or was interrupted, and the requests that would cure it; else null.
-         *
-         *     Cures are planned now, on the machine, disk and datasets as they are now.
-         */
-        get: operations["read_failure"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/jobs/{job_id}/cures/{key}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Apply Cure
-         * @description Change the job as the cure says and queue it; the job that was queued, perhaps a new one.
-         *
-         *     The key is of one of the failure's cures; 409 once that would do something else.
-         */
-        post: operations["apply_cure"];
         delete?: never;
         options?: never;
         head?: never;
@@ -616,7 +572,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/jobs/{job_id}/preview": {
+    "/api/jobs/{job_id}/bundle": {
         parameters: {
             query?: never;
             header?: never;
@@ -624,12 +580,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read Preview
-         * @description What the job's newest run is drawing, or drew last: 1/8 of the picture's size.
-         *
-         *     The event `preview` says when there is another one.
+         * Read Bundle
+         * @description The job with its datasets and a checkpoint as one archive, to go on on another machine.
          */
-        get: operations["read_preview"];
+        get: operations["read_bundle"];
         put?: never;
         post?: never;
         delete?: never;
@@ -638,20 +592,20 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/jobs/{job_id}/checkpoints/{checkpoint_id}/workflow": {
+    "/api/bundles": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /**
-         * Read Workflow
-         * @description A graph that draws the job's first prompt with this LoRA, to be dropped into ComfyUI.
-         */
-        get: operations["read_workflow"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Create Job From Bundle
+         * @description Import a bundle, sent as the body itself: a stopped job that goes on when it is queued.
+         */
+        post: operations["create_job_from_bundle"];
         delete?: never;
         options?: never;
         head?: never;
@@ -957,7 +911,7 @@ export interface components {
             changed_dataset: "refuse" | "go_on";
             /**
              * Memory Plan
-             * @description When the plan says that the job takes more than the card or the machine has: refuse it and say which settings would make it fit, or go on with a warning. The plan leaves a few percent of room, so a job that misses by little may run; one that does not ends as out_of_memory, with its last checkpoint intact. The same for a disk with too little room; a job that goes on waits before a save until there is some.
+             * @description When the plan says that the job takes more than the card or the machine has: refuse it and say which settings would make it fit, or go on with a warning. The plan leaves a few percent of room, so a job that misses by little may run; one that does not ends as out_of_memory, with its last checkpoint intact.
              * @default refuse
              * @enum {string}
              */
@@ -969,6 +923,26 @@ export interface components {
          * @enum {string}
          */
         Architecture: "flux2-dev" | "klein-base-4b" | "klein-base-9b" | "klein-4b" | "klein-9b" | "tiny";
+        /**
+         * ChangedSetting
+         * @description A setting that belongs to the other machine, and what was done about it.
+         */
+        ChangedSetting: {
+            /**
+             * Field
+             * @description Dotted path into the job.
+             */
+            field: string;
+            /** Before */
+            before: unknown;
+            /**
+             * Now
+             * @description The same as `before` where it was kept.
+             */
+            now: unknown;
+            /** Message */
+            message: string;
+        };
         /**
          * CheckpointEntry
          * @description One LoRA file; the end result has `is_final`.
@@ -1071,46 +1045,6 @@ export interface components {
             command: "save" | "sample" | "change";
             /** Settings */
             settings?: {
-                [key: string]: unknown;
-            };
-        };
-        /**
-         * CureEffect
-         * @description What the plan says of the changed job. before, after: at most, in bytes.
-         *
-         *     place: of memory, in the phase that failed; of the disk, all that the job writes. available:
-         *     what there is; fits: by the plan, in every phase.
-         */
-        CureEffect: {
-            /**
-             * Place
-             * @enum {string}
-             */
-            place: "vram" | "ram" | "disk";
-            /** Before Bytes */
-            before_bytes: number;
-            /** After Bytes */
-            after_bytes: number;
-            /** Available Bytes */
-            available_bytes: number | null;
-            /** Fits */
-            fits: boolean;
-        };
-        /**
-         * CureRequest
-         * @description The request that applies a cure.
-         */
-        CureRequest: {
-            /**
-             * Method
-             * @default POST
-             * @constant
-             */
-            method: "POST";
-            /** Path */
-            path: string;
-            /** Body */
-            body?: {
                 [key: string]: unknown;
             };
         };
@@ -1242,26 +1176,6 @@ export interface components {
             size_bytes: number;
         };
         /**
-         * Deletion
-         * @description A job that runs is stopped first and deleted then; the event `job_deleted` says when.
-         * @example {
-         *       "files": false,
-         *       "job_id": 1,
-         *       "status": "stopping"
-         *     }
-         */
-        Deletion: {
-            /** Job Id */
-            job_id: number;
-            /** @description What it is until then. */
-            status: components["schemas"]["JobStatus"];
-            /**
-             * Files
-             * @description Whether its folder goes to the trash with it.
-             */
-            files: boolean;
-        };
-        /**
          * Delivery
          * @description One note for one hook, and what became of it.
          */
@@ -1328,8 +1242,7 @@ export interface components {
          *
          *     device: its id, or `given`. fits: in memory; shortfalls may name a disk all the same. The
          *     offload percents are what *auto* is settled to, 0 when nothing is streamed. changes: the
-         *     smallest ones that fit, the least costly first: memory if it lacks that, else the disk. Empty if
-         *     it fits or nothing helps.
+         *     smallest ones that fit, the least costly first; empty if it fits or nothing helps.
          */
         DevicePlan: {
             /** Device */
@@ -1425,125 +1338,6 @@ export interface components {
             };
         };
         /**
-         * Failure
-         * @description Why a job failed or was interrupted, where, and what would cure it, the best first.
-         * @example {
-         *       "code": "out_of_memory",
-         *       "cures": [
-         *         {
-         *           "effect": {
-         *             "after_bytes": 24696061952,
-         *             "available_bytes": 25769803776,
-         *             "before_bytes": 26843545600,
-         *             "fits": true,
-         *             "place": "vram"
-         *           },
-         *           "goes_on_from_step": 100,
-         *           "is_new_job": false,
-         *           "key": "resolutions-5f0c2a9b",
-         *           "request": {
-         *             "body": {},
-         *             "method": "POST",
-         *             "path": "/api/jobs/1/cures/resolutions-5f0c2a9b"
-         *           },
-         *           "settings": {
-         *             "datasets.0.resolutions": [
-         *               768,
-         *               896
-         *             ]
-         *           },
-         *           "title": "Lower Resolutions to at most 896",
-         *           "why": "Smaller pictures take less of everything; a LoRA serves larger pictures too."
-         *         }
-         *       ],
-         *       "exit_code": 9,
-         *       "failure_class": "out_of_memory",
-         *       "hint": "In this order: lower Resolutions to at most 896.",
-         *       "last_lines": [
-         *         "step 120  loss 0.4123"
-         *       ],
-         *       "likely_cause": "The job takes more memory than there is, or another program held a part of it.",
-         *       "message": "Out of memory while training: the GPU ran out of memory.",
-         *       "phase": "train",
-         *       "run": 1,
-         *       "step": 120
-         *     }
-         */
-        Failure: {
-            failure_class: components["schemas"]["FailureClass"];
-            /** Code */
-            code: string;
-            /** Message */
-            message: string;
-            /** Hint */
-            hint: string;
-            /** Likely Cause */
-            likely_cause: string;
-            /** Phase */
-            phase: string | null;
-            /** Step */
-            step: number | null;
-            /**
-             * Exit Code
-             * @description Negative: the signal that ended it.
-             */
-            exit_code: number | null;
-            /**
-             * Signal
-             * @description Its name, as SIGKILL.
-             */
-            signal: string | null;
-            /**
-             * Run
-             * @description Number of the run that failed.
-             */
-            run: number | null;
-            /**
-             * Last Lines
-             * @description Of its log, up to 30.
-             */
-            last_lines: string[];
-            /** Cures */
-            cures: components["schemas"]["FailureCure"][];
-        };
-        /**
-         * FailureClass
-         * @description Which kind of failure; what can be done about it follows from this.
-         * @enum {string}
-         */
-        FailureClass: "out_of_memory" | "non_finite" | "disk_full" | "gated_model" | "offline" | "bad_dataset" | "bad_model" | "bad_checkpoint" | "bad_lora" | "bad_job" | "encoding_failed" | "folder_in_use" | "lost_process" | "crash";
-        /**
-         * FailureCure
-         * @description A changed job that would cure the failure; `request` changes and queues it at once.
-         */
-        FailureCure: {
-            /** Key */
-            key: string;
-            /** Title */
-            title: string;
-            /** Why */
-            why: string;
-            /**
-             * Settings
-             * @description What it changes, by dotted path.
-             */
-            settings: {
-                [key: string]: unknown;
-            };
-            /**
-             * Goes On From Step
-             * @description Where the next run begins; None if it begins anew.
-             */
-            goes_on_from_step: number | null;
-            /**
-             * Is New Job
-             * @description The change does not fit what was trained: it becomes a job of its own.
-             */
-            is_new_job: boolean;
-            effect: components["schemas"]["CureEffect"] | null;
-            request: components["schemas"]["CureRequest"];
-        };
-        /**
          * FolderPaths
          * @description Where things lie on the server.
          */
@@ -1610,6 +1404,77 @@ export interface components {
             swap_used_bytes: number;
         };
         /**
+         * ImportReport
+         * @description The job that a bundle became.
+         * @example {
+         *       "datasets": [
+         *         {
+         *           "becomes": "tiny-hatch",
+         *           "is_reused": true,
+         *           "name": "tiny-hatch",
+         *           "num_files": 40
+         *         }
+         *       ],
+         *       "job_id": 1,
+         *       "missing_datasets": [],
+         *       "settings": [
+         *         {
+         *           "before": "GPU-5d6a",
+         *           "field": "job.gpu",
+         *           "message": "This machine has no GPU GPU-5d6a: any free one is taken.",
+         *           "now": "any"
+         *         }
+         *       ],
+         *       "step": 250,
+         *       "training_name": "tiny-style"
+         *     }
+         */
+        ImportReport: {
+            /** Job Id */
+            job_id: number;
+            /** Training Name */
+            training_name: string;
+            /**
+             * Renamed From
+             * @description Its name in the bundle, if that was taken here.
+             */
+            renamed_from: string | null;
+            /**
+             * Step
+             * @description Where it goes on; None where it begins.
+             */
+            step: number | null;
+            /** Datasets */
+            datasets: components["schemas"]["ImportedDataset"][];
+            /**
+             * Missing Datasets
+             * @description Left out of the bundle, and not in the datasets folder here.
+             */
+            missing_datasets: string[];
+            /** Settings */
+            settings: components["schemas"]["ChangedSetting"][];
+        };
+        /**
+         * ImportedDataset
+         * @description A dataset of the bundle, and what it is called here.
+         */
+        ImportedDataset: {
+            /** Name */
+            name: string;
+            /**
+             * Becomes
+             * @description Its name in the datasets folder here.
+             */
+            becomes: string;
+            /**
+             * Is Reused
+             * @description The same pictures and captions were here already.
+             */
+            is_reused: boolean;
+            /** Num Files */
+            num_files: number;
+        };
+        /**
          * Job
          * @description A job with everything but its curves, pictures and files.
          * @example {
@@ -1646,7 +1511,6 @@ export interface components {
          *       "eta_seconds": 71.5,
          *       "folder": "tiny-style",
          *       "id": 1,
-         *       "is_being_deleted": false,
          *       "loss": 0.412,
          *       "phase": "train",
          *       "priority": 0,
@@ -1688,11 +1552,6 @@ export interface components {
             /** Training Name */
             training_name: string;
             status: components["schemas"]["JobStatus"];
-            /**
-             * Is Being Deleted
-             * @description It goes as soon as its run has ended.
-             */
-            is_being_deleted: boolean;
             /**
              * Architecture
              * @description None while a draft names none that is known.
@@ -1915,7 +1774,6 @@ export interface components {
          *       "created_at": "2026-01-31T20:15:00Z",
          *       "eta_seconds": 71.5,
          *       "id": 1,
-         *       "is_being_deleted": false,
          *       "loss": 0.412,
          *       "phase": "train",
          *       "priority": 0,
@@ -1940,11 +1798,6 @@ export interface components {
             /** Training Name */
             training_name: string;
             status: components["schemas"]["JobStatus"];
-            /**
-             * Is Being Deleted
-             * @description It goes as soon as its run has ended.
-             */
-            is_being_deleted: boolean;
             /**
              * Architecture
              * @description None while a draft names none that is known.
@@ -2538,9 +2391,7 @@ export interface components {
         };
         /**
          * PlanShortfall
-         * @description Something that does not fit: a phase's memory, or the disk of a folder and those beside it.
-         *
-         *     path: the folder that has the most to take on that disk.
+         * @description Something that does not fit: a phase's memory, or a folder's disk.
          */
         PlanShortfall: {
             /** Message */
@@ -2554,8 +2405,6 @@ export interface components {
             phase: ("encode_pictures" | "encode_texts" | "load" | "train" | "sample" | "save") | null;
             /** Folder */
             folder: ("cache" | "output" | "models") | null;
-            /** Path */
-            path: string | null;
             /** Needed Bytes */
             needed_bytes: number;
             /** Available Bytes */
@@ -4017,15 +3866,6 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It runs: it is stopped first, then deleted. */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Deletion"];
-                };
-            };
             /** @description Successful Response */
             204: {
                 headers: {
@@ -4813,168 +4653,6 @@ export interface operations {
             };
             /** @description There is no such thing. */
             404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description What was sent cannot be used; one entry for each fault. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description Our own mistake; the server's log has the traceback. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    read_failure: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                job_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"] | null;
-                };
-            };
-            /** @description The request is malformed or addressed to an unknown host. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The token is missing or wrong. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The request comes from another origin. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description There is no such thing. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description What was sent cannot be used; one entry for each fault. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description Our own mistake; the server's log has the traceback. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    apply_cure: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                job_id: number;
-                key: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Job"];
-                };
-            };
-            /** @description The request is malformed or addressed to an unknown host. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The token is missing or wrong. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The request comes from another origin. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description There is no such thing. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The state of the job does not allow it. */
-            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5833,11 +5511,13 @@ export interface operations {
             };
         };
     };
-    read_preview: {
+    read_bundle: {
         parameters: {
             query?: {
-                /** @description Any number; another one asks anew. */
-                n?: number;
+                /** @description Of a checkpoint; the newest if left out. */
+                step?: number | null;
+                /** @description Whether the datasets come along. */
+                dataset?: boolean;
             };
             header?: never;
             path: {
@@ -5847,13 +5527,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The preview. */
+            /** @description The bundle. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "image/png": unknown;
+                    "application/x-tar": string;
                 };
             };
             /** @description The request is malformed or addressed to an unknown host. */
@@ -5885,6 +5565,15 @@ export interface operations {
             };
             /** @description There is no such thing. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5912,25 +5601,29 @@ export interface operations {
             };
         };
     };
-    read_workflow: {
+    create_job_from_bundle: {
         parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                job_id: number;
-                checkpoint_id: number;
+            query?: {
+                /** @description Of the training; a free one if left out. */
+                name?: string | null;
             };
+            header?: never;
+            path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/x-tar": string;
+            };
+        };
         responses: {
-            /** @description The workflow. */
-            200: {
+            /** @description Successful Response */
+            201: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["ImportReport"];
                 };
             };
             /** @description The request is malformed or addressed to an unknown host. */
@@ -5953,15 +5646,6 @@ export interface operations {
             };
             /** @description The request comes from another origin. */
             403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description There is no such thing. */
-            404: {
                 headers: {
                     [name: string]: unknown;
                 };
