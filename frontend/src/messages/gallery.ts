@@ -24,6 +24,7 @@ export const samples = {
     shown === all ? plural(all, "picture", "pictures") : `${shown} of ${all} pictures`,
   openGallery: "Whole page",
 
+  filter: "Filter",
   filterWords: "Find prompts",
   fromStep: "From step",
   toStep: "to step",
@@ -118,6 +119,7 @@ export const samples = {
   addJob: "Lay another job beside it",
   removeJob: (name: string) => `Take ${name} away`,
   besides: "Jobs in this grid",
+  comparePictures: "Compare their pictures",
   noCommon:
     "No two jobs have a prompt with the same words, seed, size and guidance in common, so each stands by itself.",
 };

@@ -22,6 +22,7 @@ import classes from "./pages.module.css";
 import { UsePrompt } from "./use-prompt";
 
 const PARAMETER = "with";
+const NONE_YET: Sample[] = [];
 
 /** A job's pictures on a page of their own, other jobs' beside them; which others is in the address. */
 export default function GalleryPage({ jobId }: { jobId: number }) {
@@ -90,7 +91,7 @@ function Pictures({ job, samples, others, onRemove }: PicturesProps) {
     ...others.map((id, index) => ({
       id,
       job: otherJobs[index]?.data,
-      samples: otherSamples[index]?.data ?? [],
+      samples: otherSamples[index]?.data ?? NONE_YET,
     })),
   ];
   const jobs: GalleryJob[] = useUnchanged(

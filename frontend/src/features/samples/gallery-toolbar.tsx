@@ -1,4 +1,5 @@
 import { Button, Chip, Menu, SegmentedControl, Select, TextInput } from "@mantine/core";
+import { useState } from "react";
 import { Icon } from "@/components/ui/icons";
 import { formatCount } from "@/lib/format";
 import { text } from "@/messages";
@@ -30,10 +31,21 @@ export function GalleryToolbar(props: GalleryToolbarProps) {
   const { filter, onFilter, steps } = props;
   const change = (part: Partial<Filter>) => onFilter({ ...filter, ...part });
   const trained = steps.filter((step) => step !== 0);
+  const [unfolded, setUnfolded] = useState(false);
   return (
-    <div className={classes.toolbar}>
+    <div className={classes.toolbar} data-unfolded={unfolded}>
+      <Button
+        className={classes.unfold}
+        size="xs"
+        variant="default"
+        aria-expanded={unfolded}
+        onClick={() => setUnfolded((before) => !before)}
+      >
+        {text.samples.filter}
+      </Button>
       {props.numPrompts > 1 && (
         <TextInput
+          className={classes.foldable}
           size="xs"
           w={190}
           aria-label={text.samples.filterWords}
@@ -43,7 +55,7 @@ export function GalleryToolbar(props: GalleryToolbarProps) {
         />
       )}
       {trained.length > 2 && (
-        <div className={classes.range}>
+        <div className={`${classes.range} ${classes.foldable}`}>
           <StepSelect
             label={text.samples.fromStep}
             steps={trained.filter((step) => step <= (filter.toStep ?? Infinity))}
@@ -60,6 +72,7 @@ export function GalleryToolbar(props: GalleryToolbarProps) {
       )}
       {props.hasStars && (
         <Chip
+          className={classes.foldable}
           size="xs"
           checked={filter.starred}
           onChange={(starred) => change({ starred })}
@@ -70,6 +83,7 @@ export function GalleryToolbar(props: GalleryToolbarProps) {
       )}
       {trained.length > 1 && (
         <Chip
+          className={classes.foldable}
           size="xs"
           checked={filter.newestFirst}
           onChange={(newestFirst) => change({ newestFirst })}
@@ -119,7 +133,7 @@ function StepSelect({ label, steps, step, onStep }: StepSelectProps) {
   return (
     <Select
       size="xs"
-      w={124}
+      w={144}
       aria-label={label}
       placeholder={`${label}: ${text.samples.anyStep}`}
       data={steps.map((one) => ({ value: String(one), label: formatCount(one) }))}

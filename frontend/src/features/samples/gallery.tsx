@@ -142,6 +142,7 @@ function samplesIn(gallery: GalleryData): Sample[] {
   return [...found.values()];
 }
 
+/** Where the pictures of these numbers are, the earliest step first. */
 function placesOf(gallery: GalleryData, ids: ReadonlySet<number>): Place[] {
   const places = new Map<number, Place>();
   for (const { lanes } of gallery.groups) {
@@ -153,7 +154,7 @@ function placesOf(gallery: GalleryData, ids: ReadonlySet<number>): Place[] {
       }
     }
   }
-  return [...places.values()];
+  return [...places.values()].sort((one, other) => one.step - other.step);
 }
 
 /** An archive is one job's; the numbers of pictures are no two jobs'. */

@@ -172,6 +172,7 @@ export function Lightbox(props: LightboxProps) {
                 {title}
               </h2>
               <ActionIcon
+                className={classes.close}
                 variant="subtle"
                 color="gray"
                 size={40}

@@ -13,7 +13,8 @@ export function laneTitle(lane: Lane, severalJobs: boolean): string {
     severalJobs ? lane.jobName : "",
     lane.supersededBy === null ? "" : text.samples.setAside(lane.supersededBy),
   ];
-  return parts.filter(Boolean).join(", ");
+  const [first = "", ...rest] = parts.filter(Boolean);
+  return [first, ...rest.map((part) => part.toLowerCase())].join(", ");
 }
 
 /** The recipe in a line. */
