@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from backend.artifacts import queries
+from backend.artifacts.lora_download import lora_download
 from backend.artifacts.picture_archive import stored_zip
 from backend.artifacts.schemas import CheckpointEntry, SampleEntry
 from backend.artifacts.thumbnails import Side, thumbnail
 from backend.dependencies import DatabaseOf, SettingsOf
 from backend.errors import error_responses
 from backend.lists import Page
+from trainer.lora_keys import KeyFormat
 
 router = APIRouter(tags=["artifacts"], prefix="/jobs/{job_id}")
 
@@ -122,12 +124,19 @@ def list_checkpoints(
 @router.get(
     "/checkpoints/{checkpoint_id}/file",
     response_class=FileResponse,
-    responses=error_responses(404) | _LORA,
+    responses=error_responses(404, 422) | _LORA,
 )
 def read_checkpoint(
-    job_id: Id, checkpoint_id: Id, database: DatabaseOf, settings: SettingsOf
-) -> FileResponse:
+    job_id: Id,
+    checkpoint_id: Id,
+    database: DatabaseOf,
+    settings: SettingsOf,
+    key_format: Annotated[
+        KeyFormat | None,
+        Query(alias="format", description="Its keys in these names; as it was saved if left out."),
+    ] = None,
+) -> Response:
     """The LoRA, named after the training and the step."""
     with database.read() as session:
         path, name = queries.checkpoint_file(session, settings, job_id, checkpoint_id)
-    return FileResponse(path, media_type="application/octet-stream", filename=name)
+    return lora_download(path, name, key_format)

@@ -5552,7 +5552,10 @@ export interface operations {
     };
     read_checkpoint: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Its keys in these names; as it was saved if left out. */
+                format?: ("diffusers" | "comfyui") | null;
+            };
             header?: never;
             path: {
                 job_id: number;
