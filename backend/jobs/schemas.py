@@ -183,7 +183,7 @@ EXAMPLE_SUMMARY: dict[str, Any] = {
     "updated_at": "2026-01-31T20:17:10Z",
     "started_at": "2026-01-31T20:15:02Z",
     "finished_at": None,
-    "thumbnail_url": "/api/jobs/1/samples/7/image",
+    "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
     "error": None,
 }
 

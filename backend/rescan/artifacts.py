@@ -52,6 +52,7 @@ def is_complete(session: Session, job: Job, folder: JobFolder) -> bool:
 def files_of(folder: JobFolder) -> set[str]:
     """The pictures and LoRA files of a job on the disk, as rows name them."""
     found = {path for path, _, _ in folder.sample_files()}
+    found |= {path for path, *_ in folder.superseded_sample_files()}
     loras = {folder.checkpoint(step) / LORA_FILE for step in folder.checkpoint_steps()}
     found |= {path for path in (*loras, folder.result) if path.is_file()}
     return {folder.relative(path) for path in found}
@@ -172,8 +173,9 @@ def _run_of(runs: list[Run], step: int) -> Run:
 
 def _recipe(folder: JobFolder, file: Path) -> dict[str, Any] | None:
     """What the picture says about itself, in a sample's columns."""
-    places = {path: (step, index) for path, step, index in folder.sample_files()}
-    step, index = places[file]
+    places = {path: (step, index, None) for path, step, index in folder.sample_files()}
+    places |= {path: place for path, *place in folder.superseded_sample_files()}
+    step, index, superseded_by = places[file]
     try:
         with Image.open(file) as picture:
             said = json.loads(picture.info.get(RECIPE_CHUNK) or "null")
@@ -183,7 +185,7 @@ def _recipe(folder: JobFolder, file: Path) -> dict[str, Any] | None:
         return None
     columns = {column.key for column in Sample.__table__.columns}
     values = {name: value for name, value in recipe.model_dump().items() if name in columns}
-    return values if is_storable(values) else None
+    return values | {"superseded_by": superseded_by} if is_storable(values) else None
 
 
 def _result_step(file: Path) -> int | None:

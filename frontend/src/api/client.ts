@@ -6,6 +6,8 @@ import type { paths } from "./schema";
 import type { JobConfigValue } from "./types";
 
 const PAGE_SIZE = 200;
+/** A gallery of two thousand pictures in one answer rather than in ten, one after the other. */
+const SAMPLES_PAGE_SIZE = 2000;
 
 type Listener = () => void;
 const unauthorizedListeners = new Set<Listener>();
@@ -54,11 +56,12 @@ interface PageOf<Item> {
 
 async function everyPage<Item>(
   read: (cursor: { limit: number; after?: string }) => Promise<PageOf<Item>>,
+  limit = PAGE_SIZE,
 ): Promise<Item[]> {
   const items: Item[] = [];
   let after: string | undefined;
   do {
-    const page = await read({ limit: PAGE_SIZE, after });
+    const page = await read({ limit, after });
     items.push(...page.items);
     after = page.next ?? undefined;
   } while (after !== undefined);
@@ -122,8 +125,15 @@ export const api = {
   measurements: (id: number, signal?: AbortSignal) =>
     body(http.GET("/api/jobs/{job_id}/measurements", { params: ofJob(id), signal })),
   samples: (id: number, signal?: AbortSignal) =>
-    everyPage((query) =>
-      body(http.GET("/api/jobs/{job_id}/samples", { params: { ...ofJob(id), query }, signal })),
+    everyPage(
+      (page) =>
+        body(
+          http.GET("/api/jobs/{job_id}/samples", {
+            params: { ...ofJob(id), query: { ...page, superseded: true } },
+            signal,
+          }),
+        ),
+      SAMPLES_PAGE_SIZE,
     ),
   checkpoints: (id: number, signal?: AbortSignal) =>
     everyPage((query) =>

@@ -24,6 +24,7 @@ import {
 } from "./apply-event";
 import type { ServerEvent } from "./event-parser";
 import { EventStream, type StreamState } from "./event-stream";
+import { keys } from "./queries";
 import type { JobSummary } from "./types";
 
 type LogListener = (jobId: number) => void;
@@ -83,6 +84,10 @@ export function LiveProvider({ children, onStatusMoved, onUnauthorized }: LivePr
           break;
         case "sample":
           applySample(client, data.job_id, data);
+          break;
+        case "sample_failed":
+          // Why stands in the record of the run, which is fetched with the job.
+          void client.invalidateQueries({ queryKey: keys.job(data.job_id), exact: true });
           break;
         case "checkpoint":
           applyCheckpoint(client, data.job_id, data);

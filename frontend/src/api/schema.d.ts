@@ -512,6 +512,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/jobs/{job_id}/samples.zip": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Samples
+         * @description Pictures as step-000250/02-a-red-circle-seed42.png in one archive; all, or those of `ids`.
+         */
+        get: operations["read_samples"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/jobs/{job_id}/samples/{sample_id}/image": {
         parameters: {
             query?: never;
@@ -524,6 +544,26 @@ export interface paths {
          * @description The PNG. What an address shows never changes.
          */
         get: operations["read_sample"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/samples/{sample_id}/thumbnail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Thumbnail
+         * @description The picture made small, as WebP; one that is no larger as it is. Made once and kept.
+         */
+        get: operations["read_thumbnail"];
         put?: never;
         post?: never;
         delete?: never;
@@ -966,6 +1006,16 @@ export interface components {
              * @description Mean loss of the 20 steps up to it.
              */
             loss: number | null;
+            /**
+             * Num Layers
+             * @description Layers that it changes, as reading the saved file back has shown.
+             */
+            num_layers: number | null;
+            /**
+             * Lora Norm
+             * @description Frobenius norm of all that it adds to the base's weights; 0: nothing yet.
+             */
+            lora_norm: number | null;
             /**
              * Is Best
              * @description The best by validation, of those that are kept.
@@ -1539,7 +1589,7 @@ export interface components {
          *       "status": "running",
          *       "step": 120,
          *       "step_seconds": 0.31,
-         *       "thumbnail_url": "/api/jobs/1/samples/7/image",
+         *       "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
          *       "total_steps": 300,
          *       "training_name": "tiny-style",
          *       "updated_at": "2026-01-31T20:17:10Z",
@@ -1786,7 +1836,7 @@ export interface components {
          *       "status": "running",
          *       "step": 120,
          *       "step_seconds": 0.31,
-         *       "thumbnail_url": "/api/jobs/1/samples/7/image",
+         *       "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
          *       "total_steps": 300,
          *       "training_name": "tiny-style",
          *       "updated_at": "2026-01-31T20:17:10Z"
@@ -2593,14 +2643,18 @@ export interface components {
          * SampleEntry
          * @description One picture with its recipe.
          * @example {
+         *       "control_images": [],
+         *       "file": "samples/step-000100-prompt-00.png",
          *       "guidance_scale": 1,
          *       "height": 128,
          *       "id": 7,
+         *       "lora_strength": 1,
          *       "prompt": "hatchstyle a red circle",
          *       "prompt_index": 0,
          *       "sample_steps": 20,
          *       "seed": 42,
          *       "step": 100,
+         *       "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
          *       "url": "/api/jobs/1/samples/7/image",
          *       "width": 128
          *     }
@@ -2630,6 +2684,33 @@ export interface components {
             guidance_scale: number;
             /** Sample Steps */
             sample_steps: number;
+            /**
+             * Lora Strength
+             * @description None where an earlier version drew it.
+             */
+            lora_strength: number | null;
+            /** Negative Prompt */
+            negative_prompt: string | null;
+            /**
+             * Control Images
+             * @description Reference pictures, by name.
+             */
+            control_images: string[];
+            /**
+             * File
+             * @description In the job's folder.
+             */
+            file: string;
+            /**
+             * Superseded By
+             * @description Number of the run that went on from an earlier step and set it aside.
+             */
+            superseded_by: number | null;
+            /**
+             * Thumbnail Url
+             * @description A WebP of 256 px; `?side=640` for a larger one.
+             */
+            thumbnail_url: string;
             /**
              * Url
              * @description The PNG; a sample drawn anew gets a new id and address.
@@ -2789,6 +2870,12 @@ export interface components {
          * @enum {string}
          */
         Severity: "error" | "warning";
+        /**
+         * Side
+         * @description How long the longer side is, in pixels: for a grid, and for a grid of large cells.
+         * @enum {integer}
+         */
+        Side: 256 | 640;
         /**
          * SystemState
          * @description What the settings page and the header show.
@@ -5202,6 +5289,8 @@ export interface operations {
     list_samples: {
         parameters: {
             query?: {
+                /** @description Also what was set aside by a resume from an earlier step. */
+                superseded?: boolean;
                 limit?: number;
                 after?: string | null;
             };
@@ -5220,6 +5309,84 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_SampleEntry_"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    read_samples: {
+        parameters: {
+            query?: {
+                ids?: string | null;
+            };
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The pictures. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": unknown;
                 };
             };
             /** @description The request is malformed or addressed to an unknown host. */
@@ -5297,6 +5464,86 @@ export interface operations {
                 };
                 content: {
                     "image/png": unknown;
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    read_thumbnail: {
+        parameters: {
+            query?: {
+                /** @description Of the longer side, in pixels. */
+                side?: components["schemas"]["Side"];
+            };
+            header?: never;
+            path: {
+                job_id: number;
+                sample_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The picture, small. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/webp": unknown;
                 };
             };
             /** @description The request is malformed or addressed to an unknown host. */
@@ -5436,7 +5683,10 @@ export interface operations {
     };
     read_checkpoint: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Its keys in these names; as it was saved if left out. */
+                format?: ("diffusers" | "comfyui") | null;
+            };
             header?: never;
             path: {
                 job_id: number;
@@ -6350,7 +6600,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description open, job, job_deleted, steps, sample, checkpoint, checkpoint_removed, superseded, measurement, command, alarm, log, system, reset */
+            /** @description open, job, job_deleted, steps, sample, sample_failed, checkpoint, checkpoint_removed, superseded, measurement, command, alarm, log, system, reset */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -14,6 +14,7 @@ import { toast } from "@/components/ui/toast";
 import { DatasetPicker } from "@/features/datasets/dataset-picker";
 import type { DatasetPickerProps } from "@/features/job-form/form-context";
 import { JobForm } from "@/features/job-form/job-form";
+import { giftOf, withGift } from "@/lib/form-link";
 import { EDITABLE } from "@/lib/job-states";
 import { paths } from "@/lib/paths";
 import { text } from "@/messages";
@@ -27,6 +28,7 @@ export default function JobFormPage({ jobId }: { jobId: number | null }) {
   const [search] = useSearchParams();
   const from = search.get("from");
   const copied = from !== null && /^\d+$/.test(from) ? Number(from) : null;
+  const given = giftOf(search);
   const source = jobId ?? copied;
   const schema = useQuery(jobSchemaQuery);
   const job = useQuery({ ...jobQuery(source ?? 0), enabled: source !== null });
@@ -40,7 +42,16 @@ export default function JobFormPage({ jobId }: { jobId: number | null }) {
         if (jobId !== null) {
           return (
             <QueryView query={job} loading={480}>
-              {(existing) => <EditForm key={existing.id} schema={loaded} job={existing} />}
+              {(existing) => (
+                <EditForm
+                  key={`${existing.id}-${given}`}
+                  schema={loaded}
+                  job={existing}
+                  gift={
+                    given === "" ? null : { key: given, config: withGift(search, existing.config) }
+                  }
+                />
+              )}
             </QueryView>
           );
         }
@@ -49,10 +60,10 @@ export default function JobFormPage({ jobId }: { jobId: number | null }) {
             <QueryView query={job} loading={480}>
               {(original) => (
                 <NewForm
-                  key={`copy-${original.id}`}
+                  key={`copy-${original.id}-${given}`}
                   schema={loaded}
-                  storageKey={`copy-${original.id}`}
-                  saved={renamed(original)}
+                  storageKey={`copy-${original.id}${given === "" ? "" : `-${given}`}`}
+                  saved={withGift(search, renamed(original))}
                 />
               )}
             </QueryView>
@@ -116,11 +127,18 @@ function NewForm({ schema, storageKey, saved }: NewFormProps) {
   );
 }
 
-function EditForm({ schema, job }: { schema: JobSchema; job: Job }) {
+interface EditFormProps {
+  schema: JobSchema;
+  job: Job;
+  /** The config with what the address adds to it; null where that is nothing. */
+  gift: { key: string; config: JobConfigValue } | null;
+}
+
+function EditForm({ schema, job, gift }: EditFormProps) {
   const [, navigate] = useLocation();
   const client = useQueryClient();
   const system = useQuery(systemQuery);
-  const [start] = useState(job.config);
+  const [start] = useState(gift?.config ?? job.config);
   const title = text.form.editTitle(job.training_name || text.job.unnamed);
 
   if (!EDITABLE.has(job.status)) {
@@ -152,7 +170,7 @@ function EditForm({ schema, job }: { schema: JobSchema; job: Job }) {
       <PageHeader title={title} lead={text.form.lead} />
       <JobForm
         schema={schema}
-        storageKey={`edit-${job.id}`}
+        storageKey={`edit-${job.id}${gift === null ? "" : `-${gift.key}`}`}
         saved={start}
         devices={system.data?.devices ?? []}
         renderDatasetPicker={renderDatasetPicker}

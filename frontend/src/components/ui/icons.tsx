@@ -47,6 +47,7 @@ const shapes = {
       <circle cx="18.5" cy="12" r="1" />
     </>
   ),
+  pause: <path d="M8 5.500v13M16 5.500v13" />,
   picture: (
     <>
       <rect x="3.5" y="5" width="17" height="14" rx="2" />
@@ -61,6 +62,9 @@ const shapes = {
     <path d="M19.5 8A8 8 0 0 0 5 9.5M4.5 4.5v5h5M4.5 16A8 8 0 0 0 19 14.5M19.5 19.5v-5h-5" />
   ),
   save: <path d="M5 4.5h11l3 3v12H5zM8.5 4.5v5h6v-5M8 19.5v-6h8v6" />,
+  star: (
+    <path d="M12 4l2.400 5.200 5.600.7-4.100 3.900 1.100 5.700-5-2.800-5 2.800 1.100-5.700L4 9.900l5.600-.7z" />
+  ),
   stop: <rect x="6.5" y="6.5" width="11" height="11" rx="1.5" />,
   sun: (
     <>
