@@ -15,6 +15,7 @@ from backend.db.engine import Database
 from backend.error_handlers import install_handlers
 from backend.hooks.routes import router as hooks
 from backend.jobs.feed_watch import FeedWatch
+from backend.jobs.presets import router as presets
 from backend.jobs.queue_routes import router as queue
 from backend.jobs.routes import router as jobs
 from backend.jobs.stream import router as events
@@ -43,7 +44,18 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     install_handlers(app)
     app.add_middleware(Guard, settings=settings)
-    for router in (system, jobs, job_yaml, queue, artifacts, trash, datasets, hooks, events):
+    for router in (
+        system,
+        jobs,
+        job_yaml,
+        presets,
+        queue,
+        artifacts,
+        trash,
+        datasets,
+        hooks,
+        events,
+    ):
         app.include_router(router, prefix="/api")
     app.include_router(pages)
     return app

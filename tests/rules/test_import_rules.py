@@ -45,6 +45,7 @@ CONTRACT = {
     "trainer.hub",
     "trainer.quantization_kinds",
     "trainer.quantization_support",
+    "trainer.presets",
 }
 HEAVY = ("torch", "diffusers", "transformers", "peft", "bitsandbytes", "optimum")
 
