@@ -5,10 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
+from backend.datasets.contents import job_datasets
 from backend.datasets.listing import list_datasets, picture_file
-from backend.datasets.schemas import DatasetEntry
+from backend.datasets.schemas import DatasetEntry, JobDatasets
 from backend.dependencies import SettingsOf
 from backend.errors import error_responses
+from backend.jobs.schemas import JobToExamine
 from backend.lists import Page
 from trainer.file_memory import FileMemory
 
@@ -22,6 +24,15 @@ def read_datasets(settings: SettingsOf) -> Page[DatasetEntry]:
     """The folders of the datasets folder, with what is wrong in them."""
     memory = FileMemory(settings.cache_dir)
     return Page(items=list_datasets(settings.datasets_dir, memory))
+
+
+@router.post("/contents", responses=error_responses())
+def read_job_datasets(body: JobToExamine, settings: SettingsOf) -> JobDatasets:
+    """What a job's datasets hold: pictures, the sizes they train at, batches, problems.
+
+    Answers for any config that the schema accepts, named or not.
+    """
+    return job_datasets(body.config, settings)
 
 
 @router.get(
