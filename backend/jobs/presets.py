@@ -39,14 +39,21 @@ class NamedSettings(BaseModel):
     settings: dict[str, Any]
 
 
+class Span(BaseModel):
+    """A range of the guides, its ends included."""
+
+    lowest: int
+    highest: int
+
+
 class KindOfLora(BaseModel):
-    """The guides' ranges for a kind, lowest and highest."""
+    """What the guides say of a kind."""
 
     key: Kind
     label: str
-    images: tuple[int, int]
-    steps: tuple[int, int]
-    ranks: tuple[int, int]
+    images: Span
+    steps: Span
+    ranks: Span
 
 
 class Presets(BaseModel):
@@ -71,9 +78,9 @@ class Presets(BaseModel):
                     {
                         "key": "style",
                         "label": "Style",
-                        "images": [15, 30],
-                        "steps": [800, 2000],
-                        "ranks": [16, 32],
+                        "images": {"lowest": 15, "highest": 30},
+                        "steps": {"lowest": 800, "highest": 2000},
+                        "ranks": {"lowest": 16, "highest": 32},
                     }
                 ],
                 "offers": [],
@@ -115,9 +122,9 @@ def read_presets(
             KindOfLora(
                 key=kind,
                 label=row.label,
-                images=row.images,
-                steps=row.steps_range,
-                ranks=row.ranks,
+                images=_span(row.images),
+                steps=_span(row.steps_range),
+                ranks=_span(row.ranks),
             )
             for kind, row in KINDS.items()
         ],
@@ -147,6 +154,10 @@ def _reason(architecture: Architecture, card: str, memory: int | None, tier: Tie
     has = f"{card} has {in_gb(memory)} GB" if card else f"A card of {in_gb(memory)} GB"
     klein = ", as klein models take one tier more than the card's" if is_klein(architecture) else ""
     return f"{has}: values for {TIERS[tier].label}{klein}."
+
+
+def _span(ends: tuple[int, int]) -> Span:
+    return Span(lowest=ends[0], highest=ends[1])
 
 
 def _entries(named: list[Named]) -> list[NamedSettings]:

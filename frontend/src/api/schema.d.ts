@@ -392,6 +392,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/presets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Presets
+         * @description Presets by kind of LoRA for a model, on the card that `gpu` names or on any other.
+         */
+        get: operations["read_presets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/queue": {
         parameters: {
             query?: never;
@@ -676,6 +696,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/datasets/contents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read Job Datasets
+         * @description What a job's datasets hold: pictures, the sizes they train at, batches, problems.
+         *
+         *     Answers for any config that the schema accepts, named or not.
+         */
+        post: operations["read_job_datasets"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/datasets/{name}/pictures/{file}": {
         parameters: {
             query?: never;
@@ -884,6 +926,40 @@ export interface components {
          */
         Architecture: "flux2-dev" | "klein-base-4b" | "klein-base-9b" | "klein-4b" | "klein-9b" | "tiny";
         /**
+         * BucketEntry
+         * @description Pictures of a dataset that train at one size, in px.
+         */
+        BucketEntry: {
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /**
+             * Resolution
+             * @description None for pictures that keep their own size.
+             */
+            resolution: number | null;
+            /** Batch Size */
+            batch_size: number;
+            /** Num Pictures */
+            num_pictures: number;
+            /**
+             * Num Turns
+             * @description In an epoch: pictures x Num Repeats.
+             */
+            num_turns: number;
+            /**
+             * Num Batches
+             * @description In an epoch, of all pictures that share them.
+             */
+            num_batches: number;
+            /**
+             * Is Shared
+             * @description Pictures of other rows are in these batches too.
+             */
+            is_shared: boolean;
+        };
+        /**
          * CheckpointEntry
          * @description One LoRA file; the end result has `is_final`.
          */
@@ -1088,6 +1164,24 @@ export interface components {
             allow_upscaling: boolean;
         };
         /**
+         * DatasetContents
+         * @description One of a job's datasets. name: blank while none is chosen. pictures: the first, by name.
+         */
+        DatasetContents: {
+            /** Name */
+            name: string;
+            /** Num Pictures */
+            num_pictures: number;
+            /** Num Captioned */
+            num_captioned: number;
+            /** Pictures */
+            pictures: components["schemas"]["PictureEntry"][];
+            /** Buckets */
+            buckets: components["schemas"]["BucketEntry"][];
+            /** Problems */
+            problems: components["schemas"]["ProblemEntry"][];
+        };
+        /**
          * DatasetEntry
          * @description One folder of the datasets folder.
          * @example {
@@ -1207,6 +1301,8 @@ export interface components {
             shortfalls: components["schemas"]["PlanShortfall"][];
             /** Changes */
             changes: components["schemas"]["PlanChange"][];
+            /** @description None until a job like it has run there. */
+            time: components["schemas"]["PlannedTime"] | null;
         };
         /**
          * DiskEntry
@@ -1528,6 +1624,33 @@ export interface components {
             datasets: components["schemas"]["Dataset"][];
             /** Sample */
             sample?: components["schemas"]["SamplePanel"];
+        };
+        /**
+         * JobDatasets
+         * @description A job's datasets, in its order, and what one epoch over all of them is.
+         */
+        JobDatasets: {
+            /** Datasets */
+            datasets: components["schemas"]["DatasetContents"][];
+            /** Num Turns */
+            num_turns: number;
+            /** Num Batches */
+            num_batches: number;
+            /**
+             * Num Steps
+             * @description Of the optimizer, for one epoch.
+             */
+            num_steps: number;
+            /**
+             * Num Epochs
+             * @description That Steps makes; None without pictures.
+             */
+            num_epochs: number | null;
+            /**
+             * Held Out Share
+             * @description Of these pictures that will not train.
+             */
+            held_out_share: number;
         };
         /**
          * JobInYaml
@@ -1926,6 +2049,24 @@ export interface components {
             resume_from_step?: number | null;
         };
         /**
+         * Kind
+         * @description What the LoRA is to learn.
+         * @enum {string}
+         */
+        Kind: "style" | "character" | "object" | "edit";
+        /**
+         * KindOfLora
+         * @description What the guides say of a kind.
+         */
+        KindOfLora: {
+            key: components["schemas"]["Kind"];
+            /** Label */
+            label: string;
+            images: components["schemas"]["Span"];
+            steps: components["schemas"]["Span"];
+            ranks: components["schemas"]["Span"];
+        };
+        /**
          * LogLine
          * @description A line of the trainer's log.
          */
@@ -2108,6 +2249,22 @@ export interface components {
             /** Before Job Id */
             before_job_id?: number | null;
         };
+        /**
+         * NamedSettings
+         * @description Settings under a name, by dotted path; `datasets.*` means every dataset of the job.
+         */
+        NamedSettings: {
+            /** Key */
+            key: string;
+            /** Label */
+            label: string;
+            /** About */
+            about: string;
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+        };
         /** Page[CheckpointEntry] */
         Page_CheckpointEntry_: {
             /** Items */
@@ -2220,6 +2377,24 @@ export interface components {
             message: string;
         };
         /**
+         * PictureEntry
+         * @description One picture of a dataset; width and height in px, upright, as it lies on the disk.
+         */
+        PictureEntry: {
+            /** Name */
+            name: string;
+            /** Url */
+            url: string;
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /** Caption */
+            caption: string;
+            /** Has Own Caption */
+            has_own_caption: boolean;
+        };
+        /**
          * PlaceInQueue
          * @description When a job may start. What is left out stays as it is.
          * @example {
@@ -2278,6 +2453,88 @@ export interface components {
             needed_bytes: number;
             /** Available Bytes */
             available_bytes: number;
+        };
+        /**
+         * PlannedTime
+         * @description What like jobs took on this device. sampling_seconds: of one sampling; None where none of
+         *     them drew pictures of that size, and `seconds` is then without samplings.
+         */
+        PlannedTime: {
+            /** Seconds */
+            seconds: number;
+            /** Step Seconds */
+            step_seconds: number;
+            /** Sampling Seconds */
+            sampling_seconds: number | null;
+            /** Num Jobs */
+            num_jobs: number;
+        };
+        /**
+         * Presets
+         * @description What to begin with. `card` is None without one; the tier is then unknown too.
+         * @example {
+         *       "card": "NVIDIA GeForce RTX 4090",
+         *       "kinds": [
+         *         {
+         *           "images": {
+         *             "highest": 30,
+         *             "lowest": 15
+         *           },
+         *           "key": "style",
+         *           "label": "Style",
+         *           "ranks": {
+         *             "highest": 32,
+         *             "lowest": 16
+         *           },
+         *           "steps": {
+         *             "highest": 2000,
+         *             "lowest": 800
+         *           }
+         *         }
+         *       ],
+         *       "offers": [],
+         *       "presets": [
+         *         {
+         *           "about": "How pictures look, whatever they show.",
+         *           "key": "style",
+         *           "label": "Style",
+         *           "settings": {
+         *             "target.linear_rank": 16,
+         *             "training.steps": 1500
+         *           }
+         *         }
+         *       ],
+         *       "reason": "NVIDIA GeForce RTX 4090 has 24 GB: values for cards of 16-24 GB.",
+         *       "tier": "small",
+         *       "variants": [],
+         *       "vram_bytes": 25757220864
+         *     }
+         */
+        Presets: {
+            /** Card */
+            card: string | null;
+            /** Vram Bytes */
+            vram_bytes: number | null;
+            tier: components["schemas"]["Tier"] | null;
+            /**
+             * Reason
+             * @description Why these values, as a sentence.
+             */
+            reason: string;
+            /** Presets */
+            presets: components["schemas"]["NamedSettings"][];
+            /** Kinds */
+            kinds: components["schemas"]["KindOfLora"][];
+            /**
+             * Offers
+             * @description To choose instead on a card too small.
+             */
+            offers: components["schemas"]["NamedSettings"][];
+            /**
+             * Variants
+             * @description Deviations that the guides advise.
+             */
+            variants: components["schemas"]["NamedSettings"][];
         };
         /**
          * ProblemEntry
@@ -2659,6 +2916,16 @@ export interface components {
          */
         Severity: "error" | "warning";
         /**
+         * Span
+         * @description A range of the guides, its ends included.
+         */
+        Span: {
+            /** Lowest */
+            lowest: number;
+            /** Highest */
+            highest: number;
+        };
+        /**
          * SystemState
          * @description What the settings page and the header show.
          */
@@ -2733,6 +3000,12 @@ export interface components {
              */
             layer_pattern: string;
         };
+        /**
+         * Tier
+         * @description How large a card is.
+         * @enum {string}
+         */
+        Tier: "small" | "medium" | "large";
         /**
          * TokenGiven
          * @description The token, to be kept by the browser as a cookie that no script can read.
@@ -4687,6 +4960,76 @@ export interface operations {
             };
         };
     };
+    read_presets: {
+        parameters: {
+            query?: {
+                architecture?: components["schemas"]["Architecture"];
+                gpu?: string;
+                /** @description Of a card that is not here, in place of `gpu`'s. */
+                vram_bytes?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Presets"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
     read_queue: {
         parameters: {
             query?: never;
@@ -5769,6 +6112,75 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_DatasetEntry_"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    read_job_datasets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JobToExamine"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobDatasets"];
                 };
             };
             /** @description The request is malformed or addressed to an unknown host. */

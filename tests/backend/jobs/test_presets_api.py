@@ -75,7 +75,9 @@ def test_a_card_below_16_gb_is_offered_four_bits_and_klein(client: TestClient) -
 def test_the_guides_ranges_and_variants_come_along(client: TestClient) -> None:
     found = presets(client, vram_bytes=24 * GIB)
     style = found["kinds"][0]
-    assert (style["images"], style["steps"], style["ranks"]) == ([15, 30], [800, 2000], [16, 32])
+    assert style["images"] == {"lowest": 15, "highest": 30}
+    assert style["steps"] == {"lowest": 800, "highest": 2000}
+    assert style["ranks"] == {"lowest": 16, "highest": 32}
     by_key = {variant["key"]: variant["settings"] for variant in found["variants"]}
     assert by_key["overshoots"] == {"training.learning_rate": 5e-5}
     assert by_key["rings"]["advanced.scale"] == 2

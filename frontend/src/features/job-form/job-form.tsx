@@ -1,6 +1,6 @@
 import { Button, SegmentedControl } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
-import { lazy, Suspense, useCallback, useMemo, useRef, useState } from "react";
+import { lazy, type ReactNode, Suspense, useCallback, useMemo, useRef, useState } from "react";
 import { problemsOf } from "@/api/errors";
 import type { Device, JobConfigValue, JobSchema } from "@/api/types";
 import { announce } from "@/components/ui/announcer";
@@ -11,6 +11,7 @@ import { text } from "@/messages";
 import { ActionBar } from "./action-bar";
 import { type ConfigPath, withValueAt } from "./config-path";
 import { addressOf, type FieldProblem, withMissing } from "./field-problems";
+import type { FormAid } from "./form-aid";
 import { FormContext, type FormContextValue } from "./form-context";
 import classes from "./job-form.module.css";
 import { withDefaults } from "./new-values";
@@ -20,6 +21,9 @@ import { ProblemSummary } from "./problem-summary";
 import { fieldId } from "./setting-field";
 import { panelsOf } from "./setting-model";
 import { clearDraft, readDraft } from "./stored-draft";
+import { UndoNotice } from "./undo-notice";
+import { useApplied } from "./use-applied";
+import { useKind } from "./use-kind";
 import { useStoredConfig } from "./use-stored-config";
 import { useValidation } from "./use-validation";
 import type { EditorHandle } from "./yaml-editor";
@@ -34,6 +38,9 @@ export interface JobFormProps {
   saved: JobConfigValue;
   devices: Device[];
   renderDatasetPicker: FormContextValue["renderDatasetPicker"];
+  /** Drawn above the panels and beside them, over what the form holds. */
+  renderAbove?: (aid: FormAid) => ReactNode;
+  renderBeside?: (aid: FormAid) => ReactNode;
   saveLabel: string;
   queueLabel: string;
   /** Throws what the server refuses. */
@@ -55,6 +62,8 @@ export function JobForm(props: JobFormProps) {
     props.storageKey,
     start,
   );
+  const { kind, choose: chooseKind } = useKind(props.storageKey);
+  const applied = useApplied(config, change);
   const validation = useValidation(config);
   const [refusal, setRefusal] = useState<FieldProblem[]>([]);
   const [busy, setBusy] = useState<"save" | "queue" | null>(null);
@@ -154,6 +163,18 @@ export function JobForm(props: JobFormProps) {
     }
   };
 
+  const aid: FormAid = {
+    config,
+    panels,
+    devices,
+    kind,
+    onKind: chooseKind,
+    onApply: (label, settings) => {
+      setRefusal([]);
+      applied.apply(label, settings);
+      giveUpText();
+    },
+  };
   return (
     <FormContext value={context}>
       <form
@@ -188,9 +209,18 @@ export function JobForm(props: JobFormProps) {
               {text.form.restored(formatAgo(restoredAt))}
             </Notice>
           )}
+          <UndoNotice
+            last={applied.last}
+            onUndo={() => {
+              applied.undo();
+              giveUpText();
+            }}
+          />
+          {props.renderBeside?.(aid)}
           <ProblemSummary panels={panels} problems={problems} onGoTo={goTo} />
         </div>
         <div className={classes.panels}>
+          {props.renderAbove?.(aid)}
           <SegmentedControl
             className={classes.view}
             aria-label={text.form.view}
