@@ -6,8 +6,8 @@ The same index, sizes and batches that the trainer has; nothing here judges for 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
+from backend.datasets.listing import picture_url
 from backend.datasets.schemas import BucketEntry, DatasetContents, JobDatasets, PictureEntry
 from backend.errors import Unusable
 from backend.jobs.blanks import NO_FOLDER, with_blanks_filled
@@ -75,7 +75,7 @@ def _contents(
 def _picture(dataset: str, item: DatasetItem) -> PictureEntry:
     return PictureEntry(
         name=item.name,
-        url=f"/api/datasets/{quote(dataset)}/pictures/{quote(item.name)}",
+        url=picture_url(dataset, item),
         width=item.width,
         height=item.height,
         caption=item.caption,

@@ -17,7 +17,7 @@ class DatasetEntry(BaseModel):
                 "num_pictures": 20,
                 "num_captioned": 20,
                 "problems": [],
-                "preview_urls": ["/api/datasets/tiny-hatch/pictures/hatch-00.png"],
+                "preview_urls": ["/api/datasets/tiny-hatch/pictures/hatch-00.png?side=256"],
                 "size_bytes": 410_000,
             }
         }

@@ -727,7 +727,7 @@ export interface paths {
         };
         /**
          * Read Picture
-         * @description One picture of a dataset.
+         * @description One picture of a dataset, as it lies there or scaled down.
          */
         get: operations["read_picture"];
         put?: never;
@@ -1189,7 +1189,7 @@ export interface components {
          *       "num_captioned": 20,
          *       "num_pictures": 20,
          *       "preview_urls": [
-         *         "/api/datasets/tiny-hatch/pictures/hatch-00.png"
+         *         "/api/datasets/tiny-hatch/pictures/hatch-00.png?side=256"
          *       ],
          *       "problems": [],
          *       "size_bytes": 410000
@@ -6232,7 +6232,10 @@ export interface operations {
     };
     read_picture: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Scaled down to this many px, as WebP. */
+                side?: number | null;
+            };
             header?: never;
             path: {
                 name: string;

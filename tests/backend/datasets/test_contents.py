@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 from fastapi.testclient import TestClient
+from PIL import ExifTags, Image
 
 from backend.settings import Settings
 from tests.backend.installation import job_config
@@ -62,3 +64,21 @@ def test_what_the_schema_refuses_has_no_contents(client: TestClient) -> None:
     answer = client.post("/api/datasets/contents", json={"config": config})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "training.steps"
+
+
+def test_a_picture_is_scaled_down_for_a_page_and_stays_upright(
+    client: TestClient, settings: Settings
+) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # lies on its side
+    Image.new("RGB", (400, 200)).save(settings.datasets_dir / "shapes" / "tall.jpg", exif=exif)
+    answer = client.get("/api/datasets/shapes/pictures/tall.jpg", params={"side": 64})
+    assert answer.headers["content-type"] == "image/webp"
+    assert Image.open(io.BytesIO(answer.content)).size == (32, 64)
+
+
+def test_a_torn_picture_has_no_small_one(client: TestClient, settings: Settings) -> None:
+    (settings.datasets_dir / "shapes" / "torn.png").write_bytes(b"no picture")
+    answer = client.get("/api/datasets/shapes/pictures/torn.png", params={"side": 64})
+    assert answer.status_code == 404
+    assert answer.json()["errors"][0]["code"] == "picture_unreadable"

@@ -11,6 +11,7 @@ import { Notice } from "@/components/ui/notice";
 import { PageHeader } from "@/components/ui/page-header";
 import { QueryView } from "@/components/ui/query-view";
 import { toast } from "@/components/ui/toast";
+import { DatasetContents } from "@/features/datasets/dataset-contents";
 import { DatasetPicker } from "@/features/datasets/dataset-picker";
 import type { FormAid } from "@/features/job-form/form-aid";
 import type { DatasetPickerProps } from "@/features/job-form/form-context";
@@ -23,6 +24,9 @@ import { text } from "@/messages";
 import { NotFoundPage } from "./not-found-page";
 
 const renderDatasetPicker = (props: DatasetPickerProps) => <DatasetPicker {...props} />;
+const renderDatasetContents = (props: { config: JobConfigValue; place: number }) => (
+  <DatasetContents {...props} />
+);
 
 function Plan({ aid }: { aid: FormAid }) {
   const system = useQuery(systemQuery);
@@ -115,6 +119,7 @@ function NewForm({ schema, storageKey, saved }: NewFormProps) {
         saved={start}
         devices={system.data?.devices ?? []}
         renderDatasetPicker={renderDatasetPicker}
+        renderDatasetContents={renderDatasetContents}
         renderAbove={(aid) => <PresetPanel aid={aid} open />}
         renderBeside={(aid) => <Plan aid={aid} />}
         saveLabel={text.form.saveDraft}
@@ -166,6 +171,7 @@ function EditForm({ schema, job }: { schema: JobSchema; job: Job }) {
         saved={start}
         devices={system.data?.devices ?? []}
         renderDatasetPicker={renderDatasetPicker}
+        renderDatasetContents={renderDatasetContents}
         renderAbove={(aid) => <PresetPanel aid={aid} open={false} />}
         renderBeside={(aid) => <Plan aid={aid} />}
         saveLabel={job.status === "draft" ? text.form.saveDraft : text.form.save}

@@ -12,6 +12,8 @@ export interface FormContextValue {
   defaults: JobConfigValue;
   /** Draws the dataset picker, which is another feature's. */
   renderDatasetPicker(props: DatasetPickerProps): ReactNode;
+  /** Draws what the dataset at a place of the job's list holds; another feature's, too. */
+  renderDatasetContents?: (props: { config: JobConfigValue; place: number }) => ReactNode;
 }
 
 export interface DatasetPickerProps {
@@ -25,6 +27,9 @@ export interface DatasetPickerProps {
 }
 
 export const FormContext = createContext<FormContextValue | null>(null);
+
+/** What the form holds; apart, so that a letter typed redraws only those who look at all of it. */
+export const ConfigContext = createContext<JobConfigValue>({});
 
 export function useForm(): FormContextValue {
   const form = useContext(FormContext);

@@ -12,7 +12,7 @@ import { ActionBar } from "./action-bar";
 import { type ConfigPath, withValueAt } from "./config-path";
 import { addressOf, type FieldProblem, withMissing } from "./field-problems";
 import type { FormAid } from "./form-aid";
-import { FormContext, type FormContextValue } from "./form-context";
+import { ConfigContext, FormContext, type FormContextValue } from "./form-context";
 import classes from "./job-form.module.css";
 import { withDefaults } from "./new-values";
 import { PanelNav } from "./panel-nav";
@@ -38,6 +38,7 @@ export interface JobFormProps {
   saved: JobConfigValue;
   devices: Device[];
   renderDatasetPicker: FormContextValue["renderDatasetPicker"];
+  renderDatasetContents?: FormContextValue["renderDatasetContents"];
   /** Drawn above the panels and beside them, over what the form holds. */
   renderAbove?: (aid: FormAid) => ReactNode;
   renderBeside?: (aid: FormAid) => ReactNode;
@@ -52,7 +53,7 @@ const NARROW = "(max-width: 48em)";
 
 /** The ten panels, checked by the server while they are filled in. */
 export function JobForm(props: JobFormProps) {
-  const { schema, devices, renderDatasetPicker } = props;
+  const { schema, devices, renderDatasetPicker, renderDatasetContents } = props;
   const panels = useMemo(() => panelsOf(schema), [schema]);
   const start = useMemo(
     () => withDefaults(schema.defaults, props.saved) as JobConfigValue,
@@ -94,8 +95,9 @@ export function JobForm(props: JobFormProps) {
       devices,
       defaults: schema.defaults,
       renderDatasetPicker,
+      renderDatasetContents,
     }),
-    [problems, devices, schema.defaults, renderDatasetPicker],
+    [problems, devices, schema.defaults, renderDatasetPicker, renderDatasetContents],
   );
 
   // A text that is no job yet is kept as text: whoever comes back finds it.
@@ -177,107 +179,109 @@ export function JobForm(props: JobFormProps) {
   };
   return (
     <FormContext value={context}>
-      <form
-        className={classes.form}
-        noValidate
-        onSubmit={(event) => {
-          event.preventDefault();
-          void submit("queue");
-        }}
-      >
-        <div className={classes.nav}>
-          <PanelNav panels={panels} problems={problems} onGo={view === "yaml" ? goTo : null} />
-        </div>
-        <div ref={summary} tabIndex={-1} className={classes.summary}>
-          {restoredAt !== null && (
-            <Notice
-              tone="info"
-              role="status"
-              action={
-                <Button
-                  variant="default"
-                  size="xs"
-                  onClick={() => {
-                    discard();
-                    giveUpText();
-                  }}
-                >
-                  {text.form.discard}
-                </Button>
+      <ConfigContext value={config}>
+        <form
+          className={classes.form}
+          noValidate
+          onSubmit={(event) => {
+            event.preventDefault();
+            void submit("queue");
+          }}
+        >
+          <div className={classes.nav}>
+            <PanelNav panels={panels} problems={problems} onGo={view === "yaml" ? goTo : null} />
+          </div>
+          <div ref={summary} tabIndex={-1} className={classes.summary}>
+            {restoredAt !== null && (
+              <Notice
+                tone="info"
+                role="status"
+                action={
+                  <Button
+                    variant="default"
+                    size="xs"
+                    onClick={() => {
+                      discard();
+                      giveUpText();
+                    }}
+                  >
+                    {text.form.discard}
+                  </Button>
+                }
+              >
+                {text.form.restored(formatAgo(restoredAt))}
+              </Notice>
+            )}
+            <UndoNotice
+              last={applied.last}
+              onUndo={() => {
+                applied.undo();
+                giveUpText();
+              }}
+            />
+            {props.renderBeside?.(aid)}
+            <ProblemSummary panels={panels} problems={problems} onGoTo={goTo} />
+          </div>
+          <div className={classes.panels}>
+            {props.renderAbove?.(aid)}
+            <SegmentedControl
+              className={classes.view}
+              aria-label={text.form.view}
+              value={view}
+              data={[
+                { value: "form", label: text.form.asForm },
+                { value: "yaml", label: text.form.asYaml },
+              ]}
+              onChange={(chosen) => void changeView(chosen)}
+            />
+            {view === "yaml" ? (
+              <Suspense fallback={<PageLoading />}>
+                <YamlEditor
+                  key={edition}
+                  storageKey={props.storageKey}
+                  config={config}
+                  problems={problems}
+                  onChange={replaceConfig.current}
+                  onFaults={setFaults}
+                  onGiveUp={giveUpText}
+                  onReady={onEditorReady}
+                />
+              </Suspense>
+            ) : (
+              panels.map((panel) => (
+                <PanelSection
+                  key={panel.key}
+                  panel={panel}
+                  value={config[panel.key]}
+                  fold={
+                    narrow
+                      ? {
+                          open: openPanels.has(panel.key),
+                          onToggle: () => setOpenPanels((before) => toggled(before, panel.key)),
+                        }
+                      : null
+                  }
+                />
+              ))
+            )}
+          </div>
+          <ActionBar
+            validation={validation.state}
+            problems={problems}
+            kept={kept}
+            busy={busy}
+            saveLabel={props.saveLabel}
+            queueLabel={props.queueLabel}
+            onSave={() => void submit("save")}
+            onShowProblems={() => {
+              const first = addressOf(panels, problems[0]?.field);
+              if (first !== null) {
+                goTo(first.name);
               }
-            >
-              {text.form.restored(formatAgo(restoredAt))}
-            </Notice>
-          )}
-          <UndoNotice
-            last={applied.last}
-            onUndo={() => {
-              applied.undo();
-              giveUpText();
             }}
           />
-          {props.renderBeside?.(aid)}
-          <ProblemSummary panels={panels} problems={problems} onGoTo={goTo} />
-        </div>
-        <div className={classes.panels}>
-          {props.renderAbove?.(aid)}
-          <SegmentedControl
-            className={classes.view}
-            aria-label={text.form.view}
-            value={view}
-            data={[
-              { value: "form", label: text.form.asForm },
-              { value: "yaml", label: text.form.asYaml },
-            ]}
-            onChange={(chosen) => void changeView(chosen)}
-          />
-          {view === "yaml" ? (
-            <Suspense fallback={<PageLoading />}>
-              <YamlEditor
-                key={edition}
-                storageKey={props.storageKey}
-                config={config}
-                problems={problems}
-                onChange={replaceConfig.current}
-                onFaults={setFaults}
-                onGiveUp={giveUpText}
-                onReady={onEditorReady}
-              />
-            </Suspense>
-          ) : (
-            panels.map((panel) => (
-              <PanelSection
-                key={panel.key}
-                panel={panel}
-                value={config[panel.key]}
-                fold={
-                  narrow
-                    ? {
-                        open: openPanels.has(panel.key),
-                        onToggle: () => setOpenPanels((before) => toggled(before, panel.key)),
-                      }
-                    : null
-                }
-              />
-            ))
-          )}
-        </div>
-        <ActionBar
-          validation={validation.state}
-          problems={problems}
-          kept={kept}
-          busy={busy}
-          saveLabel={props.saveLabel}
-          queueLabel={props.queueLabel}
-          onSave={() => void submit("save")}
-          onShowProblems={() => {
-            const first = addressOf(panels, problems[0]?.field);
-            if (first !== null) {
-              goTo(first.name);
-            }
-          }}
-        />
-      </form>
+        </form>
+      </ConfigContext>
     </FormContext>
   );
 }
