@@ -46,6 +46,7 @@ CONTRACT = {
     "trainer.quantization_kinds",
     "trainer.quantization_support",
     "trainer.presets",
+    "trainer.advice",
     "trainer.dataset_summary",
 }
 HEAVY = ("torch", "diffusers", "transformers", "peft", "bitsandbytes", "optimum")

@@ -2049,6 +2049,47 @@ export interface components {
             resume_from_step?: number | null;
         };
         /**
+         * JobToValidate
+         * @description The same, and what the LoRA is to learn, which some advice depends on.
+         * @example {
+         *       "config": {
+         *         "datasets": [
+         *           {
+         *             "resolutions": [
+         *               128
+         *             ],
+         *             "target_dataset": "tiny-hatch"
+         *           }
+         *         ],
+         *         "job": {
+         *           "training_name": "tiny-style",
+         *           "trigger_word": "hatchstyle"
+         *         },
+         *         "model": {
+         *           "model_architecture": "tiny"
+         *         },
+         *         "sample": {
+         *           "prompts": [
+         *             {
+         *               "prompt": "[trigger] a red circle"
+         *             }
+         *           ]
+         *         },
+         *         "training": {
+         *           "learning_rate": 0.002,
+         *           "steps": 300
+         *         }
+         *       }
+         *     }
+         */
+        JobToValidate: {
+            /** Config */
+            config: {
+                [key: string]: unknown;
+            };
+            kind?: components["schemas"]["Kind"] | null;
+        };
+        /**
          * Kind
          * @description What the LoRA is to learn.
          * @enum {string}
@@ -2797,7 +2838,7 @@ export interface components {
             height?: number | null;
             /**
              * Guidance Scale
-             * @description How literally the prompt is taken. Training previews of dev use 1 as the guides say; at inference about 2 is loose, 3.5-4 literal.
+             * @description How literally the prompt is taken.
              */
             guidance_scale?: number | null;
             /**
@@ -2831,7 +2872,7 @@ export interface components {
             time_out_per_sample: number;
             /**
              * Prompts
-             * @description Two to four are enough to judge by; one without the trigger shows what leaks.
+             * @description What is drawn at every sampling, one picture each.
              */
             prompts?: components["schemas"]["SamplePrompt"][];
         };
@@ -2914,7 +2955,7 @@ export interface components {
          * @description How much a problem matters at the door.
          * @enum {string}
          */
-        Severity: "error" | "warning";
+        Severity: "error" | "warning" | "info";
         /**
          * Span
          * @description A range of the guides, its ends included.
@@ -2960,7 +3001,7 @@ export interface components {
             target_type: "lora" | "lokr";
             /**
              * Linear Rank
-             * @description Size of the LoRA's inner dimension. The guides take 16-32 for styles, 32-64 for characters and objects; 4-8 hardly moves FLUX.2. Of a LoKr it is the rank of the second matrix, which is whole where the rank reaches half its size.
+             * @description Size of the LoRA's inner dimension. 4-8 hardly moves FLUX.2. Of a LoKr it is the rank of the second matrix, which is whole where the rank reaches half its size.
              * @default 32
              */
             linear_rank: number;
@@ -2982,7 +3023,7 @@ export interface components {
             lokr_full_rank: boolean;
             /**
              * Dropout
-             * @description Share of a layer's inputs that what is trained does not see at a step: x becomes x * m / (1 - dropout), m = 0 with this probability and 1 otherwise. The base sees them all. 0.05-0.1 against overfitting of few pictures. Samples and validation drop nothing.
+             * @description Share of a layer's inputs that what is trained does not see at a step: x becomes x * m / (1 - dropout), m = 0 with this probability and 1 otherwise. The base sees them all. Samples and validation drop nothing.
              * @default 0
              */
             dropout: number;
@@ -3036,7 +3077,7 @@ export interface components {
             gradient_accumulation: number;
             /**
              * Steps
-             * @description Optimizer steps. The guides: style 800-2000, character or object 1000-2500, edit 1500-3000.
+             * @description Optimizer steps.
              * @default 2000
              */
             steps: number;
@@ -3049,7 +3090,7 @@ export interface components {
             optimizer: "adamw8bit" | "adamw" | "adafactor" | "prodigy" | "lion8bit";
             /**
              * Learning Rate
-             * @description The guides start at 1e-4 on FLUX.2 and take 5e-5 when samples overshoot; 1e-5 to 3e-5 with Lion8bit, 1 with Prodigy. The tiny model wants 1e-3 to 3e-3 (Lion8bit: 1e-4 to 1e-3).
+             * @description How far a step moves the LoRA, by its optimizer. Lion8bit wants 1e-5 to 3e-5, Prodigy 1. The tiny model wants 1e-3 to 3e-3 (Lion8bit: 1e-4 to 1e-3).
              * @default 0.0001
              */
             learning_rate: number;
@@ -3196,7 +3237,7 @@ export interface components {
         };
         /**
          * Verdict
-         * @description What queueing would say.
+         * @description What queueing would say, and advice, which is no reason to change anything.
          */
         Verdict: {
             /** Valid */
@@ -3205,6 +3246,8 @@ export interface components {
             errors: components["schemas"]["ProblemEntry"][];
             /** Warnings */
             warnings: components["schemas"]["ProblemEntry"][];
+            /** Advice */
+            advice: components["schemas"]["ProblemEntry"][];
         };
         /**
          * WaitsFor
@@ -3641,7 +3684,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["JobToExamine"];
+                "application/json": components["schemas"]["JobToValidate"];
             };
         };
         responses: {
