@@ -37,6 +37,15 @@ export const words = {
     choose: "Choose what the LoRA is to learn to see what would change.",
   },
 
+  views: {
+    settings: "Settings shown",
+    plain: "Plain",
+    complete: "All settings",
+    more: (count: number) => (count === 1 ? "One more setting" : `${count} more settings`),
+    guides: (said: string) => `Guides: ${said}`,
+    advice: (count: number) => (count === 1 ? "One piece of advice" : `${count} pieces of advice`),
+  },
+
   plan: {
     title: "Memory plan",
     device: "Card to plan for",

@@ -15,7 +15,7 @@ let server: SmallServer;
 
 beforeEach(() => {
   server = new SmallServer()
-    .on("POST /api/jobs/validate", () => ({ valid: true, errors: [], warnings: [] }))
+    .on("POST /api/jobs/validate", () => ({ valid: true, errors: [], warnings: [], advice: [] }))
     .on("GET /api/presets", () => presets())
     .on("POST /api/jobs/plan", () => ({ devices: [devicePlan()] }));
 });

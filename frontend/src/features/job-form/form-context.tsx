@@ -7,6 +7,8 @@ import type { FieldProblem } from "./field-problems";
 export interface FormContextValue {
   change(path: ConfigPath, value: unknown): void;
   problems: FieldProblem[];
+  /** Only the settings that most people touch, and what else matters. */
+  plain: boolean;
   devices: Device[];
   /** The job with every default, which new entries are copied from. */
   defaults: JobConfigValue;

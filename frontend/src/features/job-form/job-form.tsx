@@ -1,4 +1,4 @@
-import { Button, SegmentedControl } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
 import { lazy, type ReactNode, Suspense, useCallback, useMemo, useRef, useState } from "react";
 import { problemsOf } from "@/api/errors";
@@ -17,6 +17,7 @@ import classes from "./job-form.module.css";
 import { withDefaults } from "./new-values";
 import { PanelNav } from "./panel-nav";
 import { PanelSection, panelId } from "./panel-section";
+import { hasPlainSettings } from "./plain-view";
 import { ProblemSummary } from "./problem-summary";
 import { fieldId } from "./setting-field";
 import { panelsOf } from "./setting-model";
@@ -24,8 +25,10 @@ import { clearDraft, readDraft } from "./stored-draft";
 import { UndoNotice } from "./undo-notice";
 import { useApplied } from "./use-applied";
 import { useKind } from "./use-kind";
+import { usePlainView } from "./use-plain-view";
 import { useStoredConfig } from "./use-stored-config";
 import { useValidation } from "./use-validation";
+import { ViewSwitch } from "./view-switch";
 import type { EditorHandle } from "./yaml-editor";
 
 const YamlEditor = lazy(() => import("./yaml-editor"));
@@ -65,7 +68,7 @@ export function JobForm(props: JobFormProps) {
   );
   const { kind, choose: chooseKind } = useKind(props.storageKey);
   const applied = useApplied(config, change);
-  const validation = useValidation(config);
+  const validation = useValidation(config, kind);
   const [refusal, setRefusal] = useState<FieldProblem[]>([]);
   const [busy, setBusy] = useState<"save" | "queue" | null>(null);
   const summary = useRef<HTMLDivElement>(null);
@@ -84,6 +87,9 @@ export function JobForm(props: JobFormProps) {
     return attempted ? all : withMissing(all, config);
   }, [faults, refusal, validation.problems, attempted, config]);
 
+  const offersPlain = useMemo(() => hasPlainSettings(panels), [panels]);
+  const [asksPlain, setPlain] = usePlainView();
+  const plain = offersPlain && asksPlain;
   const changeAt = useRef((path: ConfigPath, value: unknown) => {
     setRefusal([]);
     change((before) => withValueAt(before, path, value));
@@ -92,12 +98,13 @@ export function JobForm(props: JobFormProps) {
     () => ({
       change: changeAt.current,
       problems,
+      plain,
       devices,
       defaults: schema.defaults,
       renderDatasetPicker,
       renderDatasetContents,
     }),
-    [problems, devices, schema.defaults, renderDatasetPicker, renderDatasetContents],
+    [problems, plain, devices, schema.defaults, renderDatasetPicker, renderDatasetContents],
   );
 
   // A text that is no job yet is kept as text: whoever comes back finds it.
@@ -224,15 +231,11 @@ export function JobForm(props: JobFormProps) {
           </div>
           <div className={classes.panels}>
             {props.renderAbove?.(aid)}
-            <SegmentedControl
-              className={classes.view}
-              aria-label={text.form.view}
-              value={view}
-              data={[
-                { value: "form", label: text.form.asForm },
-                { value: "yaml", label: text.form.asYaml },
-              ]}
-              onChange={(chosen) => void changeView(chosen)}
+            <ViewSwitch
+              view={view}
+              onView={(chosen) => void changeView(chosen)}
+              plain={offersPlain ? plain : null}
+              onPlain={setPlain}
             />
             {view === "yaml" ? (
               <Suspense fallback={<PageLoading />}>

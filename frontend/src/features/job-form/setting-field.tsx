@@ -1,6 +1,7 @@
 import { useContext, useId } from "react";
 import { Icon } from "@/components/ui/icons";
 import { text } from "@/messages";
+import { words } from "@/messages/job-form";
 import { type ConfigPath, pathName } from "./config-path";
 import { type FieldProblem, problemsAt } from "./field-problems";
 import { ConfigContext, useForm } from "./form-context";
@@ -56,6 +57,9 @@ export function SettingField({ setting, path, value }: SettingFieldProps) {
         </div>
         <p id={helpId} className={classes.help}>
           {setting.help}
+          {setting.guides !== null && (
+            <span className={classes.guides}>{words.views.guides(setting.guides)}</span>
+          )}
           {setting.noEffect !== null && (
             <span className={classes.noEffect}>{text.form.noEffect(setting.noEffect)}</span>
           )}
