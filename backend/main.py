@@ -19,6 +19,7 @@ from backend.error_handlers import install_handlers
 from backend.failures.routes import router as failures
 from backend.hooks.routes import router as hooks
 from backend.jobs.feed_watch import FeedWatch
+from backend.jobs.presets import router as presets
 from backend.jobs.queue_routes import router as queue
 from backend.jobs.routes import router as jobs
 from backend.jobs.stream import router as events
@@ -55,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
         datasets,
         failures,
         hooks,
+        presets,
         queue,
         jobs,
         job_yaml,

@@ -50,6 +50,9 @@ CONTRACT = {
     "trainer.hub",
     "trainer.quantization_kinds",
     "trainer.quantization_support",
+    "trainer.presets",
+    "trainer.advice",
+    "trainer.dataset_summary",
 }
 HEAVY = ("torch", "diffusers", "transformers", "peft", "bitsandbytes", "optimum")
 

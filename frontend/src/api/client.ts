@@ -68,14 +68,32 @@ async function everyPage<Item>(
   return items;
 }
 
+type PresetsQuery = NonNullable<paths["/api/presets"]["get"]["parameters"]["query"]>;
+type MachineToPlanFor = NonNullable<JobPlanBody["machine"]>;
+type JobPlanBody = paths["/api/jobs/plan"]["post"]["requestBody"]["content"]["application/json"];
+type ValidateBody =
+  paths["/api/jobs/validate"]["post"]["requestBody"]["content"]["application/json"];
 type JobsQuery = NonNullable<paths["/api/jobs"]["get"]["parameters"]["query"]>;
 
 const ofJob = (id: number) => ({ path: { job_id: id } });
 
 export const api = {
   jobSchema: (signal?: AbortSignal) => body(http.GET("/api/job-schema", { signal })),
-  validate: (config: JobConfigValue, signal?: AbortSignal) =>
-    body(http.POST("/api/jobs/validate", { body: { config }, signal })),
+  validate: (config: JobConfigValue, kind: string | null, signal?: AbortSignal) =>
+    body(
+      http.POST("/api/jobs/validate", {
+        body: { config, kind: kind as ValidateBody["kind"] },
+        signal,
+      }),
+    ),
+  presets: (
+    query: Omit<PresetsQuery, "architecture"> & { architecture: string },
+    signal?: AbortSignal,
+  ) => body(http.GET("/api/presets", { params: { query: query as PresetsQuery }, signal })),
+  plan: (config: JobConfigValue, machine: MachineToPlanFor | null, signal?: AbortSignal) =>
+    body(http.POST("/api/jobs/plan", { body: { config, machine }, signal })),
+  jobDatasets: (config: JobConfigValue, signal?: AbortSignal) =>
+    body(http.POST("/api/datasets/contents", { body: { config }, signal })),
   toYaml: async (config: JobConfigValue, signal?: AbortSignal) =>
     (await body(http.POST("/api/jobs/to-yaml", { body: { config }, signal }))).text,
   fromYaml: (text: string, signal?: AbortSignal) =>

@@ -392,6 +392,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/presets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Presets
+         * @description Presets by kind of LoRA for a model, on the card that `gpu` names or on any other.
+         */
+        get: operations["read_presets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/queue": {
         parameters: {
             query?: never;
@@ -512,26 +532,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/jobs/{job_id}/samples.zip": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Read Samples
-         * @description Pictures as step-000250/02-a-red-circle-seed42.png in one archive; all, or those of `ids`.
-         */
-        get: operations["read_samples"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/jobs/{job_id}/samples/{sample_id}/image": {
         parameters: {
             query?: never;
@@ -544,26 +544,6 @@ export interface paths {
          * @description The PNG. What an address shows never changes.
          */
         get: operations["read_sample"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/jobs/{job_id}/samples/{sample_id}/thumbnail": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Read Thumbnail
-         * @description The picture made small, as WebP; one that is no larger as it is. Made once and kept.
-         */
-        get: operations["read_thumbnail"];
         put?: never;
         post?: never;
         delete?: never;
@@ -606,46 +586,6 @@ export interface paths {
         get: operations["read_checkpoint"];
         put?: never;
         post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/jobs/{job_id}/bundle": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Read Bundle
-         * @description The job with its datasets and a checkpoint as one archive, to go on on another machine.
-         */
-        get: operations["read_bundle"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/bundles": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Create Job From Bundle
-         * @description Import a bundle, sent as the body itself: a stopped job that goes on when it is queued.
-         */
-        post: operations["create_job_from_bundle"];
         delete?: never;
         options?: never;
         head?: never;
@@ -756,6 +696,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/datasets/contents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read Job Datasets
+         * @description What a job's datasets hold: pictures, the sizes they train at, batches, problems.
+         *
+         *     Answers for any config that the schema accepts, named or not.
+         */
+        post: operations["read_job_datasets"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/datasets/{name}/pictures/{file}": {
         parameters: {
             query?: never;
@@ -765,7 +727,7 @@ export interface paths {
         };
         /**
          * Read Picture
-         * @description One picture of a dataset.
+         * @description One picture of a dataset, as it lies there or scaled down.
          */
         get: operations["read_picture"];
         put?: never;
@@ -964,24 +926,38 @@ export interface components {
          */
         Architecture: "flux2-dev" | "klein-base-4b" | "klein-base-9b" | "klein-4b" | "klein-9b" | "tiny";
         /**
-         * ChangedSetting
-         * @description A setting that belongs to the other machine, and what was done about it.
+         * BucketEntry
+         * @description Pictures of a dataset that train at one size, in px.
          */
-        ChangedSetting: {
+        BucketEntry: {
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
             /**
-             * Field
-             * @description Dotted path into the job.
+             * Resolution
+             * @description None for pictures that keep their own size.
              */
-            field: string;
-            /** Before */
-            before: unknown;
+            resolution: number | null;
+            /** Batch Size */
+            batch_size: number;
+            /** Num Pictures */
+            num_pictures: number;
             /**
-             * Now
-             * @description The same as `before` where it was kept.
+             * Num Turns
+             * @description In an epoch: pictures x Num Repeats.
              */
-            now: unknown;
-            /** Message */
-            message: string;
+            num_turns: number;
+            /**
+             * Num Batches
+             * @description In an epoch, of all pictures that share them.
+             */
+            num_batches: number;
+            /**
+             * Is Shared
+             * @description Pictures of other rows are in these batches too.
+             */
+            is_shared: boolean;
         };
         /**
          * CheckpointEntry
@@ -1006,16 +982,6 @@ export interface components {
              * @description Mean loss of the 20 steps up to it.
              */
             loss: number | null;
-            /**
-             * Num Layers
-             * @description Layers that it changes, as reading the saved file back has shown.
-             */
-            num_layers: number | null;
-            /**
-             * Lora Norm
-             * @description Frobenius norm of all that it adds to the base's weights; 0: nothing yet.
-             */
-            lora_norm: number | null;
             /**
              * Is Best
              * @description The best by validation, of those that are kept.
@@ -1198,6 +1164,24 @@ export interface components {
             allow_upscaling: boolean;
         };
         /**
+         * DatasetContents
+         * @description One of a job's datasets. name: blank while none is chosen. pictures: the first, by name.
+         */
+        DatasetContents: {
+            /** Name */
+            name: string;
+            /** Num Pictures */
+            num_pictures: number;
+            /** Num Captioned */
+            num_captioned: number;
+            /** Pictures */
+            pictures: components["schemas"]["PictureEntry"][];
+            /** Buckets */
+            buckets: components["schemas"]["BucketEntry"][];
+            /** Problems */
+            problems: components["schemas"]["ProblemEntry"][];
+        };
+        /**
          * DatasetEntry
          * @description One folder of the datasets folder.
          * @example {
@@ -1205,7 +1189,7 @@ export interface components {
          *       "num_captioned": 20,
          *       "num_pictures": 20,
          *       "preview_urls": [
-         *         "/api/datasets/tiny-hatch/pictures/hatch-00.png"
+         *         "/api/datasets/tiny-hatch/pictures/hatch-00.png?side=256"
          *       ],
          *       "problems": [],
          *       "size_bytes": 410000
@@ -1317,6 +1301,8 @@ export interface components {
             shortfalls: components["schemas"]["PlanShortfall"][];
             /** Changes */
             changes: components["schemas"]["PlanChange"][];
+            /** @description None until a job like it has run there. */
+            time: components["schemas"]["PlannedTime"] | null;
         };
         /**
          * DiskEntry
@@ -1454,77 +1440,6 @@ export interface components {
             swap_used_bytes: number;
         };
         /**
-         * ImportReport
-         * @description The job that a bundle became.
-         * @example {
-         *       "datasets": [
-         *         {
-         *           "becomes": "tiny-hatch",
-         *           "is_reused": true,
-         *           "name": "tiny-hatch",
-         *           "num_files": 40
-         *         }
-         *       ],
-         *       "job_id": 1,
-         *       "missing_datasets": [],
-         *       "settings": [
-         *         {
-         *           "before": "GPU-5d6a",
-         *           "field": "job.gpu",
-         *           "message": "This machine has no GPU GPU-5d6a: any free one is taken.",
-         *           "now": "any"
-         *         }
-         *       ],
-         *       "step": 250,
-         *       "training_name": "tiny-style"
-         *     }
-         */
-        ImportReport: {
-            /** Job Id */
-            job_id: number;
-            /** Training Name */
-            training_name: string;
-            /**
-             * Renamed From
-             * @description Its name in the bundle, if that was taken here.
-             */
-            renamed_from: string | null;
-            /**
-             * Step
-             * @description Where it goes on; None where it begins.
-             */
-            step: number | null;
-            /** Datasets */
-            datasets: components["schemas"]["ImportedDataset"][];
-            /**
-             * Missing Datasets
-             * @description Left out of the bundle, and not in the datasets folder here.
-             */
-            missing_datasets: string[];
-            /** Settings */
-            settings: components["schemas"]["ChangedSetting"][];
-        };
-        /**
-         * ImportedDataset
-         * @description A dataset of the bundle, and what it is called here.
-         */
-        ImportedDataset: {
-            /** Name */
-            name: string;
-            /**
-             * Becomes
-             * @description Its name in the datasets folder here.
-             */
-            becomes: string;
-            /**
-             * Is Reused
-             * @description The same pictures and captions were here already.
-             */
-            is_reused: boolean;
-            /** Num Files */
-            num_files: number;
-        };
-        /**
          * Job
          * @description A job with everything but its curves, pictures and files.
          * @example {
@@ -1589,7 +1504,7 @@ export interface components {
          *       "status": "running",
          *       "step": 120,
          *       "step_seconds": 0.31,
-         *       "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
+         *       "thumbnail_url": "/api/jobs/1/samples/7/image",
          *       "total_steps": 300,
          *       "training_name": "tiny-style",
          *       "updated_at": "2026-01-31T20:17:10Z",
@@ -1709,6 +1624,33 @@ export interface components {
             datasets: components["schemas"]["Dataset"][];
             /** Sample */
             sample?: components["schemas"]["SamplePanel"];
+        };
+        /**
+         * JobDatasets
+         * @description A job's datasets, in its order, and what one epoch over all of them is.
+         */
+        JobDatasets: {
+            /** Datasets */
+            datasets: components["schemas"]["DatasetContents"][];
+            /** Num Turns */
+            num_turns: number;
+            /** Num Batches */
+            num_batches: number;
+            /**
+             * Num Steps
+             * @description Of the optimizer, for one epoch.
+             */
+            num_steps: number;
+            /**
+             * Num Epochs
+             * @description That Steps makes; None without pictures.
+             */
+            num_epochs: number | null;
+            /**
+             * Held Out Share
+             * @description Of these pictures that will not train.
+             */
+            held_out_share: number;
         };
         /**
          * JobInYaml
@@ -1836,7 +1778,7 @@ export interface components {
          *       "status": "running",
          *       "step": 120,
          *       "step_seconds": 0.31,
-         *       "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
+         *       "thumbnail_url": "/api/jobs/1/samples/7/image",
          *       "total_steps": 300,
          *       "training_name": "tiny-style",
          *       "updated_at": "2026-01-31T20:17:10Z"
@@ -2107,6 +2049,65 @@ export interface components {
             resume_from_step?: number | null;
         };
         /**
+         * JobToValidate
+         * @description The same, and what the LoRA is to learn, which some advice depends on.
+         * @example {
+         *       "config": {
+         *         "datasets": [
+         *           {
+         *             "resolutions": [
+         *               128
+         *             ],
+         *             "target_dataset": "tiny-hatch"
+         *           }
+         *         ],
+         *         "job": {
+         *           "training_name": "tiny-style",
+         *           "trigger_word": "hatchstyle"
+         *         },
+         *         "model": {
+         *           "model_architecture": "tiny"
+         *         },
+         *         "sample": {
+         *           "prompts": [
+         *             {
+         *               "prompt": "[trigger] a red circle"
+         *             }
+         *           ]
+         *         },
+         *         "training": {
+         *           "learning_rate": 0.002,
+         *           "steps": 300
+         *         }
+         *       }
+         *     }
+         */
+        JobToValidate: {
+            /** Config */
+            config: {
+                [key: string]: unknown;
+            };
+            kind?: components["schemas"]["Kind"] | null;
+        };
+        /**
+         * Kind
+         * @description What the LoRA is to learn.
+         * @enum {string}
+         */
+        Kind: "style" | "character" | "object" | "edit";
+        /**
+         * KindOfLora
+         * @description What the guides say of a kind.
+         */
+        KindOfLora: {
+            key: components["schemas"]["Kind"];
+            /** Label */
+            label: string;
+            images: components["schemas"]["Span"];
+            steps: components["schemas"]["Span"];
+            ranks: components["schemas"]["Span"];
+        };
+        /**
          * LogLine
          * @description A line of the trainer's log.
          */
@@ -2289,6 +2290,22 @@ export interface components {
             /** Before Job Id */
             before_job_id?: number | null;
         };
+        /**
+         * NamedSettings
+         * @description Settings under a name, by dotted path; `datasets.*` means every dataset of the job.
+         */
+        NamedSettings: {
+            /** Key */
+            key: string;
+            /** Label */
+            label: string;
+            /** About */
+            about: string;
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+        };
         /** Page[CheckpointEntry] */
         Page_CheckpointEntry_: {
             /** Items */
@@ -2401,6 +2418,24 @@ export interface components {
             message: string;
         };
         /**
+         * PictureEntry
+         * @description One picture of a dataset; width and height in px, upright, as it lies on the disk.
+         */
+        PictureEntry: {
+            /** Name */
+            name: string;
+            /** Url */
+            url: string;
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /** Caption */
+            caption: string;
+            /** Has Own Caption */
+            has_own_caption: boolean;
+        };
+        /**
          * PlaceInQueue
          * @description When a job may start. What is left out stays as it is.
          * @example {
@@ -2459,6 +2494,88 @@ export interface components {
             needed_bytes: number;
             /** Available Bytes */
             available_bytes: number;
+        };
+        /**
+         * PlannedTime
+         * @description What like jobs took on this device. sampling_seconds: of one sampling; None where none of
+         *     them drew pictures of that size, and `seconds` is then without samplings.
+         */
+        PlannedTime: {
+            /** Seconds */
+            seconds: number;
+            /** Step Seconds */
+            step_seconds: number;
+            /** Sampling Seconds */
+            sampling_seconds: number | null;
+            /** Num Jobs */
+            num_jobs: number;
+        };
+        /**
+         * Presets
+         * @description What to begin with. `card` is None without one; the tier is then unknown too.
+         * @example {
+         *       "card": "NVIDIA GeForce RTX 4090",
+         *       "kinds": [
+         *         {
+         *           "images": {
+         *             "highest": 30,
+         *             "lowest": 15
+         *           },
+         *           "key": "style",
+         *           "label": "Style",
+         *           "ranks": {
+         *             "highest": 32,
+         *             "lowest": 16
+         *           },
+         *           "steps": {
+         *             "highest": 2000,
+         *             "lowest": 800
+         *           }
+         *         }
+         *       ],
+         *       "offers": [],
+         *       "presets": [
+         *         {
+         *           "about": "How pictures look, whatever they show.",
+         *           "key": "style",
+         *           "label": "Style",
+         *           "settings": {
+         *             "target.linear_rank": 16,
+         *             "training.steps": 1500
+         *           }
+         *         }
+         *       ],
+         *       "reason": "NVIDIA GeForce RTX 4090 has 24 GB: values for cards of 16-24 GB.",
+         *       "tier": "small",
+         *       "variants": [],
+         *       "vram_bytes": 25757220864
+         *     }
+         */
+        Presets: {
+            /** Card */
+            card: string | null;
+            /** Vram Bytes */
+            vram_bytes: number | null;
+            tier: components["schemas"]["Tier"] | null;
+            /**
+             * Reason
+             * @description Why these values, as a sentence.
+             */
+            reason: string;
+            /** Presets */
+            presets: components["schemas"]["NamedSettings"][];
+            /** Kinds */
+            kinds: components["schemas"]["KindOfLora"][];
+            /**
+             * Offers
+             * @description To choose instead on a card too small.
+             */
+            offers: components["schemas"]["NamedSettings"][];
+            /**
+             * Variants
+             * @description Deviations that the guides advise.
+             */
+            variants: components["schemas"]["NamedSettings"][];
         };
         /**
          * ProblemEntry
@@ -2643,18 +2760,14 @@ export interface components {
          * SampleEntry
          * @description One picture with its recipe.
          * @example {
-         *       "control_images": [],
-         *       "file": "samples/step-000100-prompt-00.png",
          *       "guidance_scale": 1,
          *       "height": 128,
          *       "id": 7,
-         *       "lora_strength": 1,
          *       "prompt": "hatchstyle a red circle",
          *       "prompt_index": 0,
          *       "sample_steps": 20,
          *       "seed": 42,
          *       "step": 100,
-         *       "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
          *       "url": "/api/jobs/1/samples/7/image",
          *       "width": 128
          *     }
@@ -2684,33 +2797,6 @@ export interface components {
             guidance_scale: number;
             /** Sample Steps */
             sample_steps: number;
-            /**
-             * Lora Strength
-             * @description None where an earlier version drew it.
-             */
-            lora_strength: number | null;
-            /** Negative Prompt */
-            negative_prompt: string | null;
-            /**
-             * Control Images
-             * @description Reference pictures, by name.
-             */
-            control_images: string[];
-            /**
-             * File
-             * @description In the job's folder.
-             */
-            file: string;
-            /**
-             * Superseded By
-             * @description Number of the run that went on from an earlier step and set it aside.
-             */
-            superseded_by: number | null;
-            /**
-             * Thumbnail Url
-             * @description A WebP of 256 px; `?side=640` for a larger one.
-             */
-            thumbnail_url: string;
             /**
              * Url
              * @description The PNG; a sample drawn anew gets a new id and address.
@@ -2752,7 +2838,7 @@ export interface components {
             height?: number | null;
             /**
              * Guidance Scale
-             * @description How literally the prompt is taken. Training previews of dev use 1 as the guides say; at inference about 2 is loose, 3.5-4 literal.
+             * @description How literally the prompt is taken.
              */
             guidance_scale?: number | null;
             /**
@@ -2786,7 +2872,7 @@ export interface components {
             time_out_per_sample: number;
             /**
              * Prompts
-             * @description Two to four are enough to judge by; one without the trigger shows what leaks.
+             * @description What is drawn at every sampling, one picture each.
              */
             prompts?: components["schemas"]["SamplePrompt"][];
         };
@@ -2869,13 +2955,17 @@ export interface components {
          * @description How much a problem matters at the door.
          * @enum {string}
          */
-        Severity: "error" | "warning";
+        Severity: "error" | "warning" | "info";
         /**
-         * Side
-         * @description How long the longer side is, in pixels: for a grid, and for a grid of large cells.
-         * @enum {integer}
+         * Span
+         * @description A range of the guides, its ends included.
          */
-        Side: 256 | 640;
+        Span: {
+            /** Lowest */
+            lowest: number;
+            /** Highest */
+            highest: number;
+        };
         /**
          * SystemState
          * @description What the settings page and the header show.
@@ -2911,7 +3001,7 @@ export interface components {
             target_type: "lora" | "lokr";
             /**
              * Linear Rank
-             * @description Size of the LoRA's inner dimension. The guides take 16-32 for styles, 32-64 for characters and objects; 4-8 hardly moves FLUX.2. Of a LoKr it is the rank of the second matrix, which is whole where the rank reaches half its size.
+             * @description Size of the LoRA's inner dimension. 4-8 hardly moves FLUX.2. Of a LoKr it is the rank of the second matrix, which is whole where the rank reaches half its size.
              * @default 32
              */
             linear_rank: number;
@@ -2933,7 +3023,7 @@ export interface components {
             lokr_full_rank: boolean;
             /**
              * Dropout
-             * @description Share of a layer's inputs that what is trained does not see at a step: x becomes x * m / (1 - dropout), m = 0 with this probability and 1 otherwise. The base sees them all. 0.05-0.1 against overfitting of few pictures. Samples and validation drop nothing.
+             * @description Share of a layer's inputs that what is trained does not see at a step: x becomes x * m / (1 - dropout), m = 0 with this probability and 1 otherwise. The base sees them all. Samples and validation drop nothing.
              * @default 0
              */
             dropout: number;
@@ -2951,6 +3041,12 @@ export interface components {
              */
             layer_pattern: string;
         };
+        /**
+         * Tier
+         * @description How large a card is.
+         * @enum {string}
+         */
+        Tier: "small" | "medium" | "large";
         /**
          * TokenGiven
          * @description The token, to be kept by the browser as a cookie that no script can read.
@@ -2981,7 +3077,7 @@ export interface components {
             gradient_accumulation: number;
             /**
              * Steps
-             * @description Optimizer steps. The guides: style 800-2000, character or object 1000-2500, edit 1500-3000.
+             * @description Optimizer steps.
              * @default 2000
              */
             steps: number;
@@ -2994,7 +3090,7 @@ export interface components {
             optimizer: "adamw8bit" | "adamw" | "adafactor" | "prodigy" | "lion8bit";
             /**
              * Learning Rate
-             * @description The guides start at 1e-4 on FLUX.2 and take 5e-5 when samples overshoot; 1e-5 to 3e-5 with Lion8bit, 1 with Prodigy. The tiny model wants 1e-3 to 3e-3 (Lion8bit: 1e-4 to 1e-3).
+             * @description How far a step moves the LoRA, by its optimizer. Lion8bit wants 1e-5 to 3e-5, Prodigy 1. The tiny model wants 1e-3 to 3e-3 (Lion8bit: 1e-4 to 1e-3).
              * @default 0.0001
              */
             learning_rate: number;
@@ -3141,7 +3237,7 @@ export interface components {
         };
         /**
          * Verdict
-         * @description What queueing would say.
+         * @description What queueing would say, and advice, which is no reason to change anything.
          */
         Verdict: {
             /** Valid */
@@ -3150,6 +3246,8 @@ export interface components {
             errors: components["schemas"]["ProblemEntry"][];
             /** Warnings */
             warnings: components["schemas"]["ProblemEntry"][];
+            /** Advice */
+            advice: components["schemas"]["ProblemEntry"][];
         };
         /**
          * WaitsFor
@@ -3586,7 +3684,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["JobToExamine"];
+                "application/json": components["schemas"]["JobToValidate"];
             };
         };
         responses: {
@@ -4905,6 +5003,76 @@ export interface operations {
             };
         };
     };
+    read_presets: {
+        parameters: {
+            query?: {
+                architecture?: components["schemas"]["Architecture"];
+                gpu?: string;
+                /** @description Of a card that is not here, in place of `gpu`'s. */
+                vram_bytes?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Presets"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
     read_queue: {
         parameters: {
             query?: never;
@@ -5289,8 +5457,6 @@ export interface operations {
     list_samples: {
         parameters: {
             query?: {
-                /** @description Also what was set aside by a resume from an earlier step. */
-                superseded?: boolean;
                 limit?: number;
                 after?: string | null;
             };
@@ -5309,84 +5475,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_SampleEntry_"];
-                };
-            };
-            /** @description The request is malformed or addressed to an unknown host. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The token is missing or wrong. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The request comes from another origin. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description There is no such thing. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description What was sent cannot be used; one entry for each fault. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description Our own mistake; the server's log has the traceback. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    read_samples: {
-        parameters: {
-            query?: {
-                ids?: string | null;
-            };
-            header?: never;
-            path: {
-                job_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The pictures. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/zip": unknown;
                 };
             };
             /** @description The request is malformed or addressed to an unknown host. */
@@ -5464,86 +5552,6 @@ export interface operations {
                 };
                 content: {
                     "image/png": unknown;
-                };
-            };
-            /** @description The request is malformed or addressed to an unknown host. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The token is missing or wrong. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The request comes from another origin. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description There is no such thing. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description What was sent cannot be used; one entry for each fault. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description Our own mistake; the server's log has the traceback. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    read_thumbnail: {
-        parameters: {
-            query?: {
-                /** @description Of the longer side, in pixels. */
-                side?: components["schemas"]["Side"];
-            };
-            header?: never;
-            path: {
-                job_id: number;
-                sample_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The picture, small. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "image/webp": unknown;
                 };
             };
             /** @description The request is malformed or addressed to an unknown host. */
@@ -5683,10 +5691,7 @@ export interface operations {
     };
     read_checkpoint: {
         parameters: {
-            query?: {
-                /** @description Its keys in these names; as it was saved if left out. */
-                format?: ("diffusers" | "comfyui") | null;
-            };
+            query?: never;
             header?: never;
             path: {
                 job_id: number;
@@ -5734,177 +5739,6 @@ export interface operations {
             };
             /** @description There is no such thing. */
             404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description What was sent cannot be used; one entry for each fault. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description Our own mistake; the server's log has the traceback. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    read_bundle: {
-        parameters: {
-            query?: {
-                /** @description Of a checkpoint; the newest if left out. */
-                step?: number | null;
-                /** @description Whether the datasets come along. */
-                dataset?: boolean;
-            };
-            header?: never;
-            path: {
-                job_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The bundle. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/x-tar": string;
-                };
-            };
-            /** @description The request is malformed or addressed to an unknown host. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The token is missing or wrong. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The request comes from another origin. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description There is no such thing. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The state of the job does not allow it. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description What was sent cannot be used; one entry for each fault. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description Our own mistake; the server's log has the traceback. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    create_job_from_bundle: {
-        parameters: {
-            query?: {
-                /** @description Of the training; a free one if left out. */
-                name?: string | null;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/x-tar": string;
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ImportReport"];
-                };
-            };
-            /** @description The request is malformed or addressed to an unknown host. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The token is missing or wrong. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The request comes from another origin. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The state of the job does not allow it. */
-            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6370,9 +6204,81 @@ export interface operations {
             };
         };
     };
-    read_picture: {
+    read_job_datasets: {
         parameters: {
             query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JobToExamine"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobDatasets"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    read_picture: {
+        parameters: {
+            query?: {
+                /** @description Scaled down to this many px, as WebP. */
+                side?: number | null;
+            };
             header?: never;
             path: {
                 name: string;
@@ -6600,7 +6506,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description open, job, job_deleted, steps, sample, sample_failed, checkpoint, checkpoint_removed, superseded, measurement, command, alarm, log, system, reset */
+            /** @description open, job, job_deleted, steps, sample, checkpoint, checkpoint_removed, superseded, measurement, command, alarm, log, system, reset */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -23,5 +23,14 @@ export type JobSchema = Schemas["JobSchema"];
 export type Validation = Schemas["Verdict"];
 export type LogPart = Schemas["LogPart"];
 
+export type Presets = Schemas["Presets"];
+export type NamedSettings = Schemas["NamedSettings"];
+export type KindOfLora = Schemas["KindOfLora"];
+export type JobPlan = Schemas["JobPlan"];
+export type DevicePlan = Schemas["DevicePlan"];
+export type PlanPhase = Schemas["PhaseEntry"];
+export type JobDatasets = Schemas["JobDatasets"];
+export type DatasetContents = Schemas["DatasetContents"];
+
 /** A job as the form holds it: it may be incomplete, so nothing more is promised of its shape. */
 export type JobConfigValue = Record<string, unknown>;
