@@ -68,6 +68,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/system/load": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Load
+         * @description What the devices did over the last quarter of an hour; the event `load` brings the next.
+         */
+        get: operations["read_load"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/system/rescan": {
         parameters: {
             query?: never;
@@ -163,7 +183,8 @@ export interface paths {
          * List Jobs
          * @description Jobs: the newest first, the next to start first, or the last to end first.
          *
-         *     `status` may be repeated. `after` takes the `next` of a page in the same order.
+         *     `status` may be repeated; what is asked besides holds as well. `after` takes the `next` of a
+         *     page in the same order.
          */
         get: operations["list_jobs"];
         put?: never;
@@ -401,7 +422,9 @@ export interface paths {
         };
         /**
          * Read Queue
-         * @description What is paused. The jobs that wait are `GET /jobs?status=queued&order=queue`.
+         * @description What is paused, and how many jobs there are.
+         *
+         *     The jobs that wait are `GET /jobs?status=queued&order=queue`.
          */
         get: operations["read_queue"];
         put?: never;
@@ -1166,7 +1189,7 @@ export interface components {
             memory_used_bytes: number | null;
             /**
              * Utilization Percent
-             * @description Of a GPU, now.
+             * @description How busy it is: a GPU now, the CPU since the last look.
              */
             utilization_percent?: number | null;
             /** Temperature Celsius */
@@ -1175,6 +1198,22 @@ export interface components {
             power_watts?: number | null;
             /** Power Limit Watts */
             power_limit_watts?: number | null;
+        };
+        /**
+         * DeviceLoad
+         * @description What a device was doing; None for a figure that it does not give.
+         */
+        DeviceLoad: {
+            /** Id */
+            id: string;
+            /** Memory Used Bytes */
+            memory_used_bytes: number | null;
+            /** Utilization Percent */
+            utilization_percent: number | null;
+            /** Temperature Celsius */
+            temperature_celsius: number | null;
+            /** Power Watts */
+            power_watts: number | null;
         };
         /**
          * DevicePlan
@@ -1347,6 +1386,7 @@ export interface components {
          * Job
          * @description A job with everything but its curves, pictures and files.
          * @example {
+         *       "alarms": [],
          *       "architecture": "tiny",
          *       "config": {
          *         "datasets": [
@@ -1487,6 +1527,11 @@ export interface components {
             /** Thumbnail Url */
             thumbnail_url: string | null;
             error: components["schemas"]["ProblemEntry"] | null;
+            /**
+             * Alarms
+             * @description Of its run, not over yet: see `worker/alarms`.
+             */
+            alarms: components["schemas"]["ProblemEntry"][];
             /** Config */
             config: {
                 [key: string]: unknown;
@@ -1639,6 +1684,7 @@ export interface components {
          * JobSummary
          * @description A job in a list, in the queue, in an event.
          * @example {
+         *       "alarms": [],
          *       "architecture": "tiny",
          *       "created_at": "2026-01-31T20:15:00Z",
          *       "eta_seconds": 71.5,
@@ -1733,6 +1779,11 @@ export interface components {
             /** Thumbnail Url */
             thumbnail_url: string | null;
             error: components["schemas"]["ProblemEntry"] | null;
+            /**
+             * Alarms
+             * @description Of its run, not over yet: see `worker/alarms`.
+             */
+            alarms: components["schemas"]["ProblemEntry"][];
         };
         /**
          * JobToChange
@@ -1924,6 +1975,39 @@ export interface components {
             run_after_job_id?: number | null;
             /** Resume From Step */
             resume_from_step?: number | null;
+        };
+        /**
+         * LoadHistory
+         * @description The last minutes, oldest first.
+         */
+        LoadHistory: {
+            /** Interval Seconds */
+            interval_seconds: number;
+            /** Items */
+            items: components["schemas"]["LoadSample"][];
+        };
+        /**
+         * LoadSample
+         * @description The machine at one moment. No devices while no worker looks at them.
+         */
+        LoadSample: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Devices */
+            devices: components["schemas"]["DeviceLoad"][];
+            /**
+             * Memory Used Bytes
+             * @description Of the host.
+             */
+            memory_used_bytes: number;
+            /**
+             * Disk Free Bytes
+             * @description Where jobs are saved.
+             */
+            disk_free_bytes: number | null;
         };
         /**
          * LogLine
@@ -2327,11 +2411,26 @@ export interface components {
         };
         /**
          * QueueState
-         * @description Devices on which nothing may start; `all` for the whole queue.
+         * @description The queue in a few figures.
          */
         QueueState: {
-            /** Paused */
+            /**
+             * Paused
+             * @description Where nothing may start: device ids, `all` for all.
+             */
             paused: string[];
+            /**
+             * Num Jobs
+             * @description Of each state that a job is in.
+             */
+            num_jobs: {
+                [key: string]: number;
+            };
+            /**
+             * Architectures
+             * @description Those that jobs name, to choose from.
+             */
+            architectures: string[];
         };
         /**
          * RegularizationPanel
@@ -3229,9 +3328,77 @@ export interface operations {
             };
         };
     };
-    rescan_output: {
+    read_load: {
         parameters: {
             query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoadHistory"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    rescan_output: {
+        parameters: {
+            query?: {
+                /** @description Training name: this job's folder alone. */
+                only?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3501,6 +3668,11 @@ export interface operations {
         parameters: {
             query?: {
                 status?: components["schemas"]["JobStatus"][] | null;
+                /** @description In the name. */
+                search?: string | null;
+                architecture?: string | null;
+                /** @description Whether a moment or another job holds it back. */
+                scheduled?: boolean | null;
                 order?: components["schemas"]["JobOrder"];
                 limit?: number;
                 after?: string | null;
@@ -6048,7 +6220,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description open, job, job_deleted, steps, sample, checkpoint, checkpoint_removed, superseded, measurement, command, alarm, log, system, reset */
+            /** @description open, job, job_deleted, steps, sample, checkpoint, checkpoint_removed, superseded, measurement, command, alarm, log, queue, hooks, system, load, reset */
             200: {
                 headers: {
                     [name: string]: unknown;
