@@ -34,6 +34,7 @@ export function jobSummary(changes: Partial<JobSummary> = {}): JobSummary {
     finished_at: null,
     thumbnail_url: null,
     error: null,
+    alarms: [],
     ...changes,
   };
 }

@@ -5,22 +5,27 @@ import { Dialog } from "@/components/ui/dialog";
 import { text } from "@/messages";
 
 interface DeleteDialogProps {
-  job: Pick<JobSummary, "training_name" | "started_at">;
+  jobs: Pick<JobSummary, "training_name" | "started_at">[];
   opened: boolean;
   onClose: () => void;
   onDelete: (files: boolean) => void;
 }
 
 /** Files are kept unless asked otherwise, and then they go to a trash and not away. */
-export function DeleteDialog({ job, opened, onClose, onDelete }: DeleteDialogProps) {
+export function DeleteDialog({ jobs, opened, onClose, onDelete }: DeleteDialogProps) {
   const [files, setFiles] = useState(false);
+  const only = jobs.length === 1 ? jobs[0] : undefined;
   return (
     <Dialog
       opened={opened}
       onClose={onClose}
-      title={text.actions.deleteTitle(job.training_name || text.job.unnamed)}
+      title={
+        only === undefined
+          ? text.selection.deleteTitle(jobs.length)
+          : text.actions.deleteTitle(only.training_name || text.job.unnamed)
+      }
     >
-      {job.started_at !== null && (
+      {jobs.some((job) => job.started_at !== null) && (
         <>
           <p style={{ marginTop: 0 }}>{text.actions.deleteBody}</p>
           <Checkbox
@@ -42,7 +47,9 @@ export function DeleteDialog({ job, opened, onClose, onDelete }: DeleteDialogPro
             onClose();
           }}
         >
-          {text.actions.deleteConfirm}
+          {only === undefined
+            ? text.selection.deleteConfirm(jobs.length)
+            : text.actions.deleteConfirm}
         </Button>
       </Group>
     </Dialog>
