@@ -1,6 +1,6 @@
 import { Button } from "@mantine/core";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { useEffect, useMemo } from "react";
+import { useEffect } from "react";
 import { Link } from "wouter";
 import { hasNoJobs, isFiltered, type JobFilter, type JobLists } from "@/api/job-lists";
 import { useTopics } from "@/api/live";
@@ -100,8 +100,7 @@ interface JobsProps {
 
 function Jobs({ lists, filter, isPaused, isFetching }: JobsProps) {
   const filtered = isFiltered(filter);
-  const mark = useMemo(() => markOfQueue(lists, isPaused), [lists, isPaused]);
-  useGlance(filtered ? null : mark, keys.jobLists);
+  useGlance(filtered ? null : markOfQueue(lists, isPaused), keys.jobLists);
   const sections = Object.values(lists);
   const count = sections.reduce((sum, { items }) => sum + items.length, 0);
   const isMore = sections.some(({ next }) => next !== null);

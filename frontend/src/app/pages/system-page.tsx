@@ -26,11 +26,11 @@ export default function SystemPage() {
             <div className={classes.stack}>
               <DevicesPanel system={state} />
               <WorkerPanel system={state} />
-              <HooksPanel />
             </div>
             <div className={classes.stack}>
               <FoldersPanel system={state} />
               <AccessPanel system={state} />
+              <HooksPanel />
             </div>
           </div>
         )}

@@ -57,7 +57,8 @@ const HIDDEN_MS = 30_000;
  */
 export function useGlance(mark: Mark | null, queryKey: readonly unknown[]): void {
   const client = useQueryClient();
-  useEffect(() => setPageMark(mark), [mark]);
+  // A mark that says the same changes nothing, so that this may be called with a new one each time.
+  useEffect(() => setPageMark(mark));
   useEffect(() => () => setPageMark(null), []);
   const key = JSON.stringify(queryKey);
   useEffect(() => {

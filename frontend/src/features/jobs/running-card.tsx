@@ -22,10 +22,12 @@ export function RunningCard({ job, actions }: { job: JobSummary; actions: JobAct
       </Link>
       <div className={classes.body}>
         <header className={classes.header}>
-          <ChooseBox job={job} />
-          <h3 className={classes.name}>
-            <Link href={paths.job(job.id)}>{job.training_name}</Link>
-          </h3>
+          <div className={classes.title}>
+            <ChooseBox job={job} />
+            <h3 className={classes.name}>
+              <Link href={paths.job(job.id)}>{job.training_name}</Link>
+            </h3>
+          </div>
           <StatusPill status={job.status} />
           <div className={classes.actions}>
             <MainAction job={job} actions={actions} />

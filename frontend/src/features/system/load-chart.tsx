@@ -2,7 +2,7 @@ import type { LoadSample } from "@/api/types";
 import { formatGib } from "@/lib/format";
 import { text } from "@/messages";
 import classes from "./load-chart.module.css";
-import { type ChartPoint, linesOf } from "./load-lines";
+import { type ChartPoint, linesOf, spanOf } from "./load-lines";
 
 interface LoadChartProps {
   name: string;
@@ -14,15 +14,15 @@ interface LoadChartProps {
 
 const WIDTH = 300;
 const HEIGHT = 56;
-const MINUTES = 15;
 
-/** The last quarter of an hour: memory as an area, how busy as a line; a gap where nobody looked. */
+/** The last minutes: memory as an area, how busy as a line; a gap where nobody looked. */
 export function LoadChart({ name, device, totalBytes, samples, intervalSeconds }: LoadChartProps) {
-  const memory = linesOf(samples, intervalSeconds, MINUTES, (sample) => {
+  const minutes = spanOf(samples);
+  const memory = linesOf(samples, intervalSeconds, minutes, (sample) => {
     const used = sample.devices.find(({ id }) => id === device)?.memory_used_bytes;
     return used === null || used === undefined ? null : used / totalBytes;
   });
-  const busy = linesOf(samples, intervalSeconds, MINUTES, (sample) => {
+  const busy = linesOf(samples, intervalSeconds, minutes, (sample) => {
     const percent = sample.devices.find(({ id }) => id === device)?.utilization_percent;
     return percent === null || percent === undefined ? null : percent / 100;
   });
@@ -31,7 +31,7 @@ export function LoadChart({ name, device, totalBytes, samples, intervalSeconds }
     name,
     formatGib((shares.at(-1) ?? 0) * totalBytes),
     formatGib(Math.max(0, ...shares) * totalBytes),
-    MINUTES,
+    minutes,
   );
   return (
     <div>
@@ -43,7 +43,10 @@ export function LoadChart({ name, device, totalBytes, samples, intervalSeconds }
         aria-label={label}
       >
         {memory.map((line) => (
-          <path key={line[0]?.at} className={classes.memory} d={area(line)} />
+          <g key={line[0]?.at} className={classes.memory}>
+            <path d={area(line)} />
+            <path d={path(line)} />
+          </g>
         ))}
         {busy.map((line) => (
           <path key={line[0]?.at} className={classes.busy} d={path(line)} />
@@ -52,7 +55,7 @@ export function LoadChart({ name, device, totalBytes, samples, intervalSeconds }
       <p className={classes.legend} aria-hidden="true">
         <span className={classes.memoryKey}>{text.load.memoryLine}</span>
         {busy.length > 0 && <span className={classes.busyKey}>{text.load.busyLine}</span>}
-        <span className={classes.span}>{text.load.span(MINUTES)}</span>
+        <span className={classes.span}>{text.load.span(minutes)}</span>
       </p>
     </div>
   );

@@ -13,6 +13,19 @@ export interface ChartPoint {
 /** As long without a sample is a gap: the server was away, or the worker. */
 const INTERVALS_OF_A_GAP = 3.5;
 
+const SHORTEST_SPAN_MINUTES = 2;
+const LONGEST_SPAN_MINUTES = 15;
+
+/** As long as there are samples, in whole minutes; a server just started has few. */
+export function spanOf(samples: LoadSample[]): number {
+  const [oldest, newest] = [samples[0], samples.at(-1)];
+  if (oldest === undefined || newest === undefined) {
+    return SHORTEST_SPAN_MINUTES;
+  }
+  const minutes = Math.ceil((Date.parse(newest.at) - Date.parse(oldest.at)) / 60_000);
+  return Math.min(Math.max(minutes, SHORTEST_SPAN_MINUTES), LONGEST_SPAN_MINUTES);
+}
+
 export function linesOf(
   samples: LoadSample[],
   intervalSeconds: number,
