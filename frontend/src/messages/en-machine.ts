@@ -100,7 +100,7 @@ export const enMachine = {
     restored: (name: string) => `${name} is back.`,
     openJob: "Open",
     purge: "Remove for good",
-    purgeOf: (name: string) => `Remove ${name} for good`,
+    purgeOf: (name: string) => `Remove for good: ${name}`,
     purgeTitle: (name: string) => `Remove ${name} for good?`,
     purgeBody: (size: string) => `${size} are freed. This cannot be undone.`,
     purged: (name: string) => `${name} was removed for good.`,
