@@ -27,6 +27,7 @@ from backend.jobs.yaml_routes import router as job_yaml
 from backend.pages import router as pages
 from backend.security.middleware import Guard
 from backend.settings import Settings
+from backend.system.load import LoadRing
 from backend.system.routes import router as system
 from backend.trash.routes import router as trash
 
@@ -72,7 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     database = Database(app.state.settings.database_url)
-    watch = FeedWatch(database)
+    watch = FeedWatch(database, LoadRing(app.state.settings.output_dir))
     app.state.database = database
     app.state.feed_watch = watch
     watching = asyncio.create_task(watch.run())

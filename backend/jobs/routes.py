@@ -12,6 +12,7 @@ from backend.errors import error_responses, error_responses_beside
 from backend.jobs import commands, queries, service
 from backend.jobs.examine import examine
 from backend.jobs.form import job_schema
+from backend.jobs.job_filter import JobFilter
 from backend.jobs.log import read_log
 from backend.jobs.order import CURSOR_PATTERN, JobOrder
 from backend.jobs.plan import plan_config
@@ -68,17 +69,27 @@ def plan_job(body: JobToPlan, database: DatabaseOf, settings: SettingsOf) -> Job
 def list_jobs(
     database: DatabaseOf,
     status: Annotated[list[JobStatus] | None, Query()] = None,
+    search: Annotated[str | None, Query(max_length=64, description="In the name.")] = None,
+    architecture: Annotated[str | None, Query(max_length=64)] = None,
+    scheduled: Annotated[
+        bool | None, Query(description="Whether a moment or another job holds it back.")
+    ] = None,
     order: JobOrder = JobOrder.NEWEST,
     limit: Limit = 100,
     after: Annotated[str | None, Query(pattern=CURSOR_PATTERN)] = None,
 ) -> Page[JobSummary]:
     """Jobs: the newest first, the next to start first, or the last to end first.
 
-    `status` may be repeated. `after` takes the `next` of a page in the same order.
+    `status` may be repeated; what is asked besides holds as well. `after` takes the `next` of a
+    page in the same order.
     """
     with database.read() as session:
         return queries.list_jobs(
-            session, statuses=status or [], order=order, limit=limit, after=after
+            session,
+            wanted=JobFilter(status or [], search or "", architecture, scheduled),
+            order=order,
+            limit=limit,
+            after=after,
         )
 
 

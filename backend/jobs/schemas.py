@@ -116,9 +116,11 @@ class Pause(BaseModel):
 
 
 class QueueState(BaseModel):
-    """Devices on which nothing may start; `all` for the whole queue."""
+    """The queue in a few figures."""
 
-    paused: list[str]
+    paused: list[str] = Field(description="Where nothing may start: device ids, `all` for all.")
+    num_jobs: dict[JobStatus, int] = Field(description="Of each state that a job is in.")
+    architectures: list[str] = Field(description="Those that jobs name, to choose from.")
 
 
 class CommandToGive(BaseModel):
@@ -193,6 +195,7 @@ EXAMPLE_SUMMARY: dict[str, Any] = {
     "finished_at": None,
     "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
     "error": None,
+    "alarms": [],
 }
 
 
@@ -223,6 +226,7 @@ class JobSummary(BaseModel):
     finished_at: datetime | None
     thumbnail_url: str | None
     error: ProblemEntry | None
+    alarms: list[ProblemEntry] = Field(description="Of its run, not over yet: see `worker/alarms`.")
 
 
 class RunEntry(BaseModel):

@@ -17,6 +17,7 @@ except ImportError:  # left out on a machine without an NVIDIA card
     pynvml = None
 
 CPU = "cpu"
+_was_asked = False  # the first answer of this process counts from no earlier call
 
 
 def list_devices() -> list[DeviceEntry]:
@@ -92,7 +93,17 @@ def _cpu() -> DeviceEntry:
         name=_cpu_name(),
         memory_total_bytes=memory.total,
         memory_used_bytes=memory.total - memory.available,
+        utilization_percent=_cpu_busy_percent(),
     )
+
+
+def _cpu_busy_percent() -> float | None:
+    """Of all cores since the last call, which the worker makes every two seconds; None at first."""
+    global _was_asked
+    percent = psutil.cpu_percent(interval=None)
+    answer = percent if _was_asked else None
+    _was_asked = True
+    return answer
 
 
 def _cpu_name() -> str:

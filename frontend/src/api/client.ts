@@ -3,7 +3,7 @@
 import createClient, { type Middleware } from "openapi-fetch";
 import { ApiError, problemsOfBody, ServerAway } from "./errors";
 import type { paths } from "./schema";
-import type { JobConfigValue } from "./types";
+import type { JobConfigValue, PlaceChange } from "./types";
 
 const PAGE_SIZE = 200;
 /** A gallery of two thousand pictures in one answer rather than in ten, one after the other. */
@@ -75,6 +75,12 @@ type ValidateBody =
   paths["/api/jobs/validate"]["post"]["requestBody"]["content"]["application/json"];
 type JobsQuery = NonNullable<paths["/api/jobs"]["get"]["parameters"]["query"]>;
 
+type QueueBody = NonNullable<
+  paths["/api/jobs/{job_id}/queue"]["post"]["requestBody"]
+>["content"]["application/json"];
+type PlaceBody =
+  paths["/api/jobs/{job_id}/place"]["patch"]["requestBody"]["content"]["application/json"];
+
 const ofJob = (id: number) => ({ path: { job_id: id } });
 
 export const api = {
@@ -114,7 +120,17 @@ export const api = {
     body(http.PATCH("/api/jobs/{job_id}", { params: ofJob(id), body: { config } })),
   deleteJob: (id: number, files: boolean) =>
     body(http.DELETE("/api/jobs/{job_id}", { params: { ...ofJob(id), query: { files } } })),
-  queueJob: (id: number) => body(http.POST("/api/jobs/{job_id}/queue", { params: ofJob(id) })),
+  /** `fromStep`: one of the job's `resumable_from_steps`, 0 to begin anew; else the newest. */
+  queueJob: (id: number, fromStep?: number) =>
+    body(
+      http.POST("/api/jobs/{job_id}/queue", {
+        params: ofJob(id),
+        ...(fromStep === undefined
+          ? {}
+          : // The types ask for every default; what is left out of a body stays as it is.
+            { body: { resume_from_step: fromStep } as QueueBody }),
+      }),
+    ),
   stopJob: (id: number) => body(http.POST("/api/jobs/{job_id}/stop", { params: ofJob(id) })),
   commandJob: (id: number, command: "save" | "sample") =>
     body(
@@ -132,6 +148,20 @@ export const api = {
     ),
   commands: (id: number, signal?: AbortSignal) =>
     body(http.GET("/api/jobs/{job_id}/commands", { params: ofJob(id), signal })),
+
+  queue: (signal?: AbortSignal) => body(http.GET("/api/queue", { signal })),
+  pauseQueue: (device: string) => body(http.POST("/api/queue/pause", { body: { device } })),
+  resumeQueue: (device: string) => body(http.POST("/api/queue/resume", { body: { device } })),
+  /** `before`: the waiting job that it is to stand before; null for the end. */
+  moveJob: (id: number, before: number | null) =>
+    body(
+      http.POST("/api/jobs/{job_id}/move", {
+        params: ofJob(id),
+        body: { before_job_id: before },
+      }),
+    ),
+  placeJob: (id: number, place: PlaceChange) =>
+    body(http.PATCH("/api/jobs/{job_id}/place", { params: ofJob(id), body: place as PlaceBody })),
 
   metrics: (id: number, maxPoints: number, signal?: AbortSignal) =>
     body(
@@ -168,5 +198,18 @@ export const api = {
   datasets: async (signal?: AbortSignal) =>
     (await body(http.GET("/api/datasets", { signal }))).items,
   system: (signal?: AbortSignal) => body(http.GET("/api/system", { signal })),
+  load: (signal?: AbortSignal) => body(http.GET("/api/system/load", { signal })),
+  rescan: (only: string) => body(http.POST("/api/system/rescan", { params: { query: { only } } })),
+
+  trash: async (signal?: AbortSignal) => (await body(http.GET("/api/trash", { signal }))).items,
+  restore: (id: string) =>
+    body(http.POST("/api/trash/{entry_id}/restore", { params: { path: { entry_id: id } } })),
+  purge: (id: string) =>
+    body(http.DELETE("/api/trash/{entry_id}", { params: { path: { entry_id: id } } })),
+  emptyTrash: () => body(http.DELETE("/api/trash")),
+
+  hooks: (signal?: AbortSignal) => body(http.GET("/api/hooks", { signal })),
+  testHooks: () => body(http.POST("/api/hooks/test")),
+
   openSession: (token: string) => body(http.POST("/api/session", { body: { token } })),
 };
