@@ -4,10 +4,10 @@
  * job page and the machine have files of their own beside this one.
  */
 
-import { checkpoints, samples } from "./gallery";
 import { enJob } from "./en-job";
 import { enMachine } from "./en-machine";
 import { enQueue } from "./en-queue";
+import { checkpoints, samples } from "./gallery";
 
 const plural = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`;
 
