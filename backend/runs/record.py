@@ -71,6 +71,8 @@ def _record_one(place: Place, event: events.AnyEvent) -> None:
             _phase_started(place, event.phase, event.time, event.message)
         case events.Progress():
             _progress(place, event)
+        case events.WaitingForSpace():
+            _waiting_for_space(place, event)
         case events.Sample():
             _sample(place, event)
         case events.SampleFailed():
@@ -139,7 +141,7 @@ def _phase_started(place: Place, phase: str, time: float, message: str) -> None:
             job.sampling_seconds = _blended(job.sampling_seconds, seconds)
         elif run.phase == "save":
             job.saving_seconds = _blended(job.saving_seconds, seconds)
-    if run.phase != phase:
+    if run.phase != phase or run.phase_began is None:
         run.phase_began = time
     run.phase = job.phase = phase
     if phase == "train":
@@ -161,6 +163,15 @@ def _progress(place: Place, event: events.Progress) -> None:
     if place.run.phase != event.phase:
         _phase_started(place, event.phase, event.time, "")
     place.job.progress = {"done": event.done, "total": event.total, "message": event.message}
+
+
+def _waiting_for_space(place: Place, event: events.WaitingForSpace) -> None:
+    """A wait is no part of how long a save takes: its time counts from when there is room again."""
+    if place.run.phase != event.phase:
+        _phase_started(place, event.phase, event.time, "")
+    place.run.phase_began = None
+    megabytes = {"done": event.free_bytes // 10**6, "total": event.needed_bytes // 10**6}
+    place.job.progress = megabytes | {"message": event.sentence}
 
 
 def _record_steps(place: Place, steps: Sequence[events.Step]) -> None:
@@ -249,7 +260,9 @@ def _of_failed_sample(event: events.SampleFailed) -> Problem:
         "sample_failed",
         f"The picture of prompt {event.prompt_index + 1} at step {event.step} was not drawn: "
         f"{event.message}",
-        "Training goes on. If it stays so, change the prompt's size or the sample settings.",
+        "Make room on the disk; training goes on."
+        if "No space left" in event.message
+        else "Training goes on. If it stays so, change the prompt's size or the sample settings.",
         f"sample.prompts.{event.prompt_index}",
         Severity.WARNING,
         {"step": event.step, "prompt": event.prompt},
