@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import FileResponse
 
 from backend.artifacts import queries
-from backend.artifacts.schemas import CheckpointEntry, SampleEntry
+from backend.artifacts.schemas import CheckpointEntry, CheckpointMarks, SampleEntry, SampleMarks
 from backend.dependencies import DatabaseOf, SettingsOf
 from backend.errors import error_responses
 from backend.lists import Page
@@ -26,12 +26,13 @@ _LORA = {200: {"content": {"application/octet-stream": {}}, "description": "The 
 def list_samples(
     job_id: Id,
     database: DatabaseOf,
+    settings: SettingsOf,
     limit: Annotated[int, Query(ge=1, le=5_000)] = 1_000,
     after: After = None,
 ) -> Page[SampleEntry]:
     """Pictures by step, then prompt; step 0 is the base model's."""
     with database.read() as session:
-        return queries.list_samples(session, job_id, limit=limit, after=after)
+        return queries.list_samples(session, settings, job_id, limit=limit, after=after)
 
 
 @router.get(
@@ -49,6 +50,16 @@ def read_sample(
     return FileResponse(path, media_type="image/png", headers=headers)
 
 
+@router.patch("/samples/{sample_id}", responses=error_responses(404, 409))
+def mark_sample(
+    job_id: Id, sample_id: Id, body: SampleMarks, database: DatabaseOf, settings: SettingsOf
+) -> SampleEntry:
+    """Star it or write a note; both lie beside the pictures, in pins.json."""
+    changes = body.model_dump(exclude_unset=True)
+    with database.write() as session:
+        return queries.mark_sample(session, settings, job_id, sample_id, changes)
+
+
 @router.get("/checkpoints", responses=error_responses(404))
 def list_checkpoints(
     job_id: Id,
@@ -60,6 +71,16 @@ def list_checkpoints(
     """LoRA files by step; the end result last."""
     with database.read() as session:
         return queries.list_checkpoints(session, settings, job_id, limit=limit, after=after)
+
+
+@router.patch("/checkpoints/{checkpoint_id}", responses=error_responses(404, 409))
+def mark_checkpoint(
+    job_id: Id, checkpoint_id: Id, body: CheckpointMarks, database: DatabaseOf, settings: SettingsOf
+) -> CheckpointEntry:
+    """Pin it, star it or write a note, also while the job runs: what is pinned or starred stays."""
+    changes = body.model_dump(exclude_unset=True)
+    with database.write() as session:
+        return queries.mark_checkpoint(session, settings, job_id, checkpoint_id, changes)
 
 
 @router.get(

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from backend.db.values import is_storable
+
+
+def _is_text(note: str) -> str:
+    if not is_storable(note):
+        raise ValueError("it holds half of a surrogate pair, which is no UTF-8")
+    return note
+
+
+Note = Annotated[str, Field(max_length=2_000), AfterValidator(_is_text)]
 
 
 class SampleEntry(BaseModel):
@@ -22,6 +34,8 @@ class SampleEntry(BaseModel):
                 "height": 128,
                 "guidance_scale": 1.0,
                 "sample_steps": 20,
+                "is_starred": False,
+                "note": "",
                 "url": "/api/jobs/1/samples/7/image",
             }
         }
@@ -35,6 +49,8 @@ class SampleEntry(BaseModel):
     height: int = Field(description="px")
     guidance_scale: float
     sample_steps: int
+    is_starred: bool
+    note: str
     url: str = Field(description="The PNG; a sample drawn anew gets a new id and address.")
 
 
@@ -48,5 +64,26 @@ class CheckpointEntry(BaseModel):
     created_at: datetime
     loss: float | None = Field(description="Mean loss of the 20 steps up to it.")
     is_best: bool = Field(description="The best by validation, of those that are kept.")
-    is_pinned: bool = Field(description="Pinned or starred in pins.json: never removed for room.")
+    is_pinned: bool = Field(description="Never removed for room.")
+    is_starred: bool = Field(description="A favourite; never removed for room either.")
+    note: str
     url: str = Field(description="Downloads the LoRA as <training name>-step-000250.safetensors.")
+
+
+class CheckpointMarks(BaseModel):
+    """What to say of a checkpoint; what is left out stays as it is."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"pinned": True, "note": "the best hands"}}
+    )
+    pinned: bool = False
+    starred: bool = False
+    note: Note = ""
+
+
+class SampleMarks(BaseModel):
+    """What to say of a picture; what is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"starred": True}})
+    starred: bool = False
+    note: Note = ""

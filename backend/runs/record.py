@@ -16,7 +16,8 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from backend.artifacts.queries import checkpoint_entry, pinned_steps, sample_entry
+from backend.artifacts.marks import read_marks
+from backend.artifacts.queries import checkpoint_entry, sample_entry
 from backend.db.columns import now
 from backend.db.models import Checkpoint, Job, Measurement, Metric, Run, Sample
 from backend.jobs.commands import settle_command
@@ -246,7 +247,7 @@ def _sample(place: Place, event: events.Sample) -> None:
     )
     session.add(row)
     session.flush()
-    entry = sample_entry(row).model_dump(mode="json")
+    entry = sample_entry(row, read_marks(place.folder)).model_dump(mode="json")
     announce(session, "sample", job.id, {"job_id": job.id, **entry})
 
 
@@ -328,13 +329,13 @@ def _best_checkpoint(place: Place, event: events.BestCheckpoint) -> None:
     rows = place.session.scalars(
         select(Checkpoint).where(Checkpoint.job_id == place.job.id, Checkpoint.is_final.is_(False))
     ).all()
-    pinned = pinned_steps(place.folder)
+    marks = read_marks(place.folder)
     for row in rows:
         is_best = row.step == event.step
         if row.is_best == is_best:
             continue
         row.is_best = is_best
-        entry = checkpoint_entry(row, pinned).model_dump(mode="json")
+        entry = checkpoint_entry(row, marks).model_dump(mode="json")
         announce(place.session, "checkpoint", place.job.id, {"job_id": place.job.id, **entry})
 
 
@@ -366,7 +367,7 @@ def _checkpoint_saved(
     )
     session.add(row)
     session.flush()
-    entry = checkpoint_entry(row, pinned_steps(place.folder)).model_dump(mode="json")
+    entry = checkpoint_entry(row, read_marks(place.folder)).model_dump(mode="json")
     announce(session, "checkpoint", job.id, {"job_id": job.id, **entry})
 
 

@@ -99,6 +99,8 @@ export function checkpoint(step: number, changes: Partial<Checkpoint> = {}): Che
     loss: 0.3,
     is_best: false,
     is_pinned: false,
+    is_starred: false,
+    note: "",
     url: `/api/jobs/1/checkpoints/${step}/file`,
     ...changes,
   };
@@ -115,6 +117,8 @@ export function sample(id: number, step: number, promptIndex: number, prompt: st
     height: 128,
     guidance_scale: 1,
     sample_steps: 20,
+    is_starred: false,
+    note: "",
     url: `/api/jobs/1/samples/${id}/image`,
   };
 }

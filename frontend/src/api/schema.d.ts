@@ -576,6 +576,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/jobs/{job_id}/samples/{sample_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Mark Sample
+         * @description Star it or write a note; both lie beside the pictures, in pins.json.
+         */
+        patch: operations["mark_sample"];
+        trace?: never;
+    };
     "/api/jobs/{job_id}/checkpoints": {
         parameters: {
             query?: never;
@@ -588,26 +608,6 @@ export interface paths {
          * @description LoRA files by step; the end result last.
          */
         get: operations["list_checkpoints"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/jobs/{job_id}/checkpoints/{checkpoint_id}/file": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Read Checkpoint
-         * @description The LoRA, named after the training and the step.
-         */
-        get: operations["read_checkpoint"];
         put?: never;
         post?: never;
         delete?: never;
@@ -631,6 +631,30 @@ export interface paths {
          * @description Move one checkpoint, or the end result, to the trash; the answer is what restores it.
          */
         delete: operations["delete_checkpoint"];
+        options?: never;
+        head?: never;
+        /**
+         * Mark Checkpoint
+         * @description Pin it, star it or write a note, also while the job runs: what is pinned or starred stays.
+         */
+        patch: operations["mark_checkpoint"];
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/checkpoints/{checkpoint_id}/file": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Checkpoint
+         * @description The LoRA, named after the training and the step.
+         */
+        get: operations["read_checkpoint"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -957,14 +981,46 @@ export interface components {
             is_best: boolean;
             /**
              * Is Pinned
-             * @description Pinned or starred in pins.json: never removed for room.
+             * @description Never removed for room.
              */
             is_pinned: boolean;
+            /**
+             * Is Starred
+             * @description A favourite; never removed for room either.
+             */
+            is_starred: boolean;
+            /** Note */
+            note: string;
             /**
              * Url
              * @description Downloads the LoRA as <training name>-step-000250.safetensors.
              */
             url: string;
+        };
+        /**
+         * CheckpointMarks
+         * @description What to say of a checkpoint; what is left out stays as it is.
+         * @example {
+         *       "note": "the best hands",
+         *       "pinned": true
+         *     }
+         */
+        CheckpointMarks: {
+            /**
+             * Pinned
+             * @default false
+             */
+            pinned: boolean;
+            /**
+             * Starred
+             * @default false
+             */
+            starred: boolean;
+            /**
+             * Note
+             * @default
+             */
+            note: string;
         };
         /**
          * CommandEntry
@@ -2705,6 +2761,8 @@ export interface components {
          *       "guidance_scale": 1,
          *       "height": 128,
          *       "id": 7,
+         *       "is_starred": false,
+         *       "note": "",
          *       "prompt": "hatchstyle a red circle",
          *       "prompt_index": 0,
          *       "sample_steps": 20,
@@ -2739,11 +2797,34 @@ export interface components {
             guidance_scale: number;
             /** Sample Steps */
             sample_steps: number;
+            /** Is Starred */
+            is_starred: boolean;
+            /** Note */
+            note: string;
             /**
              * Url
              * @description The PNG; a sample drawn anew gets a new id and address.
              */
             url: string;
+        };
+        /**
+         * SampleMarks
+         * @description What to say of a picture; what is left out stays as it is.
+         * @example {
+         *       "starred": true
+         *     }
+         */
+        SampleMarks: {
+            /**
+             * Starred
+             * @default false
+             */
+            starred: boolean;
+            /**
+             * Note
+             * @default
+             */
+            note: string;
         };
         /**
          * SamplePanel
@@ -5635,19 +5716,21 @@ export interface operations {
             };
         };
     };
-    list_checkpoints: {
+    mark_sample: {
         parameters: {
-            query?: {
-                limit?: number;
-                after?: string | null;
-            };
+            query?: never;
             header?: never;
             path: {
                 job_id: number;
+                sample_id: number;
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SampleMarks"];
+            };
+        };
         responses: {
             /** @description Successful Response */
             200: {
@@ -5655,7 +5738,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page_CheckpointEntry_"];
+                    "application/json": components["schemas"]["SampleEntry"];
                 };
             };
             /** @description The request is malformed or addressed to an unknown host. */
@@ -5694,6 +5777,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorAnswer"];
                 };
             };
+            /** @description The state of the job does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
             /** @description What was sent cannot be used; one entry for each fault. */
             422: {
                 headers: {
@@ -5714,25 +5806,27 @@ export interface operations {
             };
         };
     };
-    read_checkpoint: {
+    list_checkpoints: {
         parameters: {
-            query?: never;
+            query?: {
+                limit?: number;
+                after?: string | null;
+            };
             header?: never;
             path: {
                 job_id: number;
-                checkpoint_id: number;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description The LoRA. */
+            /** @description Successful Response */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": unknown;
+                    "application/json": components["schemas"]["Page_CheckpointEntry_"];
                 };
             };
             /** @description The request is malformed or addressed to an unknown host. */
@@ -5850,6 +5944,173 @@ export interface operations {
             };
             /** @description The state of the job does not allow it. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    mark_checkpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+                checkpoint_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CheckpointMarks"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CheckpointEntry"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    read_checkpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+                checkpoint_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The LoRA. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
