@@ -26,7 +26,7 @@ from backend.jobs.schemas import (
     ProblemEntry,
     RunEntry,
 )
-from backend.jobs.status import ACTIVE, JobStatus
+from backend.jobs.status import ACTIVE, JobStatus, shown
 from backend.jobs.waiting import WaitsFor, paused_devices, place, waits_for
 from backend.lists import Page
 from backend.settings import Settings
@@ -99,8 +99,7 @@ def summaries(session: Session, jobs: Sequence[models.Job]) -> list[JobSummary]:
 
 def shown_status(job: models.Job) -> JobStatus:
     """A job that was asked to stop is stopping, even before its worker looked."""
-    asked = job.stop_requested_at is not None and job.status in ACTIVE
-    return JobStatus.STOPPING if asked else job.status
+    return shown(job.status, job.stop_requested_at)
 
 
 def _shown_status_column() -> ColumnElement[Any]:

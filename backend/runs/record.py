@@ -21,6 +21,7 @@ from backend.artifacts.queries import checkpoint_entry, sample_entry
 from backend.db.columns import now
 from backend.db.models import Checkpoint, Job, Measurement, Metric, Run, Sample
 from backend.jobs.commands import settle_command
+from backend.jobs.eta import STEPS_OF_PACE, mean_step_seconds
 from backend.jobs.feed import announce
 from backend.jobs.moves import move
 from backend.jobs.queries import measurement_point
@@ -142,6 +143,8 @@ def _phase_started(place: Place, phase: str, time: float, message: str) -> None:
             job.sampling_seconds = _blended(job.sampling_seconds, seconds)
         elif run.phase == "save":
             job.saving_seconds = _blended(job.saving_seconds, seconds)
+        elif run.phase == "validate":
+            job.measuring_seconds = _blended(job.measuring_seconds, seconds)
     if run.phase != phase or run.phase_began is None:
         run.phase_began = time
     run.phase = job.phase = phase
@@ -156,8 +159,8 @@ def _steps_done(job: Job) -> dict[str, Any]:
 
 
 def _blended(before: float | None, seconds: float) -> float:
-    """Half of what was, half of what is: follows a change within a few times."""
-    return seconds if before is None else (before + seconds) / 2
+    """A third of what is: follows a change within a few times, and no single one too far."""
+    return seconds if before is None else before + (seconds - before) / 3
 
 
 def _progress(place: Place, event: events.Progress) -> None:
@@ -186,7 +189,9 @@ def _record_steps(place: Place, steps: Sequence[events.Step]) -> None:
     last = steps[-1]
     run.last_step = job.step = last.step
     job.loss = last.loss
-    job.step_seconds = _recent_median(place)
+    recent = _recent(place, Metric.step_seconds, job.step, limit=STEPS_OF_PACE)
+    job.step_seconds = statistics.median(recent[:RECENT_STEPS])
+    job.mean_step_seconds = mean_step_seconds(recent)
     job.progress = _steps_done(job)
     for start in range(0, len(rows), STEPS_IN_ONE_EVENT):
         part = rows[start : start + STEPS_IN_ONE_EVENT]
@@ -204,7 +209,10 @@ def _point(row: dict[str, Any], run_number: int) -> dict[str, Any]:
     return {**named, "run": run_number}
 
 
-def _recent(place: Place, column: Any, up_to_step: int) -> list[float]:
+def _recent(
+    place: Place, column: Any, up_to_step: int, *, limit: int = RECENT_STEPS
+) -> list[float]:
+    """Of this run, the latest first."""
     query = (
         select(column)
         .where(
@@ -213,13 +221,9 @@ def _recent(place: Place, column: Any, up_to_step: int) -> list[float]:
             Metric.step <= up_to_step,
         )
         .order_by(Metric.step.desc())
-        .limit(RECENT_STEPS)
+        .limit(limit)
     )
     return list(place.session.scalars(query))
-
-
-def _recent_median(place: Place) -> float:
-    return statistics.median(_recent(place, Metric.step_seconds, place.job.step))
 
 
 def _sample(place: Place, event: events.Sample) -> None:
