@@ -122,7 +122,7 @@ class RunRecord:
                 self._listen()
                 has_failed = isinstance(event, RunFinished) and event.outcome == "failed"
                 if self.stop or has_failed:
-                    logger.warning("not written, since the disk is full: %s", event.type)
+                    logger.warning("not written, since the disk is full: %r", event)
                     break
                 time.sleep(FULL_DISK_POLL_SECONDS)
         line = log_line(event)
