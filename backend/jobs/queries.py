@@ -28,7 +28,7 @@ from backend.jobs.schemas import (
     QueueState,
     RunEntry,
 )
-from backend.jobs.status import ACTIVE, JobStatus
+from backend.jobs.status import ACTIVE, JobStatus, shown
 from backend.jobs.waiting import WaitsFor, paused_devices, place, waits_for
 from backend.lists import Page
 from backend.settings import Settings
@@ -119,8 +119,7 @@ def queue_state(session: Session) -> QueueState:
 
 def shown_status(job: models.Job) -> JobStatus:
     """A job that was asked to stop is stopping, even before its worker looked."""
-    asked = job.stop_requested_at is not None and job.status in ACTIVE
-    return JobStatus.STOPPING if asked else job.status
+    return shown(job.status, job.stop_requested_at)
 
 
 def _summary(
