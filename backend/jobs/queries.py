@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from backend.artifacts.addresses import sample_url
@@ -60,10 +60,13 @@ def list_jobs(
     after: str | None,
 ) -> Page[JobSummary]:
     """A page of jobs in this order. Raises Unusable for a cursor of another order."""
-    query = sorted_jobs(select(models.Job), order, after).limit(limit + 1)
+    # Ids are sorted, not whole jobs: with their configs, ten thousand are forty megabytes.
+    ids = sorted_jobs(select(models.Job.id), order, after).limit(limit + 1)
     if statuses:
-        query = query.where(_shown_status_column().in_(statuses))
-    jobs = list(session.scalars(query))
+        ids = ids.where(_is_shown_as(statuses))
+    chosen = list(session.scalars(ids))
+    found = {job.id: job for job in session.scalars(_jobs_of(chosen))}
+    jobs = [found[job_id] for job_id in chosen]
     page = jobs[:limit]
     more = cursor_behind(page[-1], order) if len(jobs) > limit else None
     return Page(items=summaries(session, page), next=more)
@@ -103,9 +106,22 @@ def shown_status(job: models.Job) -> JobStatus:
     return JobStatus.STOPPING if asked else job.status
 
 
-def _shown_status_column() -> ColumnElement[Any]:
-    asked = and_(models.Job.stop_requested_at.is_not(None), models.Job.status.in_(ACTIVE))
-    return case((asked, JobStatus.STOPPING.value), else_=models.Job.status)
+def _jobs_of(ids: Sequence[int]) -> Select[Any]:
+    return select(models.Job).where(models.Job.id.in_(ids))
+
+
+def _is_shown_as(statuses: Sequence[JobStatus]) -> ColumnElement[bool]:
+    """`shown_status` asked of the database, in words that its index on status understands."""
+    job = models.Job
+    as_they_are = job.status.in_(set(statuses) - ACTIVE)
+    active = ACTIVE & set(statuses)
+    if not active:
+        return as_they_are
+    not_asked = and_(job.status.in_(active), job.stop_requested_at.is_(None))
+    if JobStatus.STOPPING not in active:
+        return or_(as_they_are, not_asked)
+    asked = and_(job.status.in_(ACTIVE), job.stop_requested_at.is_not(None))
+    return or_(as_they_are, not_asked, asked)
 
 
 def _summary(
@@ -229,33 +245,22 @@ def list_metrics(
         or_(run.kept_until_step.is_(None), metric.step <= run.kept_until_step),
     )
     joined = run.id == metric.run_id
-    first, last = session.execute(
-        select(func.min(metric.step), func.max(metric.step)).join(run, joined).where(on_the_curve)
-    ).one()
-    if last is None:
+    # The two ends, each one look into the index; min() and max() would read the whole curve.
+    steps = select(metric.step).join(run, joined).where(on_the_curve).limit(1)
+    first = session.scalar(steps.order_by(metric.step))
+    last = session.scalar(steps.order_by(metric.step.desc()))
+    if first is None or last is None:
         return Page(items=[])
     stride = math.ceil((last - first + 1) / max_points)
+    # Columns, not objects: a curve has thousands of points and each is only passed on.
+    columns = [getattr(metric, name) for name in MetricPoint.model_fields if name != "run"]
     rows = session.execute(
-        select(metric, run.number)
+        select(*columns, run.number.label("run"))
         .join(run, joined)
         .where(on_the_curve, or_(metric.step % stride == 0, metric.step == last))
         .order_by(metric.step)
     )
-    return Page(items=[metric_point(row, number) for row, number in rows])
-
-
-def metric_point(row: models.Metric, run_number: int) -> MetricPoint:
-    """A step as the curve shows it."""
-    return MetricPoint(
-        step=row.step,
-        loss=row.loss,
-        objective=row.objective,
-        preservation_loss=row.preservation_loss,
-        learning_rate=row.learning_rate,
-        gradient_norm=row.gradient_norm,
-        step_seconds=row.step_seconds,
-        run=run_number,
-    )
+    return Page(items=[MetricPoint.model_construct(**row) for row in rows.mappings()])
 
 
 def list_measurements(session: Session, job_id: int) -> Page[MeasurementPoint]:

@@ -68,7 +68,9 @@ async def stream_events(
             if topics.system and system_version != watch.system_version:
                 system_version = watch.system_version
                 yield _sent(await asyncio.to_thread(_system, database, settings))
-            batch = await asyncio.to_thread(_read, database, topics, cursor)
+            batch = watch.since(topics, cursor)
+            if batch is None:
+                batch = await asyncio.to_thread(_read, database, topics, cursor)
             for news in batch.news:
                 yield _sent(news)
             cursor = batch.cursor
