@@ -15,6 +15,7 @@ from backend.db.engine import Database
 from backend.error_handlers import install_handlers
 from backend.hooks.routes import router as hooks
 from backend.jobs.feed_watch import FeedWatch
+from backend.jobs.job_import import router as job_import
 from backend.jobs.presets import router as presets
 from backend.jobs.queue_routes import router as queue
 from backend.jobs.routes import router as jobs
@@ -48,6 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
         system,
         jobs,
         job_yaml,
+        job_import,
         presets,
         queue,
         artifacts,

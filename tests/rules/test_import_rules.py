@@ -47,6 +47,7 @@ CONTRACT = {
     "trainer.quantization_support",
     "trainer.presets",
     "trainer.advice",
+    "trainer.ai_toolkit",
     "trainer.dataset_summary",
 }
 HEAVY = ("torch", "diffusers", "transformers", "peft", "bitsandbytes", "optimum")
