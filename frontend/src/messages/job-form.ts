@@ -37,6 +37,32 @@ export const words = {
     choose: "Choose what the LoRA is to learn to see what would change.",
   },
 
+  importing: {
+    open: "Import a job file",
+    title: "Import a job file",
+    lead: "A job of Darkroom or of AI Toolkit, as YAML or JSON. It fills the form and creates nothing.",
+    file: "Choose a file",
+    text: "Or paste its text",
+    read: "Read it",
+    away: "The server is not answering.",
+    sources: { darkroom: "A job of Darkroom.", ai_toolkit: "A job of AI Toolkit." },
+    matters: (count: number) =>
+      count === 0
+        ? "Nothing that matters was left out."
+        : `Left out, and it matters: ${plural(count, "value", "values")}`,
+    harmless: (count: number) =>
+      `Left out, and it makes no difference: ${plural(count, "value", "values")}`,
+    carried: (count: number) => `Carried over: ${plural(count, "value", "values")}`,
+    theirs: "In the file",
+    ours: "Here",
+    value: "Value",
+    reason: "Why",
+    use: "Put it into the form",
+    cancel: "Cancel",
+    label: (name: string) => `Import of ${name}`,
+    pasted: "the pasted text",
+  },
+
   views: {
     settings: "Settings shown",
     plain: "Plain",
