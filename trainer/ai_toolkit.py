@@ -277,7 +277,7 @@ def _take(found: Imported, theirs: str, value: Any, table: Mapping[str, Any]) ->
             found.leave_out(theirs, value, "It is not the kind of value that belongs there.")
     elif pattern in LEFT_OUT:
         known = LEFT_OUT[pattern]
-        found.leave_out(theirs, value, known.reason, matters=value not in known.harmless)
+        found.leave_out(theirs, value, known.reason, matters=known.matters(value))
     else:
         found.leave_out(theirs, value, _UNKNOWN, matters=value not in (None, False, "", [], {}))
 

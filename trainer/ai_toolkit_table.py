@@ -97,10 +97,14 @@ class Carried:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Why a key goes nowhere. harmless: values with which that makes no difference."""
+    """Why a key goes nowhere. harmless: values with which that makes no difference; None: all."""
 
     reason: str
-    harmless: tuple[Any, ...] = (None, False, "", [], {})
+    harmless: tuple[Any, ...] | None = (None, False, "", [], {})
+
+    def matters(self, value: Any) -> bool:
+        """Whether the training is another for leaving the value out."""
+        return self.harmless is not None and value not in self.harmless
 
 
 _OFFLOAD_NOTE = "Percent here, a share there."
@@ -242,7 +246,7 @@ CARRIED_OF_LOKR: dict[str, Carried] = {
     "network.lokr_factor": Carried("target.lokr_factor", _factor),
 }
 
-_FOLDERS = LeftOut("Darkroom has its own folders and database.", ("output", "./aitk_db.db"))
+_FOLDERS = LeftOut("Darkroom has its own folders and database.", None)
 _NO_VIDEO = LeftOut("It is for video or sound.", (None, False, True, 0, 1, "", []))
 _NO_HUB = LeftOut("Nothing is uploaded from here.")
 _MOE = LeftOut("It is for models of two stages.", (None, 1))
@@ -251,11 +255,11 @@ _AUTO_BATCH = LeftOut("A batch has the size that Batch Size says.", (None, False
 LEFT_OUT: dict[str, LeftOut] = {
     "training_folder": _FOLDERS,
     "sqlite_db_path": _FOLDERS,
-    "performance_log_every": LeftOut("Step times are always kept.", (None, 0, 10, 1000)),
-    "network.conv": LeftOut("FLUX.2 has no convolutions.", (None, 4, 8, 16, 32)),
-    "network.conv_alpha": LeftOut("FLUX.2 has no convolutions.", (None, 4, 8, 16, 32)),
-    "network.lokr_full_rank": LeftOut("It belongs to LoKr.", (None, True, False)),
-    "network.lokr_factor": LeftOut("It belongs to LoKr.", (None, -1, 4, 8, 16)),
+    "performance_log_every": LeftOut("Step times are always kept.", None),
+    "network.conv": LeftOut("FLUX.2 has no convolutions.", None),
+    "network.conv_alpha": LeftOut("FLUX.2 has no convolutions.", None),
+    "network.lokr_full_rank": LeftOut("It belongs to LoKr.", None),
+    "network.lokr_factor": LeftOut("It belongs to LoKr.", None),
     "network.network_kwargs.ignore_if_contains": LeftOut(
         "Layers have other names here: see Layers and Layer Pattern (Target)."
     ),

@@ -42,6 +42,7 @@ export const words = {
     title: "Import a job file",
     lead: "A job of Darkroom or of AI Toolkit, as YAML or JSON. It fills the form and creates nothing.",
     file: "Choose a file",
+    noFile: "A .yaml or .json file",
     text: "Or paste its text",
     read: "Read it",
     away: "The server is not answering.",

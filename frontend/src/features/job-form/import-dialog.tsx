@@ -49,6 +49,7 @@ export default function ImportDialog({ aid, opened, onClose }: ImportDialogProps
         <p className={classes.lead}>{words.importing.lead}</p>
         <FileInput
           label={words.importing.file}
+          placeholder={words.importing.noFile}
           accept=".yaml,.yml,.json"
           onChange={(file) => void choose(file)}
         />
