@@ -32,6 +32,7 @@ export const words = {
     variants: "When it does not go well",
     variantsLead: "Deviations that the guides advise, for this job's next run.",
     inPlace: "already so",
+    inPlaceLabel: (label: string) => `already so: ${label}`,
     needsTrigger:
       "Differential Output Preservation needs a Trigger Word, and captions that contain it.",
     choose: "Choose what the LoRA is to learn to see what would change.",
@@ -101,7 +102,7 @@ export const words = {
       passing: "activations",
       other: "programs and the rest",
     },
-    bar: (phase: string, used: string, total: string) => `${phase}: ${used} of ${total}`,
+    against: (place: string, total: string) => ` (there are ${total} of ${place})`,
     changes: "The smallest changes that fit",
     noChange:
       "No change of settings makes it fit: take a smaller model or a larger card, or export the job as a bundle.",
