@@ -79,6 +79,7 @@ export const words = {
     device: "Card to plan for",
     here: (name: string, gb: string) => `${name} (${gb})`,
     asIf: (gb: number) => `as if ${gb} GB`,
+    cardOf: (gb: number) => `a card of ${gb} GB`,
     noDevice: "No worker has said what this machine has. Choose a card to plan for.",
     checking: "Working it out…",
     waiting: "The plan follows as soon as every setting has a value that can be read.",
