@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 # What the backend may import from the trainer. None of it may need torch.
 CONTRACT = {
     "trainer.advice",
+    "trainer.ai_toolkit",
     "trainer.comfyui_workflow",
     "trainer.commands",
     "trainer.config",

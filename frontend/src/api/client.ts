@@ -100,6 +100,8 @@ export const api = {
     body(http.POST("/api/jobs/plan", { body: { config, machine }, signal })),
   jobDatasets: (config: JobConfigValue, signal?: AbortSignal) =>
     body(http.POST("/api/datasets/contents", { body: { config }, signal })),
+  importJob: (text: string, signal?: AbortSignal) =>
+    body(http.POST("/api/jobs/import", { body: { text }, signal })),
   toYaml: async (config: JobConfigValue, signal?: AbortSignal) =>
     (await body(http.POST("/api/jobs/to-yaml", { body: { config }, signal }))).text,
   fromYaml: (text: string, signal?: AbortSignal) =>

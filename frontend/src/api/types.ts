@@ -32,6 +32,7 @@ export type LogPart = Schemas["LogPart"];
 export type Presets = Schemas["Presets"];
 export type NamedSettings = Schemas["NamedSettings"];
 export type KindOfLora = Schemas["KindOfLora"];
+export type ImportedJob = Schemas["ImportedJob"];
 export type JobPlan = Schemas["JobPlan"];
 export type DevicePlan = Schemas["DevicePlan"];
 export type PlanPhase = Schemas["PhaseEntry"];
