@@ -13,6 +13,7 @@ from backend.artifacts.routes import router as artifacts
 from backend.datasets.routes import router as datasets
 from backend.db.engine import Database
 from backend.error_handlers import install_handlers
+from backend.failures.routes import router as failures
 from backend.hooks.routes import router as hooks
 from backend.jobs.feed_watch import FeedWatch
 from backend.jobs.queue_routes import router as queue
@@ -44,7 +45,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     install_handlers(app)
     app.add_middleware(Guard, settings=settings)
-    for router in (system, jobs, job_yaml, queue, artifacts, trash, datasets, hooks, events):
+    of_jobs = (jobs, failures, job_yaml, queue, artifacts)
+    for router in (system, *of_jobs, trash, datasets, hooks, events):
         app.include_router(router, prefix="/api")
     app.include_router(pages)
     return app

@@ -26,6 +26,7 @@ from pathlib import Path
 from trainer.cache_command import COMMAND as CACHE_COMMAND
 from trainer.cache_command import run_cache_command
 from trainer.config import JobConfig
+from trainer.disk_places import places_of
 from trainer.door import Verdict, examine_job
 from trainer.errors import EXIT_COMPLETED, DarkroomError, JobRefused, Problem
 from trainer.folders import Folders
@@ -33,7 +34,7 @@ from trainer.hub import hub_cache
 from trainer.job_file import read_yaml
 from trainer.lora_commands import COMMANDS as LORA_COMMANDS
 from trainer.lora_commands import add_lora_commands, run_lora_command
-from trainer.machine import Machine, free_bytes, machine_at_hand
+from trainer.machine import Machine, machine_at_hand
 from trainer.plan_command import COMMAND as PLAN_COMMAND
 from trainer.plan_command import add_plan_command, run_plan_command
 from trainer.resume_rules import goes_on
@@ -129,9 +130,7 @@ def _machine_with(folders: Folders, output: Path | None = None) -> Callable[[Job
     def machine_for(job: JobConfig) -> Machine:
         return dataclasses.replace(
             machine_at_hand(job.job.gpu),
-            cache_free_bytes=free_bytes(folders.cache),
-            models_free_bytes=free_bytes(hub_cache()),
-            output_free_bytes=None if output is None else free_bytes(output),
+            places=places_of(cache=folders.cache, models=hub_cache(), output=output),
         )
 
     return machine_for

@@ -90,10 +90,14 @@ def _device_plan(
                 missing=short.missing,
                 phase=short.phase,
                 folder=short.folder,
+                path=short.path,
                 needed_bytes=short.needed_bytes,
                 available_bytes=short.available_bytes,
             )
             for short in judged.shortfalls
         ],
-        changes=[PlanChange.model_validate(cure_as_dict(cure)) for cure in judged.cures],
+        changes=[
+            PlanChange.model_validate(cure_as_dict(cure))
+            for cure in judged.cures or judged.disk_cures
+        ],
     )

@@ -61,12 +61,16 @@ class DiskEntry(BaseModel):
 
 
 class PlanShortfall(BaseModel):
-    """Something that does not fit: a phase's memory, or a folder's disk."""
+    """Something that does not fit: a phase's memory, or the disk of a folder and those beside it.
+
+    path: the folder that has the most to take on that disk.
+    """
 
     message: str
     missing: Literal["vram", "ram", "disk"]
     phase: PhaseOfPlan | None
     folder: FolderOfPlan | None
+    path: str | None
     needed_bytes: int
     available_bytes: int
 
@@ -89,7 +93,8 @@ class DevicePlan(BaseModel):
 
     device: its id, or `given`. fits: in memory; shortfalls may name a disk all the same. The
     offload percents are what *auto* is settled to, 0 when nothing is streamed. changes: the
-    smallest ones that fit, the least costly first; empty if it fits or nothing helps.
+    smallest ones that fit, the least costly first: memory if it lacks that, else the disk. Empty if
+    it fits or nothing helps.
     """
 
     device: str

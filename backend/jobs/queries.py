@@ -135,6 +135,7 @@ def _summary(
         id=job.id,
         training_name=job.training_name,
         status=shown_status(job),
+        is_being_deleted=job.delete_request is not None,
         architecture=_architecture(job.config),
         total_steps=_total_steps(job.config),
         step=job.step,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from backend.dependencies import DatabaseOf, SettingsOf
 from backend.errors import error_responses, error_responses_beside
@@ -35,7 +35,8 @@ from backend.jobs.schemas import (
 )
 from backend.jobs.status import JobStatus
 from backend.lists import Page
-from backend.trash import service as trash
+from backend.trash import deletion
+from backend.trash.schemas import Deletion
 
 router = APIRouter(tags=["jobs"])
 
@@ -111,15 +112,22 @@ def change_job(job_id: JobId, body: JobToChange, database: DatabaseOf, settings:
     return service.change_job(database, settings, job_id, body.config)
 
 
-@router.delete("/jobs/{job_id}", status_code=204, responses=error_responses(404, 409))
+@router.delete(
+    "/jobs/{job_id}",
+    status_code=204,
+    responses=error_responses(404, 409)
+    | {202: {"model": Deletion, "description": "It runs: it is stopped first, then deleted."}},
+)
 def delete_job(
     job_id: JobId,
     database: DatabaseOf,
     settings: SettingsOf,
     files: Annotated[bool, Query(description="Move its folder to the trash as well.")] = False,
 ) -> Response:
-    """Remove a job that does not run. Its files stay, or go to the trash with it."""
-    trash.delete_job(database, settings, job_id, files=files)
+    """Remove a job, stopping it first if it runs. Its files stay, or go to the trash with it."""
+    later = deletion.delete_job(database, settings, job_id, files=files)
+    if later is not None:
+        return JSONResponse(later.model_dump(mode="json"), status_code=202)
     return Response(status_code=204)
 
 

@@ -167,6 +167,7 @@ EXAMPLE_SUMMARY: dict[str, Any] = {
     "id": 1,
     "training_name": "tiny-style",
     "status": "running",
+    "is_being_deleted": False,
     "architecture": "tiny",
     "total_steps": 300,
     "step": 120,
@@ -197,6 +198,7 @@ class JobSummary(BaseModel):
     id: int
     training_name: str
     status: JobStatus
+    is_being_deleted: bool = Field(description="It goes as soon as its run has ended.")
     architecture: str | None = Field(description="None while a draft names none that is known.")
     total_steps: int | None = Field(description="None while a draft gives none that is valid.")
     step: int

@@ -1,4 +1,4 @@
-"""The worker's turn: beat, take over, look, start. It can be killed at any point of it."""
+"""The worker's turn: beat, take over, look, delete, start. It can be killed at any point of it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from backend.launchers.launcher import Launcher, TrainerProcess
 from backend.settings import Settings
 from backend.worker.claim import Claim, claim_next, somebody_waits
 from backend.worker.close import close_unstarted
+from backend.worker.deletions import Deletions
 from backend.worker.launch import launch
 from backend.worker.presence import Presence
 from backend.worker.recovery import take_over
@@ -43,6 +44,7 @@ class Worker:
         self._launcher = launcher
         self._clock = clock
         self._presence = Presence(database, settings, clock)
+        self._deletions = Deletions(database, settings, clock=clock)
         self._watches: list[RunWatch] = []
         self._look_again: dict[int, float] = {}
 
@@ -69,6 +71,7 @@ class Worker:
         for watch in list(self._watches):
             if self._is_over(watch):
                 self._watches.remove(watch)
+        self._deletions.carry_out()
         for device in self._presence.device_ids:
             self._start_next(device)
 

@@ -18,6 +18,7 @@ export function jobSummary(changes: Partial<JobSummary> = {}): JobSummary {
     id: 1,
     training_name: "ink-portraits",
     status: "running",
+    is_being_deleted: false,
     architecture: "tiny",
     total_steps: 300,
     step: 120,

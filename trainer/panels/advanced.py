@@ -163,7 +163,8 @@ class AdvancedPanel(Panel):
         help="When the plan says that the job takes more than the card or the machine has: refuse "
         "it and say which settings would make it fit, or go on with a warning. The plan leaves a "
         "few percent of room, so a job that misses by little may run; one that does not ends as "
-        "out_of_memory, with its last checkpoint intact.",
+        "out_of_memory, with its last checkpoint intact. The same for a disk with too little room; "
+        "a job that goes on waits before a save until there is some.",
         no_effect="The job fits.",
         choices={"refuse": "refuse", "go_on": "go on"},
     )

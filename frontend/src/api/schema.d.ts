@@ -215,7 +215,7 @@ export interface paths {
         post?: never;
         /**
          * Delete Job
-         * @description Remove a job that does not run. Its files stay, or go to the trash with it.
+         * @description Remove a job, stopping it first if it runs. Its files stay, or go to the trash with it.
          */
         delete: operations["delete_job"];
         options?: never;
@@ -367,6 +367,50 @@ export interface paths {
         get: operations["read_job_yaml"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/failure": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Failure
+         * @description Why the job failed or was interrupted, and the requests that would cure it; else null.
+         *
+         *     Cures are planned now, on the machine, disk and datasets as they are now.
+         */
+        get: operations["read_failure"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/cures/{key}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Apply Cure
+         * @description Change the job as the cure says and queue it; the job that was queued, perhaps a new one.
+         *
+         *     The key is of one of the failure's cures; 409 once that would do something else.
+         */
+        post: operations["apply_cure"];
         delete?: never;
         options?: never;
         head?: never;
@@ -894,7 +938,7 @@ export interface components {
             changed_dataset: "refuse" | "go_on";
             /**
              * Memory Plan
-             * @description When the plan says that the job takes more than the card or the machine has: refuse it and say which settings would make it fit, or go on with a warning. The plan leaves a few percent of room, so a job that misses by little may run; one that does not ends as out_of_memory, with its last checkpoint intact.
+             * @description When the plan says that the job takes more than the card or the machine has: refuse it and say which settings would make it fit, or go on with a warning. The plan leaves a few percent of room, so a job that misses by little may run; one that does not ends as out_of_memory, with its last checkpoint intact. The same for a disk with too little room; a job that goes on waits before a save until there is some.
              * @default refuse
              * @enum {string}
              */
@@ -1008,6 +1052,46 @@ export interface components {
             command: "save" | "sample" | "change";
             /** Settings */
             settings?: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * CureEffect
+         * @description What the plan says of the changed job. before, after: at most, in bytes.
+         *
+         *     place: of memory, in the phase that failed; of the disk, all that the job writes. available:
+         *     what there is; fits: by the plan, in every phase.
+         */
+        CureEffect: {
+            /**
+             * Place
+             * @enum {string}
+             */
+            place: "vram" | "ram" | "disk";
+            /** Before Bytes */
+            before_bytes: number;
+            /** After Bytes */
+            after_bytes: number;
+            /** Available Bytes */
+            available_bytes: number | null;
+            /** Fits */
+            fits: boolean;
+        };
+        /**
+         * CureRequest
+         * @description The request that applies a cure.
+         */
+        CureRequest: {
+            /**
+             * Method
+             * @default POST
+             * @constant
+             */
+            method: "POST";
+            /** Path */
+            path: string;
+            /** Body */
+            body?: {
                 [key: string]: unknown;
             };
         };
@@ -1139,6 +1223,26 @@ export interface components {
             size_bytes: number;
         };
         /**
+         * Deletion
+         * @description A job that runs is stopped first and deleted then; the event `job_deleted` says when.
+         * @example {
+         *       "files": false,
+         *       "job_id": 1,
+         *       "status": "stopping"
+         *     }
+         */
+        Deletion: {
+            /** Job Id */
+            job_id: number;
+            /** @description What it is until then. */
+            status: components["schemas"]["JobStatus"];
+            /**
+             * Files
+             * @description Whether its folder goes to the trash with it.
+             */
+            files: boolean;
+        };
+        /**
          * Delivery
          * @description One note for one hook, and what became of it.
          */
@@ -1221,7 +1325,8 @@ export interface components {
          *
          *     device: its id, or `given`. fits: in memory; shortfalls may name a disk all the same. The
          *     offload percents are what *auto* is settled to, 0 when nothing is streamed. changes: the
-         *     smallest ones that fit, the least costly first; empty if it fits or nothing helps.
+         *     smallest ones that fit, the least costly first: memory if it lacks that, else the disk. Empty if
+         *     it fits or nothing helps.
          */
         DevicePlan: {
             /** Device */
@@ -1315,6 +1420,125 @@ export interface components {
             params: {
                 [key: string]: unknown;
             };
+        };
+        /**
+         * Failure
+         * @description Why a job failed or was interrupted, where, and what would cure it, the best first.
+         * @example {
+         *       "code": "out_of_memory",
+         *       "cures": [
+         *         {
+         *           "effect": {
+         *             "after_bytes": 24696061952,
+         *             "available_bytes": 25769803776,
+         *             "before_bytes": 26843545600,
+         *             "fits": true,
+         *             "place": "vram"
+         *           },
+         *           "goes_on_from_step": 100,
+         *           "is_new_job": false,
+         *           "key": "resolutions-5f0c2a9b",
+         *           "request": {
+         *             "body": {},
+         *             "method": "POST",
+         *             "path": "/api/jobs/1/cures/resolutions-5f0c2a9b"
+         *           },
+         *           "settings": {
+         *             "datasets.0.resolutions": [
+         *               768,
+         *               896
+         *             ]
+         *           },
+         *           "title": "Lower Resolutions to at most 896",
+         *           "why": "Smaller pictures take less of everything; a LoRA serves larger pictures too."
+         *         }
+         *       ],
+         *       "exit_code": 9,
+         *       "failure_class": "out_of_memory",
+         *       "hint": "In this order: lower Resolutions to at most 896.",
+         *       "last_lines": [
+         *         "step 120  loss 0.4123"
+         *       ],
+         *       "likely_cause": "The job takes more memory than there is, or another program held a part of it.",
+         *       "message": "Out of memory while training: the GPU ran out of memory.",
+         *       "phase": "train",
+         *       "run": 1,
+         *       "step": 120
+         *     }
+         */
+        Failure: {
+            failure_class: components["schemas"]["FailureClass"];
+            /** Code */
+            code: string;
+            /** Message */
+            message: string;
+            /** Hint */
+            hint: string;
+            /** Likely Cause */
+            likely_cause: string;
+            /** Phase */
+            phase: string | null;
+            /** Step */
+            step: number | null;
+            /**
+             * Exit Code
+             * @description Negative: the signal that ended it.
+             */
+            exit_code: number | null;
+            /**
+             * Signal
+             * @description Its name, as SIGKILL.
+             */
+            signal: string | null;
+            /**
+             * Run
+             * @description Number of the run that failed.
+             */
+            run: number | null;
+            /**
+             * Last Lines
+             * @description Of its log, up to 30.
+             */
+            last_lines: string[];
+            /** Cures */
+            cures: components["schemas"]["FailureCure"][];
+        };
+        /**
+         * FailureClass
+         * @description Which kind of failure; what can be done about it follows from this.
+         * @enum {string}
+         */
+        FailureClass: "out_of_memory" | "non_finite" | "disk_full" | "gated_model" | "offline" | "bad_dataset" | "bad_model" | "bad_checkpoint" | "bad_lora" | "bad_job" | "encoding_failed" | "folder_in_use" | "lost_process" | "crash";
+        /**
+         * FailureCure
+         * @description A changed job that would cure the failure; `request` changes and queues it at once.
+         */
+        FailureCure: {
+            /** Key */
+            key: string;
+            /** Title */
+            title: string;
+            /** Why */
+            why: string;
+            /**
+             * Settings
+             * @description What it changes, by dotted path.
+             */
+            settings: {
+                [key: string]: unknown;
+            };
+            /**
+             * Goes On From Step
+             * @description Where the next run begins; None if it begins anew.
+             */
+            goes_on_from_step: number | null;
+            /**
+             * Is New Job
+             * @description The change does not fit what was trained: it becomes a job of its own.
+             */
+            is_new_job: boolean;
+            effect: components["schemas"]["CureEffect"] | null;
+            request: components["schemas"]["CureRequest"];
         };
         /**
          * FolderPaths
@@ -1420,6 +1644,7 @@ export interface components {
          *       "eta_seconds": 71.5,
          *       "folder": "tiny-style",
          *       "id": 1,
+         *       "is_being_deleted": false,
          *       "loss": 0.412,
          *       "phase": "train",
          *       "priority": 0,
@@ -1461,6 +1686,11 @@ export interface components {
             /** Training Name */
             training_name: string;
             status: components["schemas"]["JobStatus"];
+            /**
+             * Is Being Deleted
+             * @description It goes as soon as its run has ended.
+             */
+            is_being_deleted: boolean;
             /**
              * Architecture
              * @description None while a draft names none that is known.
@@ -1689,6 +1919,7 @@ export interface components {
          *       "created_at": "2026-01-31T20:15:00Z",
          *       "eta_seconds": 71.5,
          *       "id": 1,
+         *       "is_being_deleted": false,
          *       "loss": 0.412,
          *       "phase": "train",
          *       "priority": 0,
@@ -1713,6 +1944,11 @@ export interface components {
             /** Training Name */
             training_name: string;
             status: components["schemas"]["JobStatus"];
+            /**
+             * Is Being Deleted
+             * @description It goes as soon as its run has ended.
+             */
+            is_being_deleted: boolean;
             /**
              * Architecture
              * @description None while a draft names none that is known.
@@ -2344,7 +2580,9 @@ export interface components {
         };
         /**
          * PlanShortfall
-         * @description Something that does not fit: a phase's memory, or a folder's disk.
+         * @description Something that does not fit: a phase's memory, or the disk of a folder and those beside it.
+         *
+         *     path: the folder that has the most to take on that disk.
          */
         PlanShortfall: {
             /** Message */
@@ -2358,6 +2596,8 @@ export interface components {
             phase: ("encode_pictures" | "encode_texts" | "load" | "train" | "sample" | "save") | null;
             /** Folder */
             folder: ("cache" | "output" | "models") | null;
+            /** Path */
+            path: string | null;
             /** Needed Bytes */
             needed_bytes: number;
             /** Available Bytes */
@@ -3907,6 +4147,15 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description It runs: it is stopped first, then deleted. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deletion"];
+                };
+            };
             /** @description Successful Response */
             204: {
                 headers: {
@@ -4694,6 +4943,168 @@ export interface operations {
             };
             /** @description There is no such thing. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    read_failure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"] | null;
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    apply_cure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

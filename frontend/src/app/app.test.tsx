@@ -125,6 +125,22 @@ describe("the queue", () => {
     await waitFor(() => expect(screen.queryByText("ink-portraits")).toBeNull());
   });
 
+  test("keeps a job in sight that has to be stopped before it is deleted", async () => {
+    server
+      .on("GET /api/jobs", jobsOf(jobSummary()))
+      .on("DELETE /api/jobs/1", () => ({ job_id: 1, status: "stopping", files: false }));
+    const user = open("/");
+    await user.click(await screen.findByRole("button", { name: "More actions for ink-portraits" }));
+    await user.click(await screen.findByRole("menuitem", { name: "Delete" }));
+    expect(await screen.findByText(/finishes its step, saves and stops/)).toBeVisible();
+    await user.click(await screen.findByRole("button", { name: "Delete job" }));
+    await waitFor(() => expect(server.asked("DELETE /api/jobs/1")).toHaveLength(1));
+    expect(await screen.findByText(/is being stopped, and is deleted then/)).toBeVisible();
+    expect(screen.getByText("ink-portraits")).toBeVisible();
+    await streamed("job_deleted", { id: 1 }, 9);
+    await waitFor(() => expect(screen.queryByText("ink-portraits")).toBeNull());
+  });
+
   test("says why a waiting job does not start when the worker is away", async () => {
     server.on("GET /api/system", () => ({
       ...system,

@@ -233,7 +233,6 @@ def test_what_does_not_fit_the_state_is_409_with_the_state(
     for answer in (
         client.post(f"/api/jobs/{job_id}/queue"),
         client.patch(f"/api/jobs/{job_id}", json={"config": job_config()}),
-        client.delete(f"/api/jobs/{job_id}"),
     ):
         assert answer.status_code == 409
         assert answer.json()["errors"][0]["params"]["status"] == "running"

@@ -2,10 +2,11 @@ import { Button, Checkbox, Group } from "@mantine/core";
 import { useState } from "react";
 import type { JobSummary } from "@/api/types";
 import { Dialog } from "@/components/ui/dialog";
+import { ACTIVE } from "@/lib/job-states";
 import { text } from "@/messages";
 
 interface DeleteDialogProps {
-  jobs: Pick<JobSummary, "training_name" | "started_at">[];
+  jobs: Pick<JobSummary, "training_name" | "started_at" | "status">[];
   opened: boolean;
   onClose: () => void;
   onDelete: (files: boolean) => void;
@@ -27,6 +28,9 @@ export function DeleteDialog({ jobs, opened, onClose, onDelete }: DeleteDialogPr
     >
       {jobs.some((job) => job.started_at !== null) && (
         <>
+          {jobs.some((job) => ACTIVE.has(job.status)) && (
+            <p style={{ marginTop: 0 }}>{text.actions.deleteStopsFirst}</p>
+          )}
           <p style={{ marginTop: 0 }}>{text.actions.deleteBody}</p>
           <Checkbox
             checked={files}

@@ -3,7 +3,7 @@ import { lazy, Suspense, useState } from "react";
 import { Link } from "wouter";
 import type { JobSummary } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
-import { DELETABLE, EDITABLE } from "@/lib/job-states";
+import { EDITABLE } from "@/lib/job-states";
 import { paths } from "@/lib/paths";
 import { text } from "@/messages";
 import { DeleteDialog } from "./delete-dialog";
@@ -81,15 +81,13 @@ export function JobMenu({ job, actions, onDeleted }: JobMenuProps) {
           >
             {text.actions.compare}
           </Menu.Item>
-          {DELETABLE.has(job.status) && (
-            <Menu.Item
-              color="var(--bad)"
-              leftSection={<Icon name="trash" size={16} />}
-              onClick={() => setDeleting(true)}
-            >
-              {text.actions.delete}
-            </Menu.Item>
-          )}
+          <Menu.Item
+            color="var(--bad)"
+            leftSection={<Icon name="trash" size={16} />}
+            onClick={() => setDeleting(true)}
+          >
+            {text.actions.delete}
+          </Menu.Item>
         </Menu.Dropdown>
       </Menu>
       {used && (

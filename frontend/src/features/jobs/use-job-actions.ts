@@ -61,7 +61,12 @@ export function useJobActions() {
 
   const remove = useMutation({
     mutationFn: ({ job, files }: { job: Named; files: boolean }) => api.deleteJob(job.id, files),
-    onSuccess: (_, { job, files }) => {
+    onSuccess: (later, { job, files }) => {
+      if (later !== undefined) {
+        void client.invalidateQueries({ queryKey: keys.jobs });
+        toast(text.actions.deletedLater(job.training_name));
+        return;
+      }
       changeShownJobs(client, (lists) => withoutJob(lists, job.id));
       client.removeQueries({ queryKey: keys.job(job.id) });
       void client.invalidateQueries({ queryKey: keys.trash });
