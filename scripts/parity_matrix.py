@@ -4,6 +4,9 @@
     python scripts/parity_matrix.py --steps 2 --pairs  a choice that has every pair of values
     python scripts/parity_matrix.py --write            ... and its record in docs/benchmarks.md
 
+Each verdict is kept in build/parity/ as it is found, and the next call goes on from there; `--anew`
+forgets them, as after a change to the trainer.
+
 A cell is a training on two models of the real classes: the bundled tiny one, and one of 16 blocks,
 so that 30 % of them are more than the slots hold. Its losses, the gradients of every step and the
 parameters at the end must equal, to the bit, those of the same precision, objective and
@@ -24,10 +27,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import itertools
+import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -49,7 +53,8 @@ from trainer.training_step import Objective, StepResult, training_step
 from trainer.variants import BUNDLED_TINY_FOLDER, VARIANTS, Architecture
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-RECORD = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+ROOT = Path(__file__).parents[1]
+RECORD, KEPT = ROOT / "docs" / "benchmarks.md", ROOT / "build" / "parity"
 BEGIN, END = "<!-- parity matrix: begin -->", "<!-- parity matrix: end -->"
 TINY = VARIANTS[Architecture.TINY]
 SIDE = 4  # of the latents: 64 px
@@ -86,8 +91,9 @@ assert list(AXES) == [own.name for own in fields(Cell)]
 
 
 def whole_matrix() -> list[Cell]:
-    """Every combination."""
-    return [Cell(*values) for values in itertools.product(*AXES.values())]
+    """Every combination; those of one resident cell side by side."""
+    cells = [Cell(*values) for values in itertools.product(*AXES.values())]
+    return sorted(cells, key=lambda cell: repr(cell.resident))
 
 
 def pairs_of(cell: Cell) -> set[tuple[str, Any, str, Any]]:
@@ -276,10 +282,11 @@ class Verdict:
     model: str
     cell: Cell
     differs: str
+    seconds: float = 0.0
 
 
 def compare(
-    cells: list[Cell],
+    cells: Iterable[Cell],
     model: str,
     make: Callable[[torch.dtype], Flux2Transformer2DModel],
     *,
@@ -293,11 +300,43 @@ def compare(
         return trace(cell, make(dtype), num_steps=num_steps)
 
     for cell in cells:
-        yield Verdict(
-            model,
-            cell,
-            difference(trace(cell, make(dtype), num_steps=num_steps), resident(cell.resident)),
-        )
+        began = time.monotonic()
+        differs = difference(trace(cell, make(dtype), num_steps=num_steps), resident(cell.resident))
+        yield Verdict(model, cell, differs, time.monotonic() - began)
+
+
+class Kept:
+    """The verdicts of earlier calls: a file of lines for each model, number of steps and type."""
+
+    def __init__(self, model: str, *, num_steps: int, data_type: str, folder: Path = KEPT) -> None:
+        self._model = model
+        self._path = folder / f"{model}-{num_steps}-steps-{data_type}.jsonl"
+
+    def read(self) -> dict[Cell, Verdict]:
+        """By cell. A line that a kill cut in half is left out."""
+        found = {}
+        for line in self._path.read_text().splitlines() if self._path.exists() else []:
+            try:
+                kept = json.loads(line)
+            except ValueError:
+                continue
+            verdict = Verdict(self._model, Cell(**kept["cell"]), kept["differs"], kept["seconds"])
+            found[verdict.cell] = verdict
+        return found
+
+    def add(self, verdict: Verdict) -> None:
+        """Append one line."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        line = {"cell": asdict(verdict.cell)} | {
+            "differs": verdict.differs,
+            "seconds": round(verdict.seconds, 2),
+        }
+        with self._path.open("a") as file:
+            file.write(f"\n{json.dumps(line)}\n")
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._path.unlink(missing_ok=True)
 
 
 def difference(one: Trace, other: Trace) -> str:
@@ -318,20 +357,27 @@ def main() -> None:
     parser.add_argument("--pairs", action="store_true", help="every pair of values, not all cells")
     parser.add_argument("--model", choices=MODELS, action="append", help="both by default")
     parser.add_argument("--data-type", choices=DTYPES, default="fp32")
+    parser.add_argument("--anew", action="store_true", help="forget the verdicts of earlier calls")
     parser.add_argument("--write", action="store_true", help=f"the record, into {RECORD.name}")
     options = parser.parse_args()
     cells = pairwise_cells() if options.pairs else whole_matrix()
-    data_type = options.data_type
-    began, verdicts = time.monotonic(), []
+    data_type, verdicts = options.data_type, []
     for model in options.model or MODELS:
+        kept = Kept(model, num_steps=options.steps, data_type=data_type)
+        if options.anew:
+            kept.forget()
+        found = kept.read()
+        todo = [cell for cell in cells if cell not in found]
         for number, verdict in enumerate(
-            compare(cells, model, MODELS[model], num_steps=options.steps, dtype=DTYPES[data_type]),
-            start=1,
+            compare(todo, model, MODELS[model], num_steps=options.steps, dtype=DTYPES[data_type]),
+            start=1 + len(cells) - len(todo),
         ):
-            verdicts.append(verdict)
-            said = verdict.differs or "equal"
+            kept.add(verdict)
+            found[verdict.cell] = verdict
+            said = f"{verdict.differs or 'equal'} ({verdict.seconds:.0f} s)"
             print(f"{model} {number}/{len(cells)} {verdict.cell}: {said}", flush=True)
-    minutes = (time.monotonic() - began) / 60
+        verdicts += [found[cell] for cell in cells]
+    minutes = sum(verdict.seconds for verdict in verdicts) / 60
     how = f"{options.steps} steps in {data_type}"
     text = record(verdicts, how=how, pairs=options.pairs, minutes=minutes)
     print(text)

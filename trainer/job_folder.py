@@ -4,10 +4,12 @@ PARENT/<training name>/
   job.yaml                         what will run next
   pins.json                        pinned and starred, with notes
   .lock                            held by the trainer that writes here
+  origin.json                      of a job that was imported: from where and when
   <training name>.safetensors      the end result
+  <training name>.comfyui.json     a ComfyUI workflow that draws with it
   samples/step-000250-prompt-00.png
   checkpoints/step-000250/         see checkpoint.py
-  runs/0001/{job.yaml, events.jsonl, commands.jsonl, trainer.log}
+  runs/0001/{job.yaml, events.jsonl, commands.jsonl, trainer.log, preview.png}
   superseded/0002/                 what the resume of run 2 set aside
 """
 
@@ -19,10 +21,14 @@ from pathlib import Path
 
 # Of a checkpoint's folder: the LoRA for use, and what is known of the whole; see checkpoint.py.
 LORA_FILE, MANIFEST_FILE = "lora.safetensors", "checkpoint.json"
+# Of a job that came in a bundle: what it was called, its step, when it was packed and imported.
+ORIGIN_FILE = "origin.json"
 # Where a sample's PNG keeps its recipe, as JSON.
 RECIPE_CHUNK = "darkroom"
 
 _SAMPLE_FILE = re.compile(r"^step-(\d{6,})-prompt-(\d{2,})\.png$")
+# Set aside a second time by the same run, it stands beside the first: step-000000-prompt-00-2.png.
+_SUPERSEDED_SAMPLE = re.compile(r"^step-(\d{6,})-prompt-(\d{2,})(?:-\d+)?\.png$")
 _STEP_FOLDER = re.compile(r"^step-(\d{6,})$")
 _RUN_FOLDER = re.compile(r"^(\d{4,})$")
 
@@ -49,6 +55,11 @@ class RunFolder:
     @property
     def log(self) -> Path:
         return self.path / "trainer.log"
+
+    @property
+    def preview(self) -> Path:
+        """The picture that the run is drawing, as it is becoming; see previews.py."""
+        return self.path / "preview.png"
 
     @property
     def dataset(self) -> Path:
@@ -110,6 +121,17 @@ class JobFolder:
         matches = [(path, _SAMPLE_FILE.match(path.name)) for path in sorted(self.samples.iterdir())]
         return [(path, int(match[1]), int(match[2])) for path, match in matches if match]
 
+    def superseded_sample_files(self) -> list[tuple[Path, int, int, int]]:
+        """(path, step, prompt index, number of the run that set it aside) of the pictures there."""
+        found: list[tuple[Path, int, int, int]] = []
+        for number in _numbers_in(self.superseded):
+            folder = self.superseded / f"{number:04d}" / self.samples.name
+            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+                match = _SUPERSEDED_SAMPLE.match(path.name)
+                if match:
+                    found.append((path, int(match[1]), int(match[2]), number))
+        return found
+
     def checkpoint(self, step: int) -> Path:
         """The folder of the checkpoint after `step` steps."""
         return self.checkpoints / f"step-{step:06d}"
@@ -127,10 +149,7 @@ class JobFolder:
 
     def run_numbers(self) -> list[int]:
         """Numbers of the runs on disk, lowest first."""
-        if not self.runs.is_dir():
-            return []
-        matches = (_RUN_FOLDER.match(entry.name) for entry in self.runs.iterdir())
-        return sorted(int(match.group(1)) for match in matches if match)
+        return _numbers_in(self.runs)
 
     def next_run_number(self) -> int:
         """One past the highest run on disk."""
@@ -139,3 +158,11 @@ class JobFolder:
     def relative(self, path: Path) -> str:
         """`path` as events write it: relative to the job's folder, with forward slashes."""
         return path.relative_to(self.path).as_posix()
+
+
+def _numbers_in(folder: Path) -> list[int]:
+    """The numbers by which runs have folders there, lowest first."""
+    if not folder.is_dir():
+        return []
+    matches = (_RUN_FOLDER.match(entry.name) for entry in folder.iterdir())
+    return sorted(int(match.group(1)) for match in matches if match)

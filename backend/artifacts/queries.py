@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import or_, select, tuple_
 from sqlalchemy.orm import Session
 
-from backend.artifacts.addresses import checkpoint_url, sample_url
+from backend.artifacts.addresses import checkpoint_url, sample_url, thumbnail_url
+from backend.artifacts.picture_archive import picture_name
 from backend.artifacts.schemas import CheckpointEntry, SampleEntry
 from backend.db.models import Checkpoint, Sample
 from backend.errors import NotFound
@@ -16,6 +17,7 @@ from backend.files import existing_file
 from backend.jobs.queries import find_job
 from backend.lists import Page
 from backend.settings import Settings
+from trainer.folders import join_inside
 from trainer.job_folder import JobFolder
 from trainer.retention import kept_steps
 
@@ -23,17 +25,21 @@ log = logging.getLogger(__name__)
 
 
 def list_samples(
-    session: Session, job_id: int, *, limit: int, after: str | None
+    session: Session, job_id: int, *, superseded: bool, limit: int, after: str | None
 ) -> Page[SampleEntry]:
-    """Pictures by step, then prompt. Raises NotFound."""
+    """Pictures by step, then prompt, with or without what was set aside. Raises NotFound."""
     find_job(session, job_id)
-    place = tuple_(Sample.step, Sample.prompt_index)
-    query = select(Sample).where(Sample.job_id == job_id).order_by(Sample.step, Sample.prompt_index)
+    place = (Sample.step, Sample.prompt_index, Sample.id)
+    query = select(Sample).where(Sample.job_id == job_id).order_by(*place)
+    if not superseded:
+        query = query.where(Sample.superseded_by.is_(None))
     if after is not None:
-        query = query.where(place > _pair(after))
+        step, index, sample_id = (int(part) for part in f"{after}-0-0".split("-")[:3])
+        query = query.where(tuple_(*place) > (step, index, sample_id))
     rows = list(session.scalars(query.limit(limit + 1)))
     page = rows[:limit]
-    more = f"{page[-1].step}-{page[-1].prompt_index}" if len(rows) > limit else None
+    last = page[-1] if len(rows) > limit else None
+    more = None if last is None else f"{last.step}-{last.prompt_index}-{last.id}"
     return Page(items=[sample_entry(row) for row in page], next=more)
 
 
@@ -79,6 +85,12 @@ def sample_entry(row: Sample) -> SampleEntry:
         height=row.height,
         guidance_scale=row.guidance_scale,
         sample_steps=row.sample_steps,
+        lora_strength=row.lora_strength,
+        negative_prompt=row.negative_prompt,
+        control_images=row.control_images or [],
+        file=row.path,
+        superseded_by=row.superseded_by,
+        thumbnail_url=thumbnail_url(row.job_id, row.id),
         url=sample_url(row.job_id, row.id),
     )
 
@@ -92,14 +104,18 @@ def checkpoint_entry(row: Checkpoint, pinned: set[int]) -> CheckpointEntry:
         size_bytes=row.size_bytes,
         created_at=row.created_at,
         loss=row.loss,
+        num_layers=row.num_layers,
+        lora_norm=row.lora_norm,
         is_best=row.is_best,
         is_pinned=not row.is_final and row.step in pinned,
         url=checkpoint_url(row.job_id, row.id),
     )
 
 
-def sample_file(session: Session, settings: Settings, job_id: int, sample_id: int) -> Path:
-    """The PNG of a sample. Raises NotFound."""
+def sample_file(
+    session: Session, settings: Settings, job_id: int, sample_id: int
+) -> tuple[Path, str]:
+    """The PNG of a sample and its name for the download. Raises NotFound."""
     job = find_job(session, job_id)
     row = session.get(Sample, sample_id)
     if row is None or row.job_id != job_id:
@@ -108,7 +124,38 @@ def sample_file(session: Session, settings: Settings, job_id: int, sample_id: in
             f"Job {job_id} has no sample {sample_id}.",
             "It may have been drawn anew or set aside by a resume; list the samples again.",
         )
-    return existing_file(JobFolder(settings.output_dir, job.training_name).path, row.path)
+    folder = JobFolder(settings.output_dir, job.training_name)
+    name = picture_name(sample_entry(row)).replace("/", "-")
+    return existing_file(folder.path, row.path), f"{job.training_name}-{name}"
+
+
+def pictures(
+    session: Session, settings: Settings, job_id: int, ids: str | None
+) -> tuple[str, list[tuple[str, Path]]]:
+    """The training's name, and (name in the archive, file) of pictures: those of `ids`, as in
+    3,7-12, or all. Raises NotFound if there is none.
+    """
+    job = find_job(session, job_id)
+    query = select(Sample).where(Sample.job_id == job_id)
+    query = query.order_by(Sample.step, Sample.prompt_index, Sample.id)
+    if ids is not None:
+        spans = [(int(first), int(last or first)) for first, _, last in _spans(ids)]
+        query = query.where(or_(*(Sample.id.between(first, last) for first, last in spans)))
+    rows = list(session.scalars(query))
+    if not rows:
+        raise NotFound(
+            "no_such_samples",
+            f"Job {job_id} has no samples{'' if ids is None else f' among {ids[:80]}'}.",
+            "List the samples again.",
+        )
+    folder = JobFolder(settings.output_dir, job.training_name).path
+    return job.training_name, [
+        (picture_name(sample_entry(row)), join_inside(folder, row.path)) for row in rows
+    ]
+
+
+def _spans(ids: str) -> list[tuple[str, str, str]]:
+    return [span.partition("-") for span in ids.split(",")]
 
 
 def checkpoint_file(

@@ -22,6 +22,12 @@ class SampleEntry(BaseModel):
                 "height": 128,
                 "guidance_scale": 1.0,
                 "sample_steps": 20,
+                "lora_strength": 1.0,
+                "negative_prompt": None,
+                "control_images": [],
+                "file": "samples/step-000100-prompt-00.png",
+                "superseded_by": None,
+                "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
                 "url": "/api/jobs/1/samples/7/image",
             }
         }
@@ -35,6 +41,14 @@ class SampleEntry(BaseModel):
     height: int = Field(description="px")
     guidance_scale: float
     sample_steps: int
+    lora_strength: float | None = Field(description="None where an earlier version drew it.")
+    negative_prompt: str | None
+    control_images: list[str] = Field(description="Reference pictures, by name.")
+    file: str = Field(description="In the job's folder.")
+    superseded_by: int | None = Field(
+        description="Number of the run that went on from an earlier step and set it aside."
+    )
+    thumbnail_url: str = Field(description="A WebP of 256 px; `?side=640` for a larger one.")
     url: str = Field(description="The PNG; a sample drawn anew gets a new id and address.")
 
 
@@ -47,6 +61,12 @@ class CheckpointEntry(BaseModel):
     size_bytes: int
     created_at: datetime
     loss: float | None = Field(description="Mean loss of the 20 steps up to it.")
+    num_layers: int | None = Field(
+        description="Layers that it changes, as reading the saved file back has shown."
+    )
+    lora_norm: float | None = Field(
+        description="Frobenius norm of all that it adds to the base's weights; 0: nothing yet."
+    )
     is_best: bool = Field(description="The best by validation, of those that are kept.")
     is_pinned: bool = Field(description="Pinned or starred in pins.json: never removed for room.")
     url: str = Field(description="Downloads the LoRA as <training name>-step-000250.safetensors.")

@@ -226,11 +226,17 @@ class Measurement(Base):
 
 
 class Sample(Base):
-    """A picture in the output folder; drawn anew, it gets a new row and so a new address."""
+    """A picture in the output folder; drawn anew, it gets a new row and so a new address.
+
+    lora_strength, negative_prompt, control_images: None where the events were recorded before these
+    were. superseded_by: number of the run that set it aside; there may be several of one step and
+    prompt then.
+    """
 
     __tablename__ = "samples"
     __table_args__ = (
-        UniqueConstraint("job_id", "step", "prompt_index"),
+        UniqueConstraint("job_id", "path"),
+        Index("ix_samples_job_id_step_prompt_index", "job_id", "step", "prompt_index"),
         {"sqlite_autoincrement": True},
     )
 
@@ -245,12 +251,20 @@ class Sample(Base):
     height: Mapped[int]
     guidance_scale: Mapped[float]
     sample_steps: Mapped[int]
+    lora_strength: Mapped[float | None]
+    negative_prompt: Mapped[str | None]
+    control_images: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    superseded_by: Mapped[int | None]
     path: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class Checkpoint(Base):
-    """A LoRA file in the output folder. is_best: by validation, of those that are kept."""
+    """A LoRA file in the output folder.
+
+    is_best: by validation, of those that are kept. num_layers, lora_norm: what reading the file
+    back has shown; None where the trainer did not say.
+    """
 
     __tablename__ = "checkpoints"
     __table_args__ = (
@@ -266,6 +280,8 @@ class Checkpoint(Base):
     size_bytes: Mapped[int]
     loss: Mapped[float | None]
     is_best: Mapped[bool] = mapped_column(default=False)
+    num_layers: Mapped[int | None]
+    lora_norm: Mapped[float | None]
     path: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default=now)
 

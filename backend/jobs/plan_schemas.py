@@ -88,6 +88,17 @@ class PlanChange(BaseModel):
     fits: bool
 
 
+class PlannedTime(BaseModel):
+    """What like jobs took on this device. sampling_seconds: of one sampling; None where none of
+    them drew pictures of that size, and `seconds` is then without samplings.
+    """
+
+    seconds: float
+    step_seconds: float
+    sampling_seconds: float | None
+    num_jobs: int
+
+
 class DevicePlan(BaseModel):
     """The plan on one device, and the verdict.
 
@@ -108,6 +119,7 @@ class DevicePlan(BaseModel):
     disk: list[DiskEntry]
     shortfalls: list[PlanShortfall]
     changes: list[PlanChange]
+    time: PlannedTime | None = Field(description="None until a job like it has run there.")
 
 
 class JobPlan(BaseModel):

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from backend.artifacts.addresses import sample_url
+from backend.artifacts.addresses import thumbnail_url
 from backend.db import models
 from backend.errors import NotFound
 from backend.jobs.eta import eta_seconds
@@ -153,7 +153,7 @@ def _summary(
         updated_at=job.updated_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
-        thumbnail_url=None if thumbnail is None else sample_url(job.id, thumbnail),
+        thumbnail_url=None if thumbnail is None else thumbnail_url(job.id, thumbnail),
         error=ProblemEntry(**job.error) if job.error else None,
         alarms=alarms,
     )
@@ -233,7 +233,7 @@ def _newest_samples(session: Session, job_ids: Sequence[int]) -> dict[int, int]:
         partition_by=sample.job_id, order_by=(sample.step.desc(), sample.prompt_index)
     )
     ranked = select(sample.job_id, sample.id, place.label("place")).where(
-        sample.job_id.in_(job_ids)
+        sample.job_id.in_(job_ids), sample.superseded_by.is_(None)
     )
     newest = ranked.subquery()
     query = select(newest.c.job_id, newest.c.id).where(newest.c.place == 1)

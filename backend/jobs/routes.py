@@ -26,8 +26,8 @@ from backend.jobs.schemas import (
     JobSummary,
     JobToChange,
     JobToCreate,
-    JobToExamine,
     JobToQueue,
+    JobToValidate,
     LogPart,
     MeasurementPoint,
     MetricPoint,
@@ -51,9 +51,9 @@ def read_job_schema() -> JobSchema:
 
 
 @router.post("/jobs/validate", responses=error_responses())
-def validate_job(body: JobToExamine, database: DatabaseOf, settings: SettingsOf) -> Verdict:
+def validate_job(body: JobToValidate, database: DatabaseOf, settings: SettingsOf) -> Verdict:
     """What queueing would say; a config that cannot run is an answer, not an error."""
-    return examine(body.config, database, settings)
+    return examine(body.config, database, settings, body.kind)
 
 
 @router.post("/jobs/plan", responses=error_responses())

@@ -12,6 +12,7 @@ from backend.jobs.waiting import ALL_DEVICES, HIGHEST_PRIORITY, LOWEST_PRIORITY,
 from trainer.commands import CommandName
 from trainer.config import JobConfig
 from trainer.errors import Severity
+from trainer.presets import Kind
 
 RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
@@ -58,12 +59,19 @@ class JobToExamine(JobToChange):
     """A config to be judged as queueing would judge it."""
 
 
+class JobToValidate(JobToExamine):
+    """The same, and what the LoRA is to learn, which some advice depends on."""
+
+    kind: Kind | None = None
+
+
 class Verdict(BaseModel):
-    """What queueing would say."""
+    """What queueing would say, and advice, which is no reason to change anything."""
 
     valid: bool
     errors: list[ProblemEntry]
     warnings: list[ProblemEntry]
+    advice: list[ProblemEntry]
 
 
 class PlaceInQueue(BaseModel):
@@ -185,7 +193,7 @@ EXAMPLE_SUMMARY: dict[str, Any] = {
     "updated_at": "2026-01-31T20:17:10Z",
     "started_at": "2026-01-31T20:15:02Z",
     "finished_at": None,
-    "thumbnail_url": "/api/jobs/1/samples/7/image",
+    "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
     "error": None,
     "alarms": [],
 }

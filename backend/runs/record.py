@@ -25,6 +25,7 @@ from backend.jobs.moves import move
 from backend.jobs.queries import measurement_point
 from backend.jobs.schemas import MetricPoint
 from backend.jobs.status import JobStatus
+from backend.runs.set_aside import set_aside
 from trainer import events
 from trainer.errors import Problem, Severity
 from trainer.job_folder import JobFolder
@@ -73,10 +74,12 @@ def _record_one(place: Place, event: events.AnyEvent) -> None:
             _progress(place, event)
         case events.Sample():
             _sample(place, event)
+        case events.SamplePreview():
+            _preview(place, event)
         case events.SampleFailed():
-            add_problem(place.run, _of_failed_sample(event))
+            _sample_failed(place, event)
         case events.CheckpointSaved():
-            _checkpoint_saved(place, event, event.step, event.lora, is_final=False)
+            _checkpoint_saved(place, event, event.step, event.lora, saved=event)
         case events.Measured():
             _measured(place, event)
         case events.BestCheckpoint():
@@ -217,6 +220,7 @@ def _sample(place: Place, event: events.Sample) -> None:
             Sample.job_id == job.id,
             Sample.step == event.step,
             Sample.prompt_index == event.prompt_index,
+            Sample.superseded_by.is_(None),
         )
     )
     row = Sample(
@@ -230,6 +234,9 @@ def _sample(place: Place, event: events.Sample) -> None:
         height=event.height,
         guidance_scale=event.guidance_scale,
         sample_steps=event.sample_steps,
+        lora_strength=event.lora_strength,
+        negative_prompt=event.negative_prompt,
+        control_images=event.control_images,
         path=event.path,
         created_at=_moment(event),
     )
@@ -239,9 +246,22 @@ def _sample(place: Place, event: events.Sample) -> None:
     announce(session, "sample", job.id, {"job_id": job.id, **entry})
 
 
+def _preview(place: Place, event: events.SamplePreview) -> None:
+    said = event.model_dump(include={"step", "prompt_index", "done", "total"})
+    announce(place.session, "preview", place.job.id, {"job_id": place.job.id, **said})
+
+
 def _moment(event: events.Event) -> datetime:
     """When it happened, which may be long before it is recorded."""
     return datetime.fromtimestamp(event.time, UTC) if event.time > 0 else now()
+
+
+def _sample_failed(place: Place, event: events.SampleFailed) -> None:
+    problem = _of_failed_sample(event)
+    add_problem(place.run, problem)
+    # The gallery reads it from the run's record; that there is something new is all it need know.
+    data = {"job_id": place.job.id, "step": event.step, "prompt_index": event.prompt_index}
+    announce(place.session, "sample_failed", place.job.id, data)
 
 
 def _of_failed_sample(event: events.SampleFailed) -> Problem:
@@ -326,9 +346,15 @@ def _best_checkpoint(place: Place, event: events.BestCheckpoint) -> None:
 
 
 def _checkpoint_saved(
-    place: Place, event: events.Event, step: int, path: str, *, is_final: bool
+    place: Place,
+    event: events.Event,
+    step: int,
+    path: str,
+    *,
+    saved: events.CheckpointSaved | None,
 ) -> None:
-    session, job = place.session, place.job
+    """saved: None for the end result, which is the LoRA of the checkpoint of its step."""
+    session, job, is_final = place.session, place.job, saved is None
     try:
         # The LoRA's own size: the event tells the whole folder's, with the state to resume from.
         size_bytes = (place.folder.path / path).stat().st_size
@@ -341,6 +367,8 @@ def _checkpoint_saved(
         )
     )
     losses = _recent(place, Metric.loss, step)
+    checked = (saved.num_layers, saved.lora_norm) if saved else _checked_at(place, step)
+    num_layers, lora_norm = checked
     row = Checkpoint(
         job_id=job.id,
         run_id=place.run.id,
@@ -348,6 +376,8 @@ def _checkpoint_saved(
         is_final=is_final,
         size_bytes=size_bytes,
         loss=statistics.fmean(losses) if losses else None,
+        num_layers=num_layers or None,
+        lora_norm=lora_norm,
         path=path,
         created_at=_moment(event),
     )
@@ -355,6 +385,18 @@ def _checkpoint_saved(
     session.flush()
     entry = checkpoint_entry(row, pinned_steps(place.folder)).model_dump(mode="json")
     announce(session, "checkpoint", job.id, {"job_id": job.id, **entry})
+
+
+def _checked_at(place: Place, step: int) -> tuple[int | None, float | None]:
+    """What reading the LoRA of a step's checkpoint has shown."""
+    row = place.session.scalar(
+        select(Checkpoint).where(
+            Checkpoint.job_id == place.job.id,
+            Checkpoint.step == step,
+            Checkpoint.is_final.is_(False),
+        )
+    )
+    return (None, None) if row is None else (row.num_layers, row.lora_norm)
 
 
 def _checkpoint_removed(place: Place, event: events.CheckpointRemoved) -> None:
@@ -370,13 +412,9 @@ def _checkpoint_removed(place: Place, event: events.CheckpointRemoved) -> None:
 
 
 def _superseded(place: Place, event: events.Superseded) -> None:
-    """Forget what was set aside: what came later, and whatever is not in its place any more."""
-    session, job_id = place.session, place.job.id
-    for table in (Sample, Checkpoint):
-        for row in session.scalars(select(table).where(table.job_id == job_id)):
-            if row.step > event.after_step or not (place.folder.path / row.path).is_file():
-                session.delete(row)
-    announce(session, "superseded", job_id, {"job_id": job_id, "after_step": event.after_step})
+    session, job = place.session, place.job
+    set_aside(session, job, place.folder, event, run_number=place.run.number)
+    announce(session, "superseded", job.id, {"job_id": job.id, "after_step": event.after_step})
 
 
 def _run_finished(place: Place, event: events.RunFinished) -> None:
@@ -395,4 +433,4 @@ def _run_finished(place: Place, event: events.RunFinished) -> None:
     place.session.execute(
         delete(Checkpoint).where(Checkpoint.job_id == place.job.id, Checkpoint.is_final.is_(True))
     )
-    _checkpoint_saved(place, event, event.step, event.lora, is_final=True)
+    _checkpoint_saved(place, event, event.step, event.lora, saved=None)

@@ -41,12 +41,20 @@ def _gpus() -> list[DeviceEntry]:
     except pynvml.NVMLError:  # no driver, so no GPU
         return []
     try:
-        count = pynvml.nvmlDeviceGetCount()
-        return [_gpu(pynvml, pynvml.nvmlDeviceGetHandleByIndex(index)) for index in range(count)]
-    except pynvml.NVMLError:  # a card that fell off the bus
+        found = [_gpu_at(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return [gpu for gpu in found if gpu is not None]
+    except pynvml.NVMLError:
         return []
     finally:
         pynvml.nvmlShutdown()
+
+
+def _gpu_at(nvml: Any, index: int) -> DeviceEntry | None:
+    """One card; None for one that fell off the bus, which must not hide the others."""
+    try:
+        return _gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(index))
+    except nvml.NVMLError:
+        return None
 
 
 def _gpu(nvml: Any, handle: object) -> DeviceEntry:

@@ -165,6 +165,8 @@ def _columns(session: Session, row: Checkpoint) -> dict[str, Any]:
         "size_bytes": row.size_bytes,
         "loss": row.loss,
         "is_best": row.is_best,
+        "num_layers": row.num_layers,
+        "lora_norm": row.lora_norm,
         "path": row.path,
         "run": session.get_one(Run, row.run_id).number,
     }

@@ -103,6 +103,8 @@ export function checkpoint(step: number, changes: Partial<Checkpoint> = {}): Che
     size_bytes: 2_400_000,
     created_at: "2026-01-31T20:20:00Z",
     loss: 0.3,
+    num_layers: 40,
+    lora_norm: 1.25,
     is_best: false,
     is_pinned: false,
     url: `/api/jobs/1/checkpoints/${step}/file`,
@@ -121,6 +123,12 @@ export function sample(id: number, step: number, promptIndex: number, prompt: st
     height: 128,
     guidance_scale: 1,
     sample_steps: 20,
+    lora_strength: 1,
+    negative_prompt: null,
+    control_images: [],
+    file: `samples/step-${String(step).padStart(6, "0")}-prompt-0${promptIndex}.png`,
+    superseded_by: null,
+    thumbnail_url: `/api/jobs/1/samples/${id}/thumbnail`,
     url: `/api/jobs/1/samples/${id}/image`,
   };
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ import trainer.block_memory
 from scripts.parity_matrix import (
     AXES,
     Cell,
+    Kept,
     Trace,
+    Verdict,
     compare,
     difference,
     pairwise_cells,
@@ -88,8 +91,6 @@ def test_a_difference_is_named_with_its_first_step() -> None:
 
 
 def test_the_record_counts_equal_cells_and_names_the_others() -> None:
-    from scripts.parity_matrix import Verdict
-
     verdicts = [
         Verdict("mid", Cell("int8", 30), ""),
         Verdict("mid", Cell("int8", 30, sampling=True), "gradients of step 4"),
@@ -98,3 +99,18 @@ def test_the_record_counts_equal_cells_and_names_the_others() -> None:
     assert "2 trainings of 50 steps in fp32" in text
     assert "| int8 | 0 of 0 | 1 of 2 | 0 of 0 | 0 of 0 |" in text
     assert "sampling=True): gradients of step 4" in text
+
+
+def test_the_next_call_goes_on_behind_the_last_whole_verdict(tmp_path: Path) -> None:
+    kept = Kept("mid", num_steps=50, data_type="fp32", folder=tmp_path)
+    assert kept.read() == {}
+    equal, other = Verdict("mid", Cell("int8", 30), "", 3.5), Verdict("mid", Cell("nf4"), "step 4")
+    kept.add(equal)
+    (file,) = tmp_path.iterdir()
+    with file.open("a") as cut:
+        cut.write('{"cell": {"quantiz')
+    kept.add(other)
+    assert kept.read() == {equal.cell: equal, other.cell: other}
+    assert Kept("mid", num_steps=2, data_type="fp32", folder=tmp_path).read() == {}
+    kept.forget()
+    assert kept.read() == {}

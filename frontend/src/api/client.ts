@@ -6,6 +6,8 @@ import type { paths } from "./schema";
 import type { JobConfigValue, PlaceChange } from "./types";
 
 const PAGE_SIZE = 200;
+/** A gallery of two thousand pictures in one answer rather than in ten, one after the other. */
+const SAMPLES_PAGE_SIZE = 2000;
 
 type Listener = () => void;
 const unauthorizedListeners = new Set<Listener>();
@@ -54,17 +56,23 @@ interface PageOf<Item> {
 
 async function everyPage<Item>(
   read: (cursor: { limit: number; after?: string }) => Promise<PageOf<Item>>,
+  limit = PAGE_SIZE,
 ): Promise<Item[]> {
   const items: Item[] = [];
   let after: string | undefined;
   do {
-    const page = await read({ limit: PAGE_SIZE, after });
+    const page = await read({ limit, after });
     items.push(...page.items);
     after = page.next ?? undefined;
   } while (after !== undefined);
   return items;
 }
 
+type PresetsQuery = NonNullable<paths["/api/presets"]["get"]["parameters"]["query"]>;
+type MachineToPlanFor = NonNullable<JobPlanBody["machine"]>;
+type JobPlanBody = paths["/api/jobs/plan"]["post"]["requestBody"]["content"]["application/json"];
+type ValidateBody =
+  paths["/api/jobs/validate"]["post"]["requestBody"]["content"]["application/json"];
 type JobsQuery = NonNullable<paths["/api/jobs"]["get"]["parameters"]["query"]>;
 
 type QueueBody = NonNullable<
@@ -77,8 +85,21 @@ const ofJob = (id: number) => ({ path: { job_id: id } });
 
 export const api = {
   jobSchema: (signal?: AbortSignal) => body(http.GET("/api/job-schema", { signal })),
-  validate: (config: JobConfigValue, signal?: AbortSignal) =>
-    body(http.POST("/api/jobs/validate", { body: { config }, signal })),
+  validate: (config: JobConfigValue, kind: string | null, signal?: AbortSignal) =>
+    body(
+      http.POST("/api/jobs/validate", {
+        body: { config, kind: kind as ValidateBody["kind"] },
+        signal,
+      }),
+    ),
+  presets: (
+    query: Omit<PresetsQuery, "architecture"> & { architecture: string },
+    signal?: AbortSignal,
+  ) => body(http.GET("/api/presets", { params: { query: query as PresetsQuery }, signal })),
+  plan: (config: JobConfigValue, machine: MachineToPlanFor | null, signal?: AbortSignal) =>
+    body(http.POST("/api/jobs/plan", { body: { config, machine }, signal })),
+  jobDatasets: (config: JobConfigValue, signal?: AbortSignal) =>
+    body(http.POST("/api/datasets/contents", { body: { config }, signal })),
   toYaml: async (config: JobConfigValue, signal?: AbortSignal) =>
     (await body(http.POST("/api/jobs/to-yaml", { body: { config }, signal }))).text,
   fromYaml: (text: string, signal?: AbortSignal) =>
@@ -157,8 +178,15 @@ export const api = {
   measurements: (id: number, signal?: AbortSignal) =>
     body(http.GET("/api/jobs/{job_id}/measurements", { params: ofJob(id), signal })),
   samples: (id: number, signal?: AbortSignal) =>
-    everyPage((query) =>
-      body(http.GET("/api/jobs/{job_id}/samples", { params: { ...ofJob(id), query }, signal })),
+    everyPage(
+      (page) =>
+        body(
+          http.GET("/api/jobs/{job_id}/samples", {
+            params: { ...ofJob(id), query: { ...page, superseded: true } },
+            signal,
+          }),
+        ),
+      SAMPLES_PAGE_SIZE,
     ),
   checkpoints: (id: number, signal?: AbortSignal) =>
     everyPage((query) =>

@@ -102,6 +102,10 @@ export function LiveProvider({
         case "sample":
           applySample(client, data.job_id, data);
           break;
+        case "sample_failed":
+          // Why stands in the record of the run, which is fetched with the job.
+          void client.invalidateQueries({ queryKey: keys.job(data.job_id), exact: true });
+          break;
         case "checkpoint":
           applyCheckpoint(client, data.job_id, data);
           break;

@@ -92,6 +92,14 @@ export const datasetsQuery = queryOptions({
   queryFn: ({ signal }) => api.datasets(signal),
 });
 
+/** What a config's datasets hold; asked by the config as text, so that equal ones are asked once. */
+export const jobDatasetsQuery = (config: string) =>
+  queryOptions({
+    queryKey: [...keys.datasets, "of-job", config] as const,
+    queryFn: ({ signal }) => api.jobDatasets(JSON.parse(config), signal),
+    retry: false,
+  });
+
 export const systemQuery = queryOptions({
   queryKey: keys.system,
   queryFn: ({ signal }) => api.system(signal),

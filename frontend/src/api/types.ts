@@ -31,6 +31,14 @@ export type JobSchema = Schemas["JobSchema"];
 export type Validation = Schemas["Verdict"];
 export type LogPart = Schemas["LogPart"];
 
+export type Presets = Schemas["Presets"];
+export type NamedSettings = Schemas["NamedSettings"];
+export type KindOfLora = Schemas["KindOfLora"];
+export type JobPlan = Schemas["JobPlan"];
+export type DevicePlan = Schemas["DevicePlan"];
+export type PlanPhase = Schemas["PhaseEntry"];
+export type JobDatasets = Schemas["JobDatasets"];
+export type DatasetContents = Schemas["DatasetContents"];
 /** What of a place in the queue is to be another; what is left out stays. */
 export type PlaceChange = Partial<Schemas["PlaceInQueue"]>;
 

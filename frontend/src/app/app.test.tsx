@@ -28,7 +28,7 @@ beforeEach(() => {
     .on("GET /api/jobs", jobsOf())
     .on("GET /api/system", () => system)
     .on("GET /api/job-schema", () => ({ ...syntheticSchema, example: syntheticSchema.defaults }))
-    .on("POST /api/jobs/validate", () => ({ valid: true, errors: [], warnings: [] }));
+    .on("POST /api/jobs/validate", () => ({ valid: true, errors: [], warnings: [], advice: [] }));
 });
 
 function open(path: string) {

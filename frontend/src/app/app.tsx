@@ -18,6 +18,7 @@ import { TokenGate } from "./token-gate";
 
 const JobFormPage = lazy(() => import("./pages/job-form-page"));
 const ComparePage = lazy(() => import("./pages/compare-page"));
+const GalleryPage = lazy(() => import("./pages/gallery-page"));
 const JobPage = lazy(() => import("./pages/job-page"));
 const SystemPage = lazy(() => import("./pages/system-page"));
 const TrashPage = lazy(() => import("./pages/trash-page"));
@@ -88,6 +89,9 @@ function Pages() {
       <Route path="/jobs/:id/edit">{({ id }) => <JobFormPage key={id} jobId={Number(id)} />}</Route>
       <Route path="/jobs/:id/compare">
         {({ id }) => <ComparePage key={id} jobId={Number(id)} />}
+      </Route>
+      <Route path="/jobs/:id/gallery">
+        {({ id }) => <GalleryPage key={id} jobId={Number(id)} />}
       </Route>
       <Route path="/jobs/:id">{({ id }) => <JobPage key={id} jobId={Number(id)} />}</Route>
       <Route path="/system" component={SystemPage} />

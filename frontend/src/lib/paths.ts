@@ -5,6 +5,8 @@ export const paths = {
   exampleJob: "/jobs/new?from=example",
   cloneOf: (id: number) => `/jobs/new?from=${id}`,
   compare: (id: number) => `/jobs/${id}/compare`,
+  gallery: (id: number, beside: number[] = []) =>
+    `/jobs/${id}/gallery${beside.length === 0 ? "" : `?with=${beside.join()}`}`,
   job: (id: number) => `/jobs/${id}`,
   editJob: (id: number) => `/jobs/${id}/edit`,
   system: "/system",

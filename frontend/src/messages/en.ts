@@ -7,6 +7,7 @@
 import { enJob } from "./en-job";
 import { enMachine } from "./en-machine";
 import { enQueue } from "./en-queue";
+import { checkpoints, samples } from "./gallery";
 
 const plural = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`;
 
@@ -286,31 +287,7 @@ export const en = {
     refresh: "Look again",
   },
 
-  samples: {
-    title: "Samples",
-    base: "Base",
-    step: (step: string) => `Step ${step}`,
-    emptyTitle: "No pictures yet",
-    emptyWaiting: "The base model's pictures come first, then new ones at every sampling.",
-    emptyNever: "This job has drawn none.",
-    region: "Sample grid: prompts down, steps across",
-    open: (number: number, step: string) => `Open prompt ${number}, ${step.toLowerCase()}`,
-    notDrawn: "Not drawn",
-    emptyPrompt: "(the empty prompt)",
-    promptColumn: "Prompt",
-    lightbox: "Sample",
-    previousStep: "Earlier step",
-    nextStep: "Later step",
-    close: "Close",
-    showBase: "Show the base model's",
-    keys: "Arrow keys move through steps and prompts. Hold B for the base model's picture.",
-    seed: "Seed",
-    size: "Size",
-    guidance: "Guidance",
-    sampleSteps: "Sample steps",
-    download: "Download picture",
-    alt: (prompt: string, step: string) => `${step}: ${prompt}`,
-  },
+  samples,
 
   curve: {
     title: "Curve",
@@ -355,27 +332,7 @@ export const en = {
     noneSelected: "Choose at least one series.",
   },
 
-  checkpoints: {
-    title: "Checkpoints",
-    emptyTitle: "No checkpoint yet",
-    emptyWaiting: "One is saved at every Save Every steps, and at the end.",
-    emptyNever: "This job has saved none.",
-    step: "Step",
-    loss: "Mean loss",
-    size: "Size",
-    saved: "Saved",
-    final: "Final",
-    best: "Best",
-    bestBy: (loss: string | null) =>
-      loss === null
-        ? "The best has the lowest validation loss of those kept."
-        : `Validation loss ${loss}, the lowest of those kept.`,
-    pinned: "Pinned",
-    file: "File",
-    download: "Download",
-    downloadStep: (step: string) => `Download the LoRA of step ${step}`,
-    downloadFinal: "Download the final LoRA",
-  },
+  checkpoints,
 
   runs: {
     title: "Runs",

@@ -1,3 +1,4 @@
+import { Button } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useSearchParams } from "wouter";
 import { ApiError } from "@/api/errors";
@@ -40,6 +41,19 @@ export default function ComparePage({ jobId }: { jobId: number }) {
                 <Icon name="back" size={16} />
                 {one.training_name || text.job.unnamed}
               </Link>
+            }
+            actions={
+              otherId !== null &&
+              !gone && (
+                <Button
+                  component={Link}
+                  href={paths.gallery(jobId, [otherId])}
+                  variant="default"
+                  leftSection={<Icon name="picture" size={16} />}
+                >
+                  {text.samples.comparePictures}
+                </Button>
+              )
             }
           />
           <JobSelect

@@ -11,15 +11,28 @@ import { Notice } from "@/components/ui/notice";
 import { PageHeader } from "@/components/ui/page-header";
 import { QueryView } from "@/components/ui/query-view";
 import { toast } from "@/components/ui/toast";
+import { DatasetContents } from "@/features/datasets/dataset-contents";
 import { DatasetPicker } from "@/features/datasets/dataset-picker";
+import type { FormAid } from "@/features/job-form/form-aid";
 import type { DatasetPickerProps } from "@/features/job-form/form-context";
 import { JobForm } from "@/features/job-form/job-form";
+import { PlanPanel } from "@/features/job-form/plan-panel";
+import { PresetPanel } from "@/features/job-form/preset-panel";
+import { giftOf, withGift } from "@/lib/form-link";
 import { EDITABLE } from "@/lib/job-states";
 import { paths } from "@/lib/paths";
 import { text } from "@/messages";
 import { NotFoundPage } from "./not-found-page";
 
 const renderDatasetPicker = (props: DatasetPickerProps) => <DatasetPicker {...props} />;
+const renderDatasetContents = (props: { config: JobConfigValue; place: number }) => (
+  <DatasetContents {...props} />
+);
+
+function Plan({ aid }: { aid: FormAid }) {
+  const system = useQuery(systemQuery);
+  return <PlanPanel aid={aid} ramBytes={system.data?.memory.total_bytes ?? null} />;
+}
 
 /** A new job, a copy of one, or the edit of one: the same form over another beginning. */
 export default function JobFormPage({ jobId }: { jobId: number | null }) {
@@ -27,6 +40,7 @@ export default function JobFormPage({ jobId }: { jobId: number | null }) {
   const [search] = useSearchParams();
   const from = search.get("from");
   const copied = from !== null && /^\d+$/.test(from) ? Number(from) : null;
+  const given = giftOf(search);
   const source = jobId ?? copied;
   const schema = useQuery(jobSchemaQuery);
   const job = useQuery({ ...jobQuery(source ?? 0), enabled: source !== null });
@@ -40,7 +54,16 @@ export default function JobFormPage({ jobId }: { jobId: number | null }) {
         if (jobId !== null) {
           return (
             <QueryView query={job} loading={480}>
-              {(existing) => <EditForm key={existing.id} schema={loaded} job={existing} />}
+              {(existing) => (
+                <EditForm
+                  key={`${existing.id}-${given}`}
+                  schema={loaded}
+                  job={existing}
+                  gift={
+                    given === "" ? null : { key: given, config: withGift(search, existing.config) }
+                  }
+                />
+              )}
             </QueryView>
           );
         }
@@ -49,10 +72,10 @@ export default function JobFormPage({ jobId }: { jobId: number | null }) {
             <QueryView query={job} loading={480}>
               {(original) => (
                 <NewForm
-                  key={`copy-${original.id}`}
+                  key={`copy-${original.id}-${given}`}
                   schema={loaded}
-                  storageKey={`copy-${original.id}`}
-                  saved={renamed(original)}
+                  storageKey={`copy-${original.id}${given === "" ? "" : `-${given}`}`}
+                  saved={withGift(search, renamed(original))}
                 />
               )}
             </QueryView>
@@ -107,6 +130,9 @@ function NewForm({ schema, storageKey, saved }: NewFormProps) {
         saved={start}
         devices={system.data?.devices ?? []}
         renderDatasetPicker={renderDatasetPicker}
+        renderDatasetContents={renderDatasetContents}
+        renderAbove={(aid) => <PresetPanel aid={aid} open />}
+        renderBeside={(aid) => <Plan aid={aid} />}
         saveLabel={text.form.saveDraft}
         queueLabel={text.form.queueJob}
         onSave={(config) => create(config, false)}
@@ -116,11 +142,18 @@ function NewForm({ schema, storageKey, saved }: NewFormProps) {
   );
 }
 
-function EditForm({ schema, job }: { schema: JobSchema; job: Job }) {
+interface EditFormProps {
+  schema: JobSchema;
+  job: Job;
+  /** The config with what the address adds to it; null where that is nothing. */
+  gift: { key: string; config: JobConfigValue } | null;
+}
+
+function EditForm({ schema, job, gift }: EditFormProps) {
   const [, navigate] = useLocation();
   const client = useQueryClient();
   const system = useQuery(systemQuery);
-  const [start] = useState(job.config);
+  const [start] = useState(gift?.config ?? job.config);
   const title = text.form.editTitle(job.training_name || text.job.unnamed);
 
   if (!EDITABLE.has(job.status)) {
@@ -152,10 +185,13 @@ function EditForm({ schema, job }: { schema: JobSchema; job: Job }) {
       <PageHeader title={title} lead={text.form.lead} />
       <JobForm
         schema={schema}
-        storageKey={`edit-${job.id}`}
+        storageKey={`edit-${job.id}${gift === null ? "" : `-${gift.key}`}`}
         saved={start}
         devices={system.data?.devices ?? []}
         renderDatasetPicker={renderDatasetPicker}
+        renderDatasetContents={renderDatasetContents}
+        renderAbove={(aid) => <PresetPanel aid={aid} open={false} />}
+        renderBeside={(aid) => <Plan aid={aid} />}
         saveLabel={job.status === "draft" ? text.form.saveDraft : text.form.save}
         queueLabel={job.status === "draft" ? text.form.queueJob : text.form.saveAndQueue}
         onSave={async (config) => {

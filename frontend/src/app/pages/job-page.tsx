@@ -12,6 +12,7 @@ import { QueryView } from "@/components/ui/query-view";
 import { CheckpointsPanel } from "@/features/checkpoints/checkpoints-panel";
 import { DatasetPicker } from "@/features/datasets/dataset-picker";
 import type { DatasetPickerProps } from "@/features/job-form/form-context";
+import { storeDraft } from "@/features/job-form/stored-draft";
 import { AdviceNotice } from "@/features/jobs/advice-notice";
 import { AlarmList } from "@/features/jobs/alarm-list";
 import { CurvePanel } from "@/features/jobs/curve-panel";
@@ -22,11 +23,13 @@ import { LogPanel } from "@/features/jobs/log-panel";
 import { RunsPanel } from "@/features/jobs/runs-panel";
 import { SamplesPanel } from "@/features/samples/samples-panel";
 import { WorkerBanner } from "@/features/system/worker-banner";
+import { promptsWith } from "@/lib/form-link";
 import { ACTIVE } from "@/lib/job-states";
 import { paths } from "@/lib/paths";
 import { text } from "@/messages";
 import { NotFoundPage } from "./not-found-page";
 import classes from "./pages.module.css";
+import { UsePrompt } from "./use-prompt";
 
 // What needs the form's parts comes after the page is drawn.
 const ChangeDrawer = lazy(() => import("@/features/job-form/change-drawer"));
@@ -84,7 +87,23 @@ function JobView({ job }: { job: Job }) {
         </Button>
       ) : (
         <>
-          <SamplesPanel jobId={job.id} expecting={expecting} />
+          <SamplesPanel
+            jobId={job.id}
+            expecting={expecting}
+            actions={(sample, close) => (
+              <UsePrompt
+                job={job}
+                sample={sample}
+                onAdd={() => {
+                  storeDraft(`change-${job.id}`, {
+                    "sample.prompts": promptsWith(job.config, sample),
+                  });
+                  close();
+                  setChanging("open");
+                }}
+              />
+            )}
+          />
           <div className={classes.split}>
             <CurvePanel jobId={job.id} name={job.training_name} expecting={expecting} />
             <div className={`${classes.stack} ${classes.beside}`}>

@@ -1,56 +1,93 @@
-import { ActionIcon, Button, Modal } from "@mantine/core";
-import { useEffect, useState } from "react";
+import { ActionIcon, Button, Modal, SegmentedControl } from "@mantine/core";
+import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import type { Sample } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
 import { text } from "@/messages";
+import { Filmstrip } from "./filmstrip";
+import type { Gallery } from "./gallery-model";
+import type { Place } from "./grid-keys";
 import classes from "./lightbox.module.css";
-import { stepTitle } from "./sample-grid";
-import type { SampleTable } from "./sample-rows";
-
-export interface Place {
-  rowKey: string;
-  step: number;
-}
+import { baseOf, laneAt, movesFrom, sampleAt } from "./lightbox-places";
+import { MODES, type Mode, Stage } from "./lightbox-stage";
+import { RecipePanel } from "./recipe-panel";
+import { laneTitle, stepTitle } from "./titles";
+import { useZoom } from "./use-zoom";
 
 interface LightboxProps {
-  table: SampleTable;
+  gallery: Gallery;
   place: Place;
+  /** What it is compared with at first; else the base model's picture. */
+  other?: Place | null;
+  /** Whether the prompt plays through its steps at once. */
+  playing?: boolean;
   onMove: (place: Place) => void;
   onClose: () => void;
+  onStar?: ((sampleId: number) => void) | undefined;
+  /** What else can be done with the picture. */
+  actions?: (sample: Sample) => ReactNode;
 }
 
-/** One picture as large as the window: arrows walk the grid, B holds the base model's against it. */
-export function Lightbox({ table, place, onMove, onClose }: LightboxProps) {
-  const [baseShown, setBaseShown] = useState(false);
+/** One picture as large as the window, or two against each other; arrows walk the grid. */
+export function Lightbox(props: LightboxProps) {
+  const { gallery, place, onMove } = props;
+  const [mode, setMode] = useState<Mode>(props.other ? "side" : "single");
+  const [other, setOther] = useState<Place | null>(props.other ?? null);
+  const [flipped, setFlipped] = useState(false);
+  const [playing, setPlaying] = useState(props.playing ?? false);
+  const zoom = useZoom();
   useFocusBack();
-  const row = table.rows.find((candidate) => candidate.key === place.rowKey) ?? table.rows[0];
-  const sample = row?.byStep.get(place.step);
-  const base = row?.byStep.get(0);
 
-  const moves = movesFrom(table, place);
-  const go = (direction: keyof typeof moves) => {
-    const target = moves[direction];
-    if (target !== undefined) {
-      onMove(target);
-    }
-  };
+  const lane = laneAt(gallery, place);
+  const sample = sampleAt(gallery, place);
+  const beside = (other !== null ? sampleAt(gallery, other) : undefined) ?? baseOf(gallery, place);
+  const second = beside !== undefined && beside.id !== sample?.id ? beside : undefined;
+  const moves = useMemo(() => movesFrom(gallery, place), [gallery, place]);
+  usePreloaded(Object.values(moves).map((target) => sampleAt(gallery, target)?.url));
 
+  const latest = useRef({ moves, onMove, place, sample, onStar: props.onStar, zoom });
+  latest.current = { moves, onMove, place, sample, onStar: props.onStar, zoom };
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {
-      const direction = directions[event.key];
-      if (direction !== undefined) {
-        event.preventDefault();
-        const target = moves[direction];
-        if (target !== undefined) {
-          onMove(target);
-        }
-      } else if (event.key.toLowerCase() === "b") {
-        setBaseShown(true);
+      if (event.ctrlKey || event.metaKey || event.altKey || isForAControl(event)) {
+        return;
       }
+      const now = latest.current;
+      const direction = directions[event.key];
+      const key = event.key.toLowerCase();
+      const chosen = MODES[Number(event.key) - 1];
+      if (direction !== undefined && event.shiftKey) {
+        const [x, y] = PANS[direction];
+        now.zoom.pan(x, y);
+      } else if (direction !== undefined) {
+        const target = now.moves[direction];
+        setPlaying(false);
+        if (target !== undefined) {
+          now.onMove(target);
+        }
+      } else if (chosen !== undefined) {
+        setMode(chosen);
+      } else if (key === "b") {
+        setFlipped(true);
+      } else if (key === "c") {
+        setOther(now.place);
+      } else if (key === "p") {
+        setPlaying((before) => !before);
+      } else if (key === "s" && now.sample !== undefined) {
+        now.onStar?.(now.sample.id);
+      } else if (key === "+" || key === "=") {
+        now.zoom.by(1.25);
+      } else if (key === "-") {
+        now.zoom.by(0.8);
+      } else if (key === "0") {
+        now.zoom.reset();
+      } else {
+        return;
+      }
+      event.preventDefault();
     };
     const onKeyUp = (event: KeyboardEvent) => {
       if (event.key.toLowerCase() === "b") {
-        setBaseShown(false);
+        setFlipped(false);
       }
     };
     window.addEventListener("keydown", onKeyDown);
@@ -59,80 +96,166 @@ export function Lightbox({ table, place, onMove, onClose }: LightboxProps) {
       window.removeEventListener("keydown", onKeyDown);
       window.removeEventListener("keyup", onKeyUp);
     };
-  }, [moves, onMove]);
+  }, []);
 
-  if (row === undefined || sample === undefined) {
+  if (lane === undefined || sample === undefined) {
     return null;
   }
-  const shown = baseShown && base !== undefined ? base : sample;
+  const severalJobs = new Set(gallery.groups.flatMap((g) => g.lanes.map((l) => l.jobId))).size > 1;
+  const titleOf = (of: Sample, at: Place) => {
+    const on = laneAt(gallery, at);
+    return [stepTitle(of.step), on === undefined ? "" : laneTitle(on, severalJobs)]
+      .filter(Boolean)
+      .join(", ");
+  };
+  const besidePlace = other !== null && sampleAt(gallery, other) !== undefined ? other : place;
+  const shown = flipped && second !== undefined ? second : sample;
+  const title = titleOf(shown, flipped ? besidePlace : place);
   return (
-    <Modal.Root opened onClose={onClose} fullScreen padding={0}>
+    <Modal.Root opened onClose={props.onClose} fullScreen padding={0}>
       <Modal.Content className={classes.content} aria-label={text.samples.lightbox}>
         <Modal.Body className={classes.body}>
-          <div className={classes.stage}>
-            <img
-              key={shown.id}
-              className={classes.picture}
-              src={shown.url}
-              width={shown.width}
-              height={shown.height}
-              alt={text.samples.alt(shown.prompt, stepTitle(shown.step))}
-              style={{ imageRendering: shown.width <= 256 ? "pixelated" : undefined }}
+          <div className={classes.stageArea}>
+            <Stage
+              key={mode}
+              mode={second === undefined ? "single" : mode}
+              sample={mode === "single" ? shown : sample}
+              other={second}
+              title={titleOf(sample, place)}
+              otherTitle={second === undefined ? "" : titleOf(second, besidePlace)}
+              zoom={zoom}
             />
             <Arrow
               side="left"
               label={text.samples.previousStep}
-              onClick={moves.left && (() => go("left"))}
+              onClick={moves.left && (() => onMove(moves.left as Place))}
             />
             <Arrow
               side="right"
               label={text.samples.nextStep}
-              onClick={moves.right && (() => go("right"))}
+              onClick={moves.right && (() => onMove(moves.right as Place))}
+            />
+          </div>
+          <div className={classes.below}>
+            <div className={classes.modes}>
+              <SegmentedControl
+                aria-label={text.samples.modes}
+                size="xs"
+                data={MODES.map((value) => ({ value, label: text.samples.mode[value] }))}
+                value={mode}
+                onChange={(value) => setMode(value as Mode)}
+              />
+              <div className={classes.zoom}>
+                <ZoomButton label={text.samples.zoomOut} onClick={() => zoom.by(0.8)}>
+                  −
+                </ZoomButton>
+                <Button size="compact-xs" variant="subtle" color="gray" onClick={zoom.reset}>
+                  {zoom.scale === 1 ? text.samples.zoomReset : `${Math.round(zoom.scale * 100)} %`}
+                </Button>
+                <ZoomButton label={text.samples.zoomIn} onClick={() => zoom.by(1.25)}>
+                  +
+                </ZoomButton>
+              </div>
+            </div>
+            <Filmstrip
+              lane={lane}
+              steps={gallery.steps}
+              step={place.step}
+              playing={playing}
+              onPlaying={setPlaying}
+              onStep={(step) => onMove({ lane: place.lane, step })}
             />
           </div>
           <aside className={classes.aside}>
             <div className={classes.top}>
-              <h2 className={classes.step} aria-live="polite">
-                {stepTitle(shown.step)}
+              <h2 className={classes.step} aria-live={playing ? "off" : "polite"}>
+                {title}
               </h2>
               <ActionIcon
+                className={classes.close}
                 variant="subtle"
                 color="gray"
                 size={40}
                 aria-label={text.samples.close}
-                onClick={onClose}
+                onClick={props.onClose}
                 data-autofocus
               >
                 <Icon name="close" />
               </ActionIcon>
             </div>
-            <p className={classes.prompt}>{shown.prompt || text.samples.emptyPrompt}</p>
-            <Recipe sample={shown} />
-            <div className={classes.buttons}>
-              {base !== undefined && place.step !== 0 && (
+            <div className={classes.compare}>
+              {mode !== "single" && (
+                <p className={classes.compared}>
+                  {second === undefined
+                    ? text.samples.noOther
+                    : text.samples.comparedWith(titleOf(second, besidePlace).toLowerCase())}
+                </p>
+              )}
+              <Button size="xs" variant="default" onClick={() => setOther(place)}>
+                {text.samples.compareWith}
+              </Button>
+              {other !== null && (
+                <Button size="xs" variant="subtle" color="gray" onClick={() => setOther(null)}>
+                  {text.samples.compareWithBase}
+                </Button>
+              )}
+              {mode === "single" && second !== undefined && (
                 <Button
-                  variant={baseShown ? "filled" : "default"}
-                  aria-pressed={baseShown}
-                  onClick={() => setBaseShown((before) => !before)}
+                  size="xs"
+                  variant={flipped ? "filled" : "default"}
+                  aria-pressed={flipped}
+                  onClick={() => setFlipped((before) => !before)}
                 >
                   {text.samples.showBase}
                 </Button>
               )}
-              <Button
-                component="a"
-                href={shown.url}
-                download
-                variant="default"
-                leftSection={<Icon name="download" size={16} />}
-              >
-                {text.samples.download}
-              </Button>
             </div>
-            <p className={classes.keys}>{text.samples.keys}</p>
+            <RecipePanel sample={shown} lane={lane} severalJobs={severalJobs}>
+              {props.actions?.(shown)}
+            </RecipePanel>
+            <details className={classes.keys}>
+              <summary>{text.samples.keysTitle}</summary>
+              <dl>
+                {text.samples.keys.map(([key, what]) => (
+                  <div key={key}>
+                    <dt>
+                      <kbd>{key}</kbd>
+                    </dt>
+                    <dd>{what}</dd>
+                  </div>
+                ))}
+              </dl>
+            </details>
           </aside>
         </Modal.Body>
       </Modal.Content>
     </Modal.Root>
+  );
+}
+
+const directions: Record<string, Direction> = {
+  ArrowLeft: "left",
+  ArrowRight: "right",
+  ArrowUp: "up",
+  ArrowDown: "down",
+};
+
+type Direction = "left" | "right" | "up" | "down";
+
+const PANS: Record<Direction, [number, number]> = {
+  left: [60, 0],
+  right: [-60, 0],
+  up: [0, 60],
+  down: [0, -60],
+};
+
+/** A slider, a field or a set of choices has its own use of the key. */
+function isForAControl(event: KeyboardEvent): boolean {
+  const target = event.target;
+  const isField = target instanceof HTMLInputElement;
+  const isSlider = target instanceof HTMLElement && target.getAttribute("role") === "slider";
+  return (
+    (isField || isSlider) && (event.key.startsWith("Arrow") || (isField && target.type === "text"))
   );
 }
 
@@ -147,29 +270,14 @@ function useFocusBack(): void {
   }, []);
 }
 
-const directions: Record<string, "left" | "right" | "up" | "down"> = {
-  ArrowLeft: "left",
-  ArrowRight: "right",
-  ArrowUp: "up",
-  ArrowDown: "down",
-};
-
-/** The nearest drawn pictures around a place. */
-function movesFrom(table: SampleTable, place: Place) {
-  const rowAt = table.rows.findIndex((row) => row.key === place.rowKey);
-  const row = table.rows[rowAt];
-  const drawn = table.steps.filter((step) => row?.byStep.has(step));
-  const stepAt = drawn.indexOf(place.step);
-  const toStep = (step: number | undefined) =>
-    step === undefined ? undefined : { rowKey: place.rowKey, step };
-  const toRow = (target: SampleTable["rows"][number] | undefined) =>
-    target?.byStep.has(place.step) ? { rowKey: target.key, step: place.step } : undefined;
-  return {
-    left: toStep(drawn[stepAt - 1]),
-    right: toStep(drawn[stepAt + 1]),
-    up: toRow(table.rows[rowAt - 1]),
-    down: toRow(table.rows[rowAt + 1]),
-  };
+/** The browser has them when a key asks for them. */
+function usePreloaded(urls: (string | undefined)[]): void {
+  const wanted = urls.filter(Boolean).join(" ");
+  useEffect(() => {
+    for (const url of wanted === "" ? [] : wanted.split(" ")) {
+      new Image().src = url;
+    }
+  }, [wanted]);
 }
 
 interface ArrowProps {
@@ -193,21 +301,16 @@ function Arrow({ side, label, onClick }: ArrowProps) {
   );
 }
 
-function Recipe({ sample }: { sample: Sample }) {
-  const facts = [
-    [text.samples.seed, String(sample.seed)],
-    [text.samples.size, `${sample.width} × ${sample.height}`],
-    [text.samples.guidance, String(sample.guidance_scale)],
-    [text.samples.sampleSteps, String(sample.sample_steps)],
-  ];
+interface ZoomButtonProps {
+  label: string;
+  onClick: () => void;
+  children: ReactNode;
+}
+
+function ZoomButton({ label, onClick, children }: ZoomButtonProps) {
   return (
-    <dl className={classes.recipe}>
-      {facts.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd className="num">{value}</dd>
-        </div>
-      ))}
-    </dl>
+    <ActionIcon variant="subtle" color="gray" size={30} aria-label={label} onClick={onClick}>
+      {children}
+    </ActionIcon>
   );
 }

@@ -1,50 +1,70 @@
+import { Button } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
-import { samplesQuery } from "@/api/queries";
+import { type ReactNode, useMemo } from "react";
+import { Link } from "wouter";
+import { jobQuery, samplesQuery } from "@/api/queries";
+import type { Sample } from "@/api/types";
 import { Empty } from "@/components/ui/empty";
 import { Panel } from "@/components/ui/panel";
 import { QueryView } from "@/components/ui/query-view";
+import { paths } from "@/lib/paths";
 import { text } from "@/messages";
-import { Lightbox, type Place } from "./lightbox";
-import { SampleGrid } from "./sample-grid";
-import { sampleTable } from "./sample-rows";
+import { Gallery } from "./gallery";
+import { failuresOf } from "./gallery-model";
 
 interface SamplesPanelProps {
   jobId: number;
   /** Whether more may come. */
   expecting: boolean;
+  actions?: ((sample: Sample, close: () => void) => ReactNode) | undefined;
 }
 
-export function SamplesPanel({ jobId, expecting }: SamplesPanelProps) {
+/** A job's pictures on its page. */
+export function SamplesPanel({ jobId, expecting, actions }: SamplesPanelProps) {
   const samples = useQuery(samplesQuery(jobId));
-  const [place, setPlace] = useState<Place | null>(null);
   return (
-    <Panel title={text.samples.title}>
+    <Panel
+      title={text.samples.title}
+      aside={
+        samples.data !== undefined &&
+        samples.data.length > 0 && (
+          <Button
+            component={Link}
+            href={paths.gallery(jobId)}
+            size="compact-sm"
+            variant="subtle"
+            color="gray"
+          >
+            {text.samples.openGallery}
+          </Button>
+        )
+      }
+    >
       <QueryView query={samples} loading={260}>
-        {(list) => {
-          if (list.length === 0) {
-            return (
-              <Empty icon="picture" title={text.samples.emptyTitle}>
-                {expecting ? text.samples.emptyWaiting : text.samples.emptyNever}
-              </Empty>
-            );
-          }
-          const table = sampleTable(list);
-          return (
-            <>
-              <SampleGrid table={table} onOpen={setPlace} />
-              {place !== null && (
-                <Lightbox
-                  table={table}
-                  place={place}
-                  onMove={setPlace}
-                  onClose={() => setPlace(null)}
-                />
-              )}
-            </>
-          );
-        }}
+        {(list) => (
+          <JobPictures jobId={jobId} samples={list} expecting={expecting} actions={actions} />
+        )}
       </QueryView>
     </Panel>
   );
+}
+
+interface JobPicturesProps extends SamplesPanelProps {
+  samples: Sample[];
+}
+
+function JobPictures({ jobId, samples, expecting, actions }: JobPicturesProps) {
+  const job = useQuery(jobQuery(jobId)).data;
+  const jobs = useMemo(
+    () => [{ id: jobId, name: job?.training_name ?? "", samples, failures: failuresOf(job) }],
+    [jobId, job, samples],
+  );
+  if (samples.length === 0 && jobs[0]?.failures.length === 0) {
+    return (
+      <Empty icon="picture" title={text.samples.emptyTitle}>
+        {expecting ? text.samples.emptyWaiting : text.samples.emptyNever}
+      </Empty>
+    );
+  }
+  return <Gallery jobs={jobs} actions={actions} />;
 }

@@ -1,0 +1,166 @@
+import { Button } from "@mantine/core";
+import { useQueries, useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { Link, useSearchParams } from "wouter";
+import { ApiError } from "@/api/errors";
+import { useTopics } from "@/api/live";
+import { jobQuery, samplesQuery } from "@/api/queries";
+import type { Job, Sample } from "@/api/types";
+import { Empty } from "@/components/ui/empty";
+import { Icon } from "@/components/ui/icons";
+import { Notice } from "@/components/ui/notice";
+import { PageHeader } from "@/components/ui/page-header";
+import { Panel } from "@/components/ui/panel";
+import { QueryView } from "@/components/ui/query-view";
+import { JobSelect } from "@/features/jobs/job-select";
+import { Gallery } from "@/features/samples/gallery";
+import { failuresOf, type GalleryJob, recipeKey } from "@/features/samples/gallery-model";
+import { paths } from "@/lib/paths";
+import { text } from "@/messages";
+import { NotFoundPage } from "./not-found-page";
+import classes from "./pages.module.css";
+import { UsePrompt } from "./use-prompt";
+
+const PARAMETER = "with";
+const NONE_YET: Sample[] = [];
+
+/** A job's pictures on a page of their own, other jobs' beside them; which others is in the address. */
+export default function GalleryPage({ jobId }: { jobId: number }) {
+  const [search, setSearch] = useSearchParams();
+  const others = otherJobs(search.get(PARAMETER), jobId);
+  useTopics(...[jobId, ...others].map((id) => `job:${id}`));
+  const job = useQuery(jobQuery(jobId));
+  const samples = useQuery(samplesQuery(jobId));
+  const show = (ids: number[]) =>
+    setSearch(ids.length === 0 ? {} : { [PARAMETER]: ids.join() }, { replace: true });
+  if (job.error instanceof ApiError && (job.error.status === 404 || job.error.status === 422)) {
+    return <NotFoundPage />;
+  }
+  return (
+    <QueryView query={job} loading={480}>
+      {(one) => {
+        const name = one.training_name || text.job.unnamed;
+        return (
+          <div className={classes.stack}>
+            <PageHeader
+              title={text.samples.galleryTitle(name)}
+              before={
+                <Link href={paths.job(jobId)} className={classes.back}>
+                  <Icon name="back" size={16} />
+                  {name}
+                </Link>
+              }
+              actions={
+                <JobSelect
+                  label={text.samples.addJob}
+                  except={jobId}
+                  chosen={null}
+                  onChosen={(id) => show([...others.filter((other) => other !== id), id])}
+                />
+              }
+            />
+            <QueryView query={samples} loading={480}>
+              {(list) => (
+                <Pictures
+                  job={one}
+                  samples={list}
+                  others={others}
+                  onRemove={(id) => show(others.filter((other) => other !== id))}
+                />
+              )}
+            </QueryView>
+          </div>
+        );
+      }}
+    </QueryView>
+  );
+}
+
+interface PicturesProps {
+  job: Job;
+  samples: Sample[];
+  others: number[];
+  onRemove: (jobId: number) => void;
+}
+
+function Pictures({ job, samples, others, onRemove }: PicturesProps) {
+  const otherJobs = useQueries({ queries: others.map((id) => jobQuery(id)) });
+  const otherSamples = useQueries({ queries: others.map((id) => samplesQuery(id)) });
+  const parts = [
+    { id: job.id, job, samples },
+    ...others.map((id, index) => ({
+      id,
+      job: otherJobs[index]?.data,
+      samples: otherSamples[index]?.data ?? NONE_YET,
+    })),
+  ];
+  const jobs: GalleryJob[] = useUnchanged(
+    parts.map((part) => ({
+      id: part.id,
+      name: part.job?.training_name || text.job.unnamed,
+      samples: part.samples,
+      failures: failuresOf(part.job),
+    })),
+    parts.flatMap((part) => [part.job, part.samples]),
+  );
+  const isLoading = [...otherJobs, ...otherSamples].some((query) => query.isPending);
+  const withoutCommon = others.length > 0 && !isLoading && !haveCommon(jobs);
+  const ofSample = (sample: Sample) =>
+    parts.find((part) => part.samples.includes(sample))?.job ?? job;
+  return (
+    <Panel
+      title={text.samples.title}
+      aside={others.map((id, index) => {
+        const name = otherJobs[index]?.data?.training_name || String(id);
+        return (
+          <Button
+            key={id}
+            size="compact-sm"
+            variant="default"
+            aria-label={text.samples.removeJob(name)}
+            rightSection={<Icon name="close" size={14} />}
+            onClick={() => onRemove(id)}
+          >
+            {name}
+          </Button>
+        );
+      })}
+    >
+      <div className={classes.stack}>
+        {withoutCommon && <Notice tone="info">{text.samples.noCommon}</Notice>}
+        {jobs.every((one) => one.samples.length === 0 && one.failures.length === 0) ? (
+          <Empty icon="picture" title={text.samples.emptyTitle} />
+        ) : (
+          <Gallery
+            jobs={jobs}
+            isTall
+            actions={(sample) => <UsePrompt job={ofSample(sample)} sample={sample} />}
+          />
+        )}
+      </div>
+    </Panel>
+  );
+}
+
+/** The same object until one of `parts`, of which there may be more or fewer, is another. */
+function useUnchanged<Value>(value: Value, parts: unknown[]): Value {
+  const [known, setKnown] = useState({ value, parts });
+  const isSame =
+    known.parts.length === parts.length && known.parts.every((part, at) => part === parts[at]);
+  if (!isSame) {
+    setKnown({ value, parts });
+  }
+  return isSame ? known.value : value;
+}
+
+function otherJobs(wanted: string | null, jobId: number): number[] {
+  const ids = (wanted ?? "").split(",").filter((id) => /^[1-9]\d{0,15}$/.test(id));
+  return [...new Set(ids.map(Number))].filter((id) => id !== jobId);
+}
+
+function haveCommon(jobs: GalleryJob[]): boolean {
+  const seen = jobs.map((job) => new Set(job.samples.map(recipeKey)));
+  return seen.some((own, index) =>
+    seen.slice(index + 1).some((other) => [...own].some((key) => other.has(key))),
+  );
+}

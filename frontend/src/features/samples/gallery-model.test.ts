@@ -1,0 +1,154 @@
+import { sample } from "@tests/examples";
+import { describe, expect, test } from "vitest";
+import {
+  failuresOf,
+  filtered,
+  type GalleryJob,
+  galleryOf,
+  idSpans,
+  NO_FILTER,
+} from "./gallery-model";
+import { cellWidth, lanesInSight, placeLanes } from "./grid-window";
+
+const job = (samples: GalleryJob["samples"], more: Partial<GalleryJob> = {}): GalleryJob => ({
+  id: 1,
+  name: "ink",
+  samples,
+  failures: [],
+  ...more,
+});
+
+describe("a gallery", () => {
+  test("keeps the row of a prompt whose place was given to another", () => {
+    const { groups } = galleryOf([
+      job([
+        sample(1, 0, 0, "a fox"),
+        sample(2, 50, 0, "a fox"),
+        sample(3, 0, 0, "a hat"),
+        sample(4, 100, 0, "a hat"),
+      ]),
+    ]);
+    expect(groups.map(({ prompt, number }) => [number, prompt])).toEqual([
+      [1, "a fox"],
+      [2, "a hat"],
+    ]);
+    expect([...(groups[0]?.lanes[0]?.byStep.keys() ?? [])].sort()).toEqual([0, 50]);
+  });
+
+  test("parts pictures of the same words with another seed, size or guidance", () => {
+    const one = sample(1, 0, 0, "a fox");
+    const others = [{ seed: 7 }, { width: 256 }, { guidance_scale: 4 }, { lora_strength: 0.5 }];
+    const { groups } = galleryOf([
+      job([one, ...others.map((change, index) => ({ ...one, id: index + 2, ...change }))]),
+    ]);
+    expect(groups).toHaveLength(5);
+    const older = { ...one, id: 9, step: 50, lora_strength: null };
+    expect(galleryOf([job([one, older])]).groups).toHaveLength(1);
+  });
+
+  test("shows a step that was drawn anew once, the newest", () => {
+    const { groups } = galleryOf([job([sample(1, 50, 0, "a fox"), sample(2, 50, 0, "a fox")])]);
+    expect(groups[0]?.lanes[0]?.byStep.get(50)?.id).toBe(2);
+  });
+
+  test("gives a branch that was set aside a lane of its own, with the base's picture", () => {
+    const { groups } = galleryOf([
+      job([
+        sample(1, 0, 0, "a fox"),
+        { ...sample(2, 100, 0, "a fox"), superseded_by: 2 },
+        sample(3, 100, 0, "a fox"),
+      ]),
+    ]);
+    const lanes = groups[0]?.lanes ?? [];
+    expect(lanes.map((lane) => lane.supersededBy)).toEqual([null, 2]);
+    expect(lanes[1]?.byStep.get(0)?.id).toBe(1);
+    expect(lanes[1]?.byStep.get(100)?.id).toBe(2);
+  });
+
+  test("puts a base picture that was set aside with its prompt back at its row", () => {
+    const { groups } = galleryOf([
+      job([{ ...sample(1, 0, 0, "a fox"), superseded_by: 1 }, sample(2, 50, 0, "a fox")]),
+    ]);
+    expect(groups[0]?.lanes).toHaveLength(1);
+    expect(groups[0]?.lanes[0]?.byStep.get(0)?.id).toBe(1);
+  });
+
+  test("lays jobs with the same recipe side by side", () => {
+    const { groups, steps } = galleryOf([
+      job([sample(1, 50, 0, "a fox")]),
+      job([sample(9, 75, 3, "a fox"), sample(10, 75, 0, "a hat")], { id: 2, name: "chalk" }),
+    ]);
+    expect(groups[0]?.lanes.map((lane) => lane.jobName)).toEqual(["ink", "chalk"]);
+    expect(groups[1]?.lanes.map((lane) => lane.jobName)).toEqual(["chalk"]);
+    expect(steps).toEqual([50, 75]);
+  });
+
+  test("shows what failed at its step until it is drawn, and in a row of its own if need be", () => {
+    const failure = { step: 50, promptIndex: 0, prompt: "a fox", message: "No memory." };
+    const drawn = [sample(1, 0, 0, "a fox"), sample(2, 50, 0, "a fox")];
+    const failed = galleryOf([job(drawn.slice(0, 1), { failures: [failure] })]);
+    expect(failed.groups[0]?.lanes[0]?.failures.get(50)).toEqual(failure);
+    const later = galleryOf([job(drawn, { failures: [failure] })]);
+    expect(later.groups[0]?.lanes[0]?.failures.size).toBe(0);
+    const alone = galleryOf([job([], { failures: [failure] })]);
+    expect(alone.groups.map(({ prompt, like }) => [prompt, like])).toEqual([["a fox", null]]);
+  });
+
+  test("reads failures from the records of runs and nothing else", () => {
+    const problem = (code: string, field: string) => ({
+      code,
+      field,
+      message: "No memory.",
+      hint: "",
+      params: { step: 50, prompt: "a fox" },
+    });
+    const runs = [
+      { problems: [problem("sample_failed", "sample.prompts.2"), problem("slow_steps", "x")] },
+    ];
+    expect(failuresOf({ runs } as never)).toEqual([
+      { step: 50, promptIndex: 2, prompt: "a fox", message: "No memory." },
+    ]);
+  });
+});
+
+describe("a filter", () => {
+  const whole = galleryOf([
+    job([0, 50, 100, 150].flatMap((s) => [sample(s + 1, s, 0, "A Fox"), sample(s + 2, s, 1, "b")])),
+  ]);
+
+  test("finds prompts by their words, and steps in a range beside the base's", () => {
+    const seen = filtered(whole, { ...NO_FILTER, words: "fox a", fromStep: 60, toStep: 100 });
+    expect(seen.groups.map(({ number, prompt }) => [number, prompt])).toEqual([[1, "A Fox"]]);
+    expect(seen.steps).toEqual([0, 100]);
+  });
+
+  test("turns the steps round and leaves the base's where it is", () => {
+    expect(filtered(whole, { ...NO_FILTER, newestFirst: true }).steps).toEqual([0, 150, 100, 50]);
+  });
+});
+
+test("the window holds a part of a large grid, wherever it is", () => {
+  const samples = Array.from({ length: 50 }, (_, row) => sample(row + 1, 0, row, `prompt ${row}`));
+  const lanes = placeLanes(galleryOf([job(samples)]).groups, 180);
+  const last = lanes[lanes.length - 1];
+  const total = (last?.top ?? 0) + (last?.height ?? 0);
+  for (const top of [0, total / 2, total - 800]) {
+    const [first, end] = lanesInSight(lanes, { top, left: 0, width: 1200, height: 800 });
+    expect(end - first).toBeLessThan(10);
+    const seen = lanes.slice(first, end);
+    expect(seen[0]?.top ?? 0).toBeLessThanOrEqual(top);
+    expect((seen.at(-1)?.top ?? 0) + (seen.at(-1)?.height ?? 0)).toBeGreaterThanOrEqual(
+      Math.min(top + 800, total),
+    );
+  }
+});
+
+test("whole cells fill the width, and few are not blown up", () => {
+  expect(cellWidth(1200, 40, "medium")).toBe(Math.floor((1200 - 5 * 10) / 6));
+  expect(cellWidth(1200, 2, "medium")).toBe(Math.floor((1200 - 3 * 10) / 4));
+  expect(cellWidth(340, 9, "large")).toBe(165);
+});
+
+test("numbers of pictures are told in spans", () => {
+  expect(idSpans([7, 3, 9, 8, 3])).toBe("3,7-9");
+});

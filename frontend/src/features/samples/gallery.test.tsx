@@ -1,0 +1,154 @@
+import { MantineProvider } from "@mantine/core";
+import { render, screen, waitFor, within } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
+import { sample } from "@tests/examples";
+import { describe, expect, test, vi } from "vitest";
+import { Gallery } from "./gallery";
+import type { GalleryJob } from "./gallery-model";
+import { subtract } from "./picture-difference";
+import { recipeText } from "./recipe-panel";
+
+const STEPS = [0, 50, 100];
+const samples = STEPS.flatMap((step, column) =>
+  ["a fox", "a hat"].map((prompt, row) => sample(column * 2 + row + 1, step, row, prompt)),
+);
+
+function open(change: Partial<GalleryJob> = {}, ...others: GalleryJob[]) {
+  const job: GalleryJob = { id: 1, name: "ink", samples, failures: [], ...change };
+  render(
+    <MantineProvider env="test">
+      <Gallery jobs={[job, ...others]} />
+    </MantineProvider>,
+  );
+  return userEvent.setup();
+}
+
+const cell = (name: string) => screen.getByRole("button", { name });
+const lightbox = () => screen.findByRole("dialog", { name: "Sample" });
+
+describe("the grid", () => {
+  test("is walked by arrow keys with one tab stop, and Enter opens what has the focus", async () => {
+    const user = open();
+    const grid = screen.getByRole("grid");
+    expect(grid).toHaveAttribute("aria-rowcount", "3");
+    expect(grid).toHaveAttribute("aria-colcount", "4");
+    expect(grid.querySelectorAll('[data-cell][tabindex="0"]')).toHaveLength(1);
+    cell("Open prompt 1, base").focus();
+    await user.keyboard("{ArrowRight}{ArrowDown}");
+    await waitFor(() => expect(cell("Open prompt 2, step 50")).toHaveFocus());
+    await user.keyboard("{End}{ArrowRight}{Control>}{Home}{/Control}{ArrowRight}{Enter}");
+    const box = await lightbox();
+    expect(within(box).getByRole("img", { name: "Step 50: a fox" })).toBeVisible();
+  });
+
+  test("says what failed and why, and what a resume set aside", () => {
+    open({
+      samples: [...samples, { ...sample(90, 100, 0, "a fox"), superseded_by: 2 }],
+      failures: [{ step: 150, promptIndex: 1, prompt: "a hat", message: "No memory was left." }],
+    });
+    expect(screen.getByText("Not drawn: No memory was left.")).toBeInTheDocument();
+    expect(cell("Open prompt 1, step 100, set aside by run 2")).toBeVisible();
+  });
+
+  test("lays two jobs under one prompt, each by its name", () => {
+    const other = {
+      ...sample(70, 50, 4, "a fox"),
+      thumbnail_url: "/api/jobs/2/samples/70/thumbnail",
+    };
+    open({}, { id: 2, name: "chalk", samples: [other], failures: [] });
+    expect(cell("Open prompt 1, step 50, ink")).toBeVisible();
+    expect(cell("Open prompt 1, step 50, chalk")).toBeVisible();
+  });
+
+  test("shows only the prompts that were asked for, and all again", async () => {
+    const user = open();
+    await user.type(screen.getByLabelText("Find prompts"), "fox");
+    await waitFor(() => expect(screen.queryByText("a hat")).toBeNull());
+    expect(screen.getByText("3 of 6 pictures")).toBeVisible();
+    await user.type(screen.getByLabelText("Find prompts"), "es");
+    await user.click(await screen.findByRole("button", { name: "Show all" }));
+    expect(await screen.findByText("6 pictures")).toBeVisible();
+  });
+
+  test("offers what is selected as an archive, and compares two", async () => {
+    const user = open();
+    cell("Open prompt 1, base").focus();
+    await user.keyboard("x{ArrowRight}{ArrowRight}x");
+    expect(await screen.findByText("2 pictures selected")).toBeVisible();
+    await user.click(screen.getByRole("button", { name: "Download" }));
+    expect(await screen.findByRole("menuitem", { name: "The 2 selected" })).toHaveAttribute(
+      "href",
+      "/api/jobs/1/samples.zip?ids=1,5",
+    );
+    await user.keyboard("{Escape}");
+    await user.click(screen.getByRole("button", { name: "Compare the two" }));
+    const box = await lightbox();
+    expect(within(box).getByText("Compared with base")).toBeVisible();
+    expect(within(box).getAllByRole("img")).toHaveLength(2);
+  });
+});
+
+describe("the lightbox", () => {
+  test("moves the divider by arrow keys and walks the grid when it has not the focus", async () => {
+    const user = open();
+    await user.click(cell("Open prompt 1, step 100"));
+    const box = await lightbox();
+    await user.keyboard("3");
+    const divider = await within(box).findByRole("slider", { name: /Divider/ });
+    expect(divider).toHaveFocus();
+    await user.keyboard("{ArrowRight}{Shift>}{ArrowRight}{/Shift}");
+    expect(divider).toHaveAttribute("aria-valuenow", "61");
+    await user.keyboard("{End}{ArrowLeft}");
+    expect(divider).toHaveAttribute("aria-valuenow", "99");
+    divider.blur();
+    await user.keyboard("{ArrowLeft}");
+    expect(within(box).getByRole("heading", { name: "Step 50" })).toBeVisible();
+  });
+
+  test("compares with the base model unless told otherwise", async () => {
+    const user = open();
+    await user.click(cell("Open prompt 1, step 50"));
+    const box = await lightbox();
+    await user.keyboard("2");
+    expect(await within(box).findByText("Compared with base")).toBeVisible();
+    await user.keyboard("c{ArrowRight}");
+    expect(await within(box).findByText("Compared with step 50")).toBeVisible();
+    await user.click(within(box).getByRole("button", { name: "Compare with the base" }));
+    expect(await within(box).findByText("Compared with base")).toBeVisible();
+  });
+
+  test("plays a prompt through its steps and stops when one is chosen", async () => {
+    vi.useFakeTimers({ shouldAdvanceTime: true });
+    try {
+      const user = userEvent.setup({ advanceTimers: vi.advanceTimersByTime });
+      open();
+      await user.click(cell("Open prompt 1, base"));
+      const box = await lightbox();
+      await user.keyboard("p");
+      const scrub = within(box).getByRole("slider", { name: "Step shown" });
+      await waitFor(() => expect(scrub).toHaveAttribute("aria-valuetext", "Step 50, 2 of 3"));
+      await waitFor(() => expect(scrub).toHaveAttribute("aria-valuetext", "Step 100, 3 of 3"));
+      await waitFor(() => expect(scrub).toHaveAttribute("aria-valuetext", "Base, 1 of 3"));
+      await user.click(within(box).getByRole("button", { name: "Step 100" }));
+      expect(within(box).getByRole("button", { name: "Play" })).toBeVisible();
+      vi.advanceTimersByTime(5000);
+      expect(scrub).toHaveAttribute("aria-valuetext", "Step 100, 3 of 3");
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+});
+
+test("a difference is black where two pictures are equal, and says how far they are apart", () => {
+  const one = new Uint8ClampedArray([10, 200, 0, 255, 7, 7, 7, 255]);
+  const other = new Uint8ClampedArray([10, 100, 60, 255, 7, 7, 7, 255]);
+  const result = new Uint8ClampedArray(8);
+  expect(subtract(one, other, result, 4)).toBeCloseTo(160 / (2 * 3 * 255));
+  expect([...result]).toEqual([0, 255, 240, 255, 0, 0, 0, 255]);
+});
+
+test("a recipe as text holds what an entry of Prompts takes", () => {
+  const text = recipeText({ ...sample(1, 50, 0, 'say "cheese"'), lora_strength: 0.5 });
+  expect(text.split("\n").slice(0, 2)).toEqual(['prompt: "say \\"cheese\\""', "seed: 42"]);
+  expect(text).toContain("lora_strength: 0.5");
+});

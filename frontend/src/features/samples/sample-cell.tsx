@@ -1,0 +1,118 @@
+import { memo, useState } from "react";
+import type { Sample } from "@/api/types";
+import { Icon } from "@/components/ui/icons";
+import { text } from "@/messages";
+import type { Failure } from "./gallery-model";
+import { isStarred } from "./gallery-model";
+import classes from "./sample-grid.module.css";
+import { stepTitle } from "./titles";
+
+/** Above this, a thumbnail of 256 px would be blown up. */
+const SMALL_PX = 256;
+
+interface SampleCellProps {
+  sample: Sample | undefined;
+  failure: Failure | undefined;
+  label: string;
+  /** Of the cell, in CSS pixels. */
+  width: number;
+  isActive: boolean;
+  isSelected: boolean;
+  onOpen: () => void;
+  onFocus: () => void;
+  onSelect: () => void;
+}
+
+/** One place of the grid: a picture, why there is none, or nothing yet. */
+export const SampleCell = memo(
+  function SampleCell(props: SampleCellProps) {
+    const { sample, failure, label, width, isActive, isSelected } = props;
+    const tabIndex = isActive ? 0 : -1;
+    if (sample === undefined) {
+      return (
+        // biome-ignore lint/a11y/noStaticElementInteractions: the grid's arrow keys lead here too
+        <div
+          className={classes.missing}
+          data-failed={failure !== undefined}
+          data-cell
+          tabIndex={tabIndex}
+          onFocus={props.onFocus}
+          title={failure?.message}
+        >
+          {failure === undefined ? (
+            text.samples.notDrawn
+          ) : (
+            <>
+              <Icon name="failed" size={18} />
+              <span aria-hidden="true">{text.samples.failed}</span>
+              <span className="visually-hidden">{text.samples.failedBecause(failure.message)}</span>
+            </>
+          )}
+        </div>
+      );
+    }
+    return (
+      <>
+        <button
+          type="button"
+          className={classes.open}
+          aria-label={label}
+          data-cell
+          data-selected={isSelected}
+          tabIndex={tabIndex}
+          onFocus={props.onFocus}
+          onClick={props.onOpen}
+        >
+          <Picture sample={sample} width={width} />
+        </button>
+        {isStarred(sample) && (
+          <span className={classes.star}>
+            <Icon name="star" size={14} />
+          </span>
+        )}
+        <button
+          type="button"
+          className={classes.select}
+          aria-label={text.samples.select(label)}
+          aria-pressed={isSelected}
+          tabIndex={-1}
+          onClick={props.onSelect}
+        >
+          <Icon name="check" size={15} />
+        </button>
+      </>
+    );
+  },
+  (before, after) =>
+    before.sample === after.sample &&
+    before.failure === after.failure &&
+    before.label === after.label &&
+    before.width === after.width &&
+    before.isActive === after.isActive &&
+    before.isSelected === after.isSelected,
+);
+
+function Picture({ sample, width }: { sample: Sample; width: number }) {
+  const [isDamaged, setDamaged] = useState(false);
+  if (isDamaged) {
+    return (
+      <span className={classes.damaged}>
+        <Icon name="picture" size={22} />
+        {text.samples.damaged}
+      </span>
+    );
+  }
+  const isLarge = width * (globalThis.devicePixelRatio || 1) > SMALL_PX * 1.1;
+  return (
+    <img
+      className={classes.picture}
+      src={isLarge ? `${sample.thumbnail_url}?side=640` : sample.thumbnail_url}
+      width={sample.width}
+      height={sample.height}
+      alt={text.samples.alt(sample.prompt, stepTitle(sample.step))}
+      decoding="async"
+      style={{ imageRendering: sample.width < SMALL_PX ? "pixelated" : undefined }}
+      onError={() => setDamaged(true)}
+    />
+  );
+}

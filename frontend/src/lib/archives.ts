@@ -1,0 +1,7 @@
+/** Where archives are fetched. */
+
+/** Pictures of a job: all, or those of `ids`, as in 3,7-12. */
+export function samplesArchive(jobId: number, ids?: string): string {
+  const query = ids === undefined ? "" : `?ids=${ids}`;
+  return `/api/jobs/${jobId}/samples.zip${query}`;
+}

@@ -1,0 +1,68 @@
+/**
+ * What a form begins with besides the job it copies or edits, as a part of its address: so that it
+ * survives a reload and a new tab. A picture's prompt, or a LoRA to start from.
+ */
+
+import type { JobConfigValue, Sample } from "@/api/types";
+
+const NUMBERS = ["seed", "width", "height", "guidance_scale", "lora_strength"] as const;
+const PROMPT = "prompt";
+const REFERENCE = "reference";
+const LORA = "lora";
+const NAMES: string[] = [PROMPT, ...NUMBERS, REFERENCE, LORA];
+
+/** The form at `address` with the picture's prompt among its own. */
+export function withPrompt(address: string, sample: Sample): string {
+  return extended(address, [
+    [PROMPT, sample.prompt],
+    ...NUMBERS.map((name) => [name, String(sample[name] ?? 1)] as [string, string]),
+    ...sample.control_images.map((name) => [REFERENCE, name] as [string, string]),
+  ]);
+}
+
+/** The form at `address` with a LoRA file to start from, by its full path. */
+export function withLora(address: string, path: string): string {
+  return extended(address, [[LORA, path]]);
+}
+
+function extended(address: string, entries: [string, string][]): string {
+  return `${address}${address.includes("?") ? "&" : "?"}${new URLSearchParams(entries)}`;
+}
+
+/** What an address gives a form, in one form for the same gift; empty where it gives nothing. */
+export function giftOf(search: URLSearchParams): string {
+  return String(new URLSearchParams([...search].filter(([name]) => NAMES.includes(name))));
+}
+
+/** The config with what the address gives. */
+export function withGift(search: URLSearchParams, config: JobConfigValue): JobConfigValue {
+  const prompt = search.get(PROMPT);
+  const lora = search.get(LORA);
+  let given = config;
+  if (prompt !== null) {
+    const numbers = NUMBERS.flatMap((name) => {
+      const value = search.get(name);
+      return value !== null && Number.isFinite(Number(value)) ? [[name, Number(value)]] : [];
+    });
+    const own = Object.fromEntries(numbers);
+    given = withEntry(given, { prompt, ...own, control_images: search.getAll(REFERENCE) });
+  }
+  if (lora !== null) {
+    const training = (given.training ?? {}) as Record<string, unknown>;
+    given = { ...given, training: { ...training, start_from_lora: lora } };
+  }
+  return given;
+}
+
+/** The prompts of a job with a picture's at their end. */
+export function promptsWith(config: JobConfigValue, sample: Sample): unknown[] {
+  const own = Object.fromEntries(NUMBERS.map((name) => [name, sample[name] ?? 1]));
+  const entry = { prompt: sample.prompt, ...own, control_images: sample.control_images };
+  return (withEntry(config, entry).sample as { prompts: unknown[] }).prompts;
+}
+
+function withEntry(config: JobConfigValue, entry: Record<string, unknown>): JobConfigValue {
+  const panel = (config.sample ?? {}) as Record<string, unknown>;
+  const prompts = Array.isArray(panel.prompts) ? panel.prompts : [];
+  return { ...config, sample: { ...panel, prompts: [...prompts, entry] } };
+}
