@@ -409,6 +409,7 @@ describe("a failed job in the list", () => {
           failureCure({
             key: "four-bit",
             title: "Train in 4 bits",
+            settings: {},
             is_new_job: true,
             goes_on_from_step: null,
             effect: null,
