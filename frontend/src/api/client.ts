@@ -133,6 +133,11 @@ export const api = {
             { body: { resume_from_step: fromStep } as QueueBody }),
       }),
     ),
+  /** Null for a job that did not fail. */
+  failure: (id: number, signal?: AbortSignal) =>
+    body(http.GET("/api/jobs/{job_id}/failure", { params: ofJob(id), signal })),
+  cureJob: (id: number, key: string) =>
+    body(http.POST("/api/jobs/{job_id}/cures/{key}", { params: { path: { job_id: id, key } } })),
   stopJob: (id: number) => body(http.POST("/api/jobs/{job_id}/stop", { params: ofJob(id) })),
   commandJob: (id: number, command: "save" | "sample") =>
     body(
