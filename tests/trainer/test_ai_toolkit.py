@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from trainer.__main__ import main
 from trainer.ai_toolkit import Imported, from_ai_toolkit, is_ai_toolkit
 from trainer.config import JobConfig
 from trainer.errors import JobRefused
@@ -332,3 +334,19 @@ def test_without_sampling_there_are_no_prompts() -> None:
 def test_a_process_that_trains_no_lora_is_refused_by_its_name() -> None:
     with pytest.raises(JobRefused, match="extract"):
         from_ai_toolkit({"config": {"name": "x", "process": [{"type": "extract"}]}})
+
+
+def test_the_command_writes_the_job_and_says_what_was_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs, ours = tmp_path / "theirs.yaml", tmp_path / "ours.yaml"
+    theirs.write_text(FROM_THE_FORM)
+    assert main(["translate", str(theirs), "-o", str(ours)]) == 0
+    found = from_ai_toolkit(yaml.safe_load(FROM_THE_FORM))
+    assert yaml.safe_load(ours.read_text()) == found.config
+    said = capsys.readouterr().err
+    assert f"{len(found.carried)} settings were carried over" in said
+    assert all(one.theirs in said for one in found.left_out)
+    assert main(["translate", str(theirs), "-o", str(ours)]) == JobRefused.exit_code
+    assert main(["translate", str(ours)]) == JobRefused.exit_code
+    assert "no job file of AI Toolkit" in capsys.readouterr().err
