@@ -32,6 +32,7 @@ CONTRACT = {
     "trainer.drawing_config",
     "trainer.drawing_door",
     "trainer.durable_write",
+    "trainer.early_stop",
     "trainer.errors",
     "trainer.events",
     "trainer.file_memory",
@@ -133,4 +134,5 @@ def test_the_rule_sees_imports_of_every_form() -> None:
         "trainer.config",
         "trainer.lora",
         "trainer.durable_write",
+    "trainer.early_stop",
     }
