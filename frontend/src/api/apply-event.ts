@@ -112,9 +112,14 @@ export function applyCheckpoint(client: QueryClient, id: number, checkpoint: Che
   );
 }
 
-export function applyCheckpointRemoved(client: QueryClient, id: number, step: number): void {
+export function applyCheckpointRemoved(
+  client: QueryClient,
+  id: number,
+  step: number,
+  isFinal: boolean,
+): void {
   client.setQueryData<Checkpoint[]>(keys.checkpoints(id), (known) =>
-    known?.filter((checkpoint) => checkpoint.step !== step || checkpoint.is_final),
+    known?.filter((one) => one.step !== step || one.is_final !== isFinal),
   );
 }
 

@@ -2,7 +2,7 @@
 
 import createClient, { type Middleware } from "openapi-fetch";
 import { ApiError, problemsOfBody, ServerAway } from "./errors";
-import type { paths } from "./schema";
+import type { components, paths } from "./schema";
 import type { JobConfigValue } from "./types";
 
 const PAGE_SIZE = 200;
@@ -68,6 +68,7 @@ async function everyPage<Item>(
   return items;
 }
 
+type JobToQueue = components["schemas"]["JobToQueue"];
 type JobsQuery = NonNullable<paths["/api/jobs"]["get"]["parameters"]["query"]>;
 
 const ofJob = (id: number) => ({ path: { job_id: id } });
@@ -96,7 +97,14 @@ export const api = {
     body(http.PATCH("/api/jobs/{job_id}", { params: ofJob(id), body: { config } })),
   deleteJob: (id: number, files: boolean) =>
     body(http.DELETE("/api/jobs/{job_id}", { params: { ...ofJob(id), query: { files } } })),
-  queueJob: (id: number) => body(http.POST("/api/jobs/{job_id}/queue", { params: ofJob(id) })),
+  queueJob: (id: number, fromStep?: number) =>
+    body(
+      http.POST("/api/jobs/{job_id}/queue", {
+        params: ofJob(id),
+        // What is left out of the body stays as it is, though its type lists it.
+        body: fromStep === undefined ? undefined : ({ resume_from_step: fromStep } as JobToQueue),
+      }),
+    ),
   stopJob: (id: number) => body(http.POST("/api/jobs/{job_id}/stop", { params: ofJob(id) })),
   commandJob: (id: number, command: "save" | "sample") =>
     body(
@@ -139,6 +147,14 @@ export const api = {
     everyPage((query) =>
       body(http.GET("/api/jobs/{job_id}/checkpoints", { params: { ...ofJob(id), query }, signal })),
     ),
+  deleteCheckpoint: (id: number, checkpointId: number) =>
+    body(
+      http.DELETE("/api/jobs/{job_id}/checkpoints/{checkpoint_id}", {
+        params: { path: { job_id: id, checkpoint_id: checkpointId } },
+      }),
+    ),
+  restore: (entryId: string) =>
+    body(http.POST("/api/trash/{entry_id}/restore", { params: { path: { entry_id: entryId } } })),
   log: (id: number, run: number | undefined, offset: number | undefined, signal?: AbortSignal) =>
     body(
       http.GET("/api/jobs/{job_id}/log", {

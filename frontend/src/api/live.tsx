@@ -93,7 +93,7 @@ export function LiveProvider({ children, onStatusMoved, onUnauthorized }: LivePr
           applyCheckpoint(client, data.job_id, data);
           break;
         case "checkpoint_removed":
-          applyCheckpointRemoved(client, data.job_id, data.step);
+          applyCheckpointRemoved(client, data.job_id, data.step, data.is_final === true);
           break;
         case "log":
           for (const listener of logListeners) {

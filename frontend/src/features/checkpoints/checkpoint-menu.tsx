@@ -1,0 +1,96 @@
+import { ActionIcon, Menu } from "@mantine/core";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { Link } from "wouter";
+import { applyCheckpointRemoved } from "@/api/apply-event";
+import { api } from "@/api/client";
+import { keys } from "@/api/queries";
+import type { Checkpoint, Job } from "@/api/types";
+import { Icon } from "@/components/ui/icons";
+import { toast, toastFailure } from "@/components/ui/toast";
+import { toastWithUndo } from "@/components/ui/undo-toast";
+import { loraFile } from "@/lib/archives";
+import { formatCount } from "@/lib/format";
+import { DELETABLE } from "@/lib/job-states";
+import { text } from "@/messages";
+
+interface CheckpointMenuProps {
+  checkpoint: Checkpoint;
+  job: Job | undefined;
+  jobId: number;
+  startFrom: string | null;
+}
+
+/** What is done with a checkpoint less often. */
+export function CheckpointMenu({ checkpoint, job, jobId, startFrom }: CheckpointMenuProps) {
+  const remove = useRemoval(checkpoint, jobId);
+  const step = formatCount(checkpoint.step);
+  return (
+    <Menu position="bottom-end" withinPortal>
+      <Menu.Target>
+        <ActionIcon
+          variant="subtle"
+          color="gray"
+          size={32}
+          aria-label={
+            checkpoint.is_final ? text.checkpoints.moreFinal : text.checkpoints.more(step)
+          }
+        >
+          <Icon name="more" />
+        </ActionIcon>
+      </Menu.Target>
+      <Menu.Dropdown>
+        {(["diffusers", "comfyui"] as const).map((format) => (
+          <Menu.Item
+            key={format}
+            component="a"
+            href={loraFile(checkpoint.url, format)}
+            download
+            leftSection={<Icon name="download" size={16} />}
+          >
+            {text.checkpoints.downloadAs[format]}
+          </Menu.Item>
+        ))}
+        {startFrom !== null && (
+          <Menu.Item component={Link} href={startFrom} leftSection={<Icon name="plus" size={16} />}>
+            {text.checkpoints.newJob}
+          </Menu.Item>
+        )}
+        <Menu.Divider />
+        <Menu.Item
+          color="red"
+          leftSection={<Icon name="trash" size={16} />}
+          disabled={job === undefined || !DELETABLE.has(job.status)}
+          onClick={() => remove.mutate()}
+        >
+          {text.checkpoints.remove}
+        </Menu.Item>
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
+
+/** Into the trash, and back at the press of a button: nothing that has to be asked first. */
+function useRemoval(checkpoint: Checkpoint, jobId: number) {
+  const client = useQueryClient();
+  const undo = (entryId: string) =>
+    api
+      .restore(entryId)
+      .then(() => toast(text.checkpoints.restored))
+      .catch((error: unknown) => toastFailure(text.checkpoints.undo, error))
+      .finally(() => client.invalidateQueries({ queryKey: keys.job(jobId) }));
+  return useMutation({
+    mutationFn: () => api.deleteCheckpoint(jobId, checkpoint.id),
+    onSuccess: (entry) => {
+      applyCheckpointRemoved(client, jobId, checkpoint.step, checkpoint.is_final);
+      void client.invalidateQueries({ queryKey: keys.job(jobId), exact: true });
+      toastWithUndo(
+        checkpoint.is_final
+          ? text.checkpoints.removedFinal
+          : text.checkpoints.removed(formatCount(checkpoint.step)),
+        text.checkpoints.undo,
+        () => undo(entry.id),
+      );
+    },
+    onError: (error) => toastFailure(text.checkpoints.remove, error),
+  });
+}
