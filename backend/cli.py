@@ -5,6 +5,8 @@ darkroom serve            the server alone
 darkroom work             the worker alone
 darkroom queue JOB.yaml   put a job into the queue, unless there is one of its name already
 darkroom rescan           bring jobs back from the output folder into the database
+darkroom export JOB FILE  pack a job, its datasets and a checkpoint, to go on elsewhere
+darkroom import FILE      take in what `darkroom export` has packed
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from backend import __version__
+from backend.bundles.commands import export_job, import_job
 from backend.db.engine import Database
 from backend.db.migrate import migrate
 from backend.db.models import Job
@@ -50,6 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _work(settings)
             case "rescan":
                 return _rescan(settings)
+            case "export":
+                return export_job(
+                    settings,
+                    options.job,
+                    options.file,
+                    step=options.step,
+                    with_dataset=not options.without_dataset,
+                )
+            case "import":
+                return import_job(settings, options.file, name=options.name)
             case _:
                 return _queue(settings, options.job)
     except BadSettings as error:
@@ -180,6 +193,14 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("serve", help="start the server alone")
     commands.add_parser("work", help="start the worker alone")
     commands.add_parser("rescan", help="bring jobs back from the output folder")
+    export = commands.add_parser("export", help="pack a job, to go on on another machine")
+    export.add_argument("job", metavar="JOB", help="its training name")
+    export.add_argument("file", metavar="FILE", help="to write; - is standard output")
+    export.add_argument("--step", type=int, help="of the checkpoint; else the newest")
+    export.add_argument("--without-dataset", action="store_true", help="leave the pictures out")
+    taken = commands.add_parser("import", help="take in a job that was packed")
+    taken.add_argument("file", metavar="FILE", help="to read; - is standard input")
+    taken.add_argument("--name", help="of the training here; else its own or the next free one")
     queue = commands.add_parser("queue", help="put a job into the queue, once")
     queue.add_argument("job", type=Path, metavar="JOB.yaml")
     return parser

@@ -9,12 +9,17 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from backend import __version__
+from backend.artifacts.preview_routes import router as previews
 from backend.artifacts.routes import router as artifacts
+from backend.artifacts.workflow_routes import router as workflows
+from backend.bundles.routes import router as bundles
 from backend.datasets.routes import router as datasets
 from backend.db.engine import Database
 from backend.error_handlers import install_handlers
+from backend.failures.routes import router as failures
 from backend.hooks.routes import router as hooks
 from backend.jobs.feed_watch import FeedWatch
+from backend.jobs.presets import router as presets
 from backend.jobs.queue_routes import router as queue
 from backend.jobs.routes import router as jobs
 from backend.jobs.stream import router as events
@@ -22,6 +27,7 @@ from backend.jobs.yaml_routes import router as job_yaml
 from backend.pages import router as pages
 from backend.security.middleware import Guard
 from backend.settings import Settings
+from backend.system.load import LoadRing
 from backend.system.routes import router as system
 from backend.trash.routes import router as trash
 
@@ -43,7 +49,22 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     install_handlers(app)
     app.add_middleware(Guard, settings=settings)
-    for router in (system, jobs, job_yaml, queue, artifacts, trash, datasets, hooks, events):
+    for router in (
+        previews,
+        artifacts,
+        workflows,
+        bundles,
+        datasets,
+        failures,
+        hooks,
+        presets,
+        queue,
+        jobs,
+        job_yaml,
+        system,
+        trash,
+        events,
+    ):
         app.include_router(router, prefix="/api")
     app.include_router(pages)
     return app
@@ -52,7 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     database = Database(app.state.settings.database_url)
-    watch = FeedWatch(database)
+    watch = FeedWatch(database, LoadRing(app.state.settings.output_dir))
     app.state.database = database
     app.state.feed_watch = watch
     watching = asyncio.create_task(watch.run())

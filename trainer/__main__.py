@@ -8,6 +8,7 @@
     python -m trainer inspect FILE
     python -m trainer merge --model M --lora F --strength S --output DIR
     python -m trainer sample --model M --lora F --strength S --prompt "..." -o OUT.png
+    python -m trainer draw DRAWING.yaml --output PARENT
 
 The exit codes are those of errors.py: 0 completed, 3 stopped on request, 2 job refused, others by
 kind of failure. torch is imported after the job has passed the door, so a refusal is instant.
@@ -26,14 +27,16 @@ from pathlib import Path
 from trainer.cache_command import COMMAND as CACHE_COMMAND
 from trainer.cache_command import run_cache_command
 from trainer.config import JobConfig
+from trainer.disk_places import places_of
 from trainer.door import Verdict, examine_job
+from trainer.drawing_door import DrawingVerdict, examine_drawing
 from trainer.errors import EXIT_COMPLETED, DarkroomError, JobRefused, Problem
 from trainer.folders import Folders
 from trainer.hub import hub_cache
 from trainer.job_file import read_yaml
 from trainer.lora_commands import COMMANDS as LORA_COMMANDS
 from trainer.lora_commands import add_lora_commands, run_lora_command
-from trainer.machine import Machine, free_bytes, machine_at_hand
+from trainer.machine import Machine, machine_at_hand
 from trainer.plan_command import COMMAND as PLAN_COMMAND
 from trainer.plan_command import add_plan_command, run_plan_command
 from trainer.resume_rules import goes_on
@@ -55,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folders = _folders(options)
     if options.command in (*LORA_COMMANDS, SAMPLE_COMMAND, CACHE_COMMAND, PLAN_COMMAND):
         return _run_on_files(options, folders)
+    if options.command == "draw":
+        return _draw(options, folders)
     return _check(options.job, folders) if options.command == "check" else _run(options, folders)
 
 
@@ -65,7 +70,7 @@ def _run_on_files(options: argparse.Namespace, folders: Folders) -> int:
         if options.command == PLAN_COMMAND:
             return run_plan_command(options, folders)
         if options.command == SAMPLE_COMMAND:
-            return run_sample_command(options, folders)
+            return run_sample_command(options, folders, _machine_with(folders))
         return run_lora_command(options, folders)
     except DarkroomError as error:
         _print_problems(error.problems)
@@ -123,15 +128,47 @@ def _run(options: argparse.Namespace, folders: Folders) -> int:
         return error.exit_code
 
 
+def _draw(options: argparse.Namespace, folders: Folders) -> int:
+    parent = options.output.expanduser().resolve()
+    verdict = DrawingVerdict(None)
+    try:
+        data = read_yaml(options.drawing)
+        verdict = examine_drawing(data, folders, _machine_with(folders, parent))
+        verdict.admitted()
+    except DarkroomError as error:
+        _print_problems(error.problems)
+        if options.run_number is not None and verdict.drawing is not None:
+            record_refusal(
+                verdict.drawing,
+                error,
+                parent=parent,
+                run_number=options.run_number,
+                token=options.token,
+            )
+        return error.exit_code
+
+    from trainer.drawing import run_drawing
+
+    try:
+        return run_drawing(
+            verdict,
+            parent=parent,
+            folders=folders,
+            run_number=options.run_number,
+            token=options.token,
+        )
+    except DarkroomError as error:  # the folder is another's: nothing may be written there
+        _print_problems(error.problems)
+        return error.exit_code
+
+
 def _machine_with(folders: Folders, output: Path | None = None) -> Callable[[JobConfig], Machine]:
     """This machine as a job's GPU setting says, with the room on its disks."""
 
     def machine_for(job: JobConfig) -> Machine:
         return dataclasses.replace(
             machine_at_hand(job.job.gpu),
-            cache_free_bytes=free_bytes(folders.cache),
-            models_free_bytes=free_bytes(hub_cache()),
-            output_free_bytes=None if output is None else free_bytes(output),
+            places=places_of(cache=folders.cache, models=hub_cache(), output=output),
         )
 
     return machine_for
@@ -159,8 +196,11 @@ def _parser() -> argparse.ArgumentParser:
     cache = commands.add_parser(CACHE_COMMAND, help="encode what a job needs, without training")
     plan = commands.add_parser(PLAN_COMMAND, help="say what memory and disk a job will take")
     add_plan_command(plan)
+    draw = commands.add_parser("draw", help="draw pictures with LoRA files, or go on with them")
+    draw.add_argument("drawing", type=Path, metavar="DRAWING.yaml")
     for command in (run, check, cache, plan):
         command.add_argument("job", type=Path, metavar="JOB.yaml")
+    for command in (run, check, cache, plan, draw):
         for name, what in (
             ("datasets", "datasets are looked up in"),
             ("models", "models are looked up in"),
@@ -170,9 +210,12 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 f"--{name}", type=Path, metavar="DIR", help=f"folder that {what} [{variable}]"
             )
-    run.add_argument(
-        "--output", type=Path, required=True, metavar="PARENT", help="job folders are made in here"
-    )
+    for command in (run, draw):
+        command.add_argument(
+            "--output", type=Path, required=True, metavar="PARENT", help="folders are made in here"
+        )
+        command.add_argument("--run-number", type=int, metavar="N", help="number of its folder")
+        command.add_argument("--token", default="", help="written into the run's first event")
     run.add_argument(
         "--resume",
         default="auto",
@@ -180,8 +223,6 @@ def _parser() -> argparse.ArgumentParser:
         help="auto (default): go on from the newest checkpoint; never: start over and set the old "
         "results aside; CHECKPOINT: go on from this step number or checkpoint folder",
     )
-    run.add_argument("--run-number", type=int, metavar="N", help="number of the run's folder")
-    run.add_argument("--token", default="", help="written into the run's first event")
     add_lora_commands(commands)
     add_sample_command(commands)
     return parser

@@ -41,6 +41,16 @@ class JobConfig(Panel):
     sample: SamplePanel = Field(default_factory=SamplePanel, title="Sample")
 
     @property
+    def run_name(self) -> str:
+        """The name of the folder that its runs write into."""
+        return self.job.training_name
+
+    @property
+    def num_units(self) -> int:
+        """What a run of it counts up to: steps."""
+        return self.training.steps
+
+    @property
     def variant(self) -> Variant:
         """The table row of the job's architecture."""
         return VARIANTS[self.model.model_architecture]

@@ -55,14 +55,20 @@ def new_folder(path: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                flush_file(file)
-        flush_folder(temporary)
-        os.rename(temporary, path)
-        flush_folder(path.parent)
+        flush_tree(temporary)
+        publish_folder(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def publish_folder(filled: Path, path: Path) -> None:
+    """Give a folder, flushed by `flush_tree`, its final name, which must be free. Raises OSError.
+
+    Both lie on one disk.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.rename(filled, path)
+    flush_folder(path.parent)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -81,6 +87,16 @@ def flush_file(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def flush_tree(folder: Path) -> None:
+    """Ask the disk to keep every file and entry in a folder, at any depth."""
+    for entry in folder.rglob("*"):
+        if entry.is_dir():
+            flush_folder(entry)
+        elif entry.is_file():
+            flush_file(entry)
+    flush_folder(folder)
 
 
 def flush_folder(path: Path) -> None:

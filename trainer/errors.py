@@ -33,6 +33,7 @@ class Severity(StrEnum):
 
     ERROR = "error"  # the job cannot run
     WARNING = "warning"  # the job runs, but a setting has no effect or will disappoint
+    INFO = "info"  # advice: the job is fine, and something is worth a second thought
 
 
 @dataclass(frozen=True)

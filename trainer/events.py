@@ -134,6 +134,19 @@ class Sample(Event):
     path: str
 
 
+class SamplePreview(Event):
+    """A picture is being drawn: `done` of `total` denoising steps, and a small preview of what it
+    is becoming at `path` in the run's folder, which the next preview replaces.
+    """
+
+    type: Literal["sample_preview"] = "sample_preview"
+    step: int
+    prompt_index: int
+    done: int
+    total: int
+    path: str
+
+
 class SampleFailed(Event):
     """A picture could not be drawn; training goes on."""
 
@@ -246,6 +259,7 @@ AnyEvent = Annotated[
     | Step
     | Measured
     | Sample
+    | SamplePreview
     | SampleFailed
     | CheckpointSaved
     | BestCheckpoint
@@ -325,6 +339,7 @@ _KNOWN_TYPES = frozenset(
         "step",
         "measured",
         "sample",
+        "sample_preview",
         "sample_failed",
         "checkpoint",
         "best_checkpoint",

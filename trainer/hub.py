@@ -61,6 +61,11 @@ class HubRepository:
         """The revision by name."""
         return self.revision or "main"
 
+    @property
+    def cache_folder_name(self) -> str:
+        """Its folder in the hub's cache."""
+        return f"models--{self.repo_id.replace('/', '--')}"
+
 
 @dataclass(frozen=True)
 class HubAccess:
@@ -96,7 +101,7 @@ def hub_cache() -> Path:
 
 def cached_snapshot(repository: HubRepository) -> Path | None:
     """The folder of the repository's files on this machine; it may lack some. None without one."""
-    folder = hub_cache() / f"models--{repository.repo_id.replace('/', '--')}"
+    folder = hub_cache() / repository.cache_folder_name
     commit = repository.asked_revision
     if not _COMMIT.fullmatch(commit):
         try:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from trainer.config import JobConfig
 from trainer.durable_write import write_text
 from trainer.errors import JobRefused
+from trainer.panels.field import Panel
 from trainer.schema_refusals import schema_problem
 
 
@@ -73,14 +74,14 @@ def parse_job(data: Mapping[str, Any]) -> JobConfig:
         raise JobRefused.from_problems(problems) from error
 
 
-def job_yaml(job: JobConfig) -> str:
-    """The job as a YAML text, panels and fields in the form's order."""
+def job_yaml(job: Panel) -> str:
+    """The job as a YAML text, panels and fields in the form's order; or a drawing."""
     data = job.model_dump(mode="json")
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
 
 
-def write_job_file(path: Path, job: JobConfig) -> None:
-    """Write the job as YAML, whole or not at all."""
+def write_job_file(path: Path, job: Panel) -> None:
+    """Write the job, or a drawing, as YAML, whole or not at all."""
     write_text(path, job_yaml(job))
 
 

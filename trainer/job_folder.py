@@ -4,10 +4,12 @@ PARENT/<training name>/
   job.yaml                         what will run next
   pins.json                        pinned and starred, with notes
   .lock                            held by the trainer that writes here
+  origin.json                      of a job that was imported: from where and when
   <training name>.safetensors      the end result
+  <training name>.comfyui.json     a ComfyUI workflow that draws with it
   samples/step-000250-prompt-00.png
   checkpoints/step-000250/         see checkpoint.py
-  runs/0001/{job.yaml, events.jsonl, commands.jsonl, trainer.log}
+  runs/0001/{job.yaml, events.jsonl, commands.jsonl, trainer.log, preview.png}
   superseded/0002/                 what the resume of run 2 set aside
 """
 
@@ -19,6 +21,8 @@ from pathlib import Path
 
 # Of a checkpoint's folder: the LoRA for use, and what is known of the whole; see checkpoint.py.
 LORA_FILE, MANIFEST_FILE = "lora.safetensors", "checkpoint.json"
+# Of a job that came in a bundle: what it was called, its step, when it was packed and imported.
+ORIGIN_FILE = "origin.json"
 # Where a sample's PNG keeps its recipe, as JSON.
 RECIPE_CHUNK = "darkroom"
 
@@ -51,6 +55,11 @@ class RunFolder:
     @property
     def log(self) -> Path:
         return self.path / "trainer.log"
+
+    @property
+    def preview(self) -> Path:
+        """The picture that the run is drawing, as it is becoming; see previews.py."""
+        return self.path / "preview.png"
 
     @property
     def dataset(self) -> Path:

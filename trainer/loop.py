@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import logging
 import shutil
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from trainer.attention import set_attention
-from trainer.attention_rules import refuse_attention_on
 from trainer.batches import BatchSource
 from trainer.change_taking import ChangeTaker
 from trainer.checkpoint import LORA_FILE
+from trainer.comfyui_workflow import write_workflow
 from trainer.config import JobConfig
 from trainer.dataset_index import DatasetIndex
 from trainer.dataset_manifest import marked, write_manifest
@@ -34,7 +29,7 @@ from trainer.folders import Folders
 from trainer.lora_file import read_metadata
 from trainer.measuring import Measurer, ended_early
 from trainer.memory_failure import explained
-from trainer.model_loading import choose_device, load_drawing_parts
+from trainer.model_loading import load_drawing_parts
 from trainer.model_obtaining import obtain_model
 from trainer.offload_settling import settle_offloading
 from trainer.resume import (
@@ -45,6 +40,7 @@ from trainer.resume import (
     set_aside_other_base_pictures,
 )
 from trainer.run_record import Outcome, RunRecord, opened_run
+from trainer.run_start import loading_progress, start, stopping_on_signals
 from trainer.sample_round import SampleRounds, is_sample_due, missing_requests
 from trainer.sampling import build_pipeline
 from trainer.saving import Saver, is_save_due
@@ -52,8 +48,6 @@ from trainer.start_check import start_file
 from trainer.trainee import DTYPES, Trainee, load_trainee
 from trainer.training_step import StepResult
 from trainer.validation_items import Sides, sides_of
-from trainer.versions import running_versions
-from trainer.vram_limit import cap_vram
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +70,7 @@ def run(
     """
     with (
         opened_run(job, parent=parent, run_number=run_number, token=token) as record,
-        _stopping_on_signals(record.request_stop),
+        stopping_on_signals(record.request_stop),
     ):
         try:
             return record.finish(
@@ -164,19 +158,6 @@ def train(
     return finish(trainee, record)
 
 
-def start(job: JobConfig, record: RunRecord) -> str:
-    """Say that the process is up, and what it computes with; the device. Raises JobRefused."""
-    device = choose_device(job.job.gpu)
-    cap_vram(device)
-    record.start(
-        device=device if device == "cpu" else torch.cuda.get_device_name(),
-        num_threads=torch.get_num_threads(),
-        versions=running_versions(),
-    )
-    refuse_attention_on(device, job.model)
-    return device
-
-
 def choose(
     job: JobConfig,
     record: RunRecord,
@@ -239,17 +220,6 @@ def is_complete(job: JobConfig, record: RunRecord, beginning: Beginning) -> bool
     return read_metadata(folder.result).get("step") == str(step) and not any(
         missing_requests(record, job, due) for due in {0, step} if is_sample_due(job, due)
     )
-
-
-def loading_progress(record: RunRecord) -> Callable[[int, int], None]:
-    """Report a model's tensors in steps of about a twentieth, and obey a stop in between."""
-
-    def progress(done: int, total: int) -> None:
-        if done % max(1, total // 20) == 0 or done == total:
-            record.progress(done, total, "tensors")
-            record.stop_if_requested()
-
-    return progress
 
 
 def restore(trainee: Trainee, beginning: Beginning, record: RunRecord, folders: Folders) -> None:
@@ -332,26 +302,5 @@ def finish(trainee: Trainee, record: RunRecord) -> Outcome:
     best = best_step(job, trainee.measurements, folder.checkpoint_steps()) if reason else None
     with replacing(folder.result) as temporary:
         shutil.copyfile(folder.checkpoint(best or step) / LORA_FILE, temporary)
+    write_workflow(job, folder.result)
     return Outcome(completed=True, step=step, lora=folder.result.name, ended_early=reason)
-
-
-@contextmanager
-def _stopping_on_signals(request_stop: Callable[[], None]) -> Iterator[None]:
-    """SIGINT and SIGTERM ask for a stop; a second one of the same kind acts as it always does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before: dict[int, object] = {}
-
-    def handle(number: int, _frame: object) -> None:
-        logger.info("%s: stopping after this step", signal.Signals(number).name)
-        signal.signal(number, before[number])  # pyright: ignore[reportArgumentType]
-        request_stop()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)  # pyright: ignore[reportArgumentType]

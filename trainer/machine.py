@@ -8,10 +8,10 @@ is not taken off: a queued job runs later.
 from __future__ import annotations
 
 import os
-import shutil
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from trainer.disk_places import Folder, Place
 from trainer.vram_cap import vram_cap_bytes
 
 
@@ -19,15 +19,13 @@ from trainer.vram_cap import vram_cap_bytes
 class Machine:
     """What there is, in bytes. vram_bytes: None without a card; then everything lies in RAM.
 
-    card: its name. output_free_bytes, cache_free_bytes, models_free_bytes: None where unknown.
+    card: its name. places: the folders that a job writes to, those that are known.
     """
 
     ram_bytes: int
     vram_bytes: int | None = None
     card: str = ""
-    output_free_bytes: int | None = None
-    cache_free_bytes: int | None = None
-    models_free_bytes: int | None = None
+    places: Mapping[Folder, Place] = field(default_factory=dict)
 
     @property
     def on_gpu(self) -> bool:
@@ -48,14 +46,6 @@ def machine_at_hand(gpu: str) -> Machine:
     name, total = card
     cap = vram_cap_bytes()
     return Machine(ram_bytes, total if cap is None else min(cap, total), name)
-
-
-def free_bytes(folder: Path) -> int | None:
-    """Free space on the folder's disk; of the nearest parent while the folder is not made."""
-    for place in (folder, *folder.parents):
-        if place.is_dir():
-            return shutil.disk_usage(place).free
-    return None
 
 
 def _card(gpu: str) -> tuple[str, int] | None:

@@ -12,7 +12,7 @@ Offloading is offered just as far as it has to go. Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,14 @@ from trainer.offload_shares import text_encoder_percent, transformer_percent
 # Sides that people train at, below which a FLUX.2 LoRA is seldom worth it.
 _SIDES_PX = (1408, 1152, 1024, 896, 768, 640, 512)
 _SMALLEST_SAMPLE_PX = 512
+# After a failure, behind Resolutions.
+_TRIED_FIRST = (
+    "training.gradient_checkpointing",
+    "training.batch_size",
+    "model.low_vram",
+    "model.layer_offloading",
+    "quantization.",
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,41 @@ def changes_of(
     yield from _same_training(job)
     yield from _stored_smaller(job)
     yield from _smaller_pictures(job)
+
+
+def in_order_of_trying(job: JobConfig, changes: Sequence[Change]) -> list[Change]:
+    """The same after memory did run out: first what helps for certain and is easily judged.
+
+    Resolutions (the next two sides down), Gradient Checkpointing, Batch Size, what moves to host
+    memory, fewer bits, then the rest as it comes.
+    """
+    smaller = [change for change in changes if _settings_end(change, "resolutions")]
+    for change in [*smaller]:
+        smaller += _of_resolutions(change.applied(job))
+    others = [change for change in changes if change not in smaller]
+
+    def rank(change: Change) -> int:
+        for number, name in enumerate(_TRIED_FIRST):
+            if any(path.startswith(name) for path in change.settings):
+                return number
+        return len(_TRIED_FIRST)
+
+    return [*smaller, *sorted(others, key=rank)]
+
+
+def _settings_end(change: Change, name: str) -> bool:
+    return all(path.endswith(name) for path in change.settings)
+
+
+def disk_changes(job: JobConfig) -> Iterator[Change]:
+    """Changes that write less, the mildest first: none of them changes what is trained."""
+    kinds, keep = job.quantization, job.save.max_step_saves_to_keep
+    if kinds.keep_on_disk and (kinds.transformer != "none" or kinds.text_encoder != "none"):
+        yield Change("turn Keep Quantized Weights off", {"quantization.keep_on_disk": False})
+    for fewer in range(keep - 1, 0, -1):
+        noun = "checkpoint" if fewer == 1 else "checkpoints"
+        label = f"keep {fewer} {noun} (Max Step Saves to Keep)"
+        yield Change(label, {"save.max_step_saves_to_keep": fewer})
 
 
 def _same_results(job: JobConfig) -> Iterator[Change]:
@@ -138,6 +181,10 @@ def _stored_smaller(job: JobConfig) -> Iterator[Change]:
 
 def _smaller_pictures(job: JobConfig) -> Iterator[Change]:
     yield from _smaller_samples(job)
+    yield from _of_resolutions(job)
+
+
+def _of_resolutions(job: JobConfig) -> Iterator[Change]:
     largest = max(max(dataset.resolutions) for dataset in job.datasets)
     limit = next((side for side in _SIDES_PX if side < largest), None)
     if limit is None:

@@ -1,12 +1,13 @@
 """The memory plan at the door: a job that cannot fit is refused, unless the person insists.
 
 To insist is the setting Memory Plan (Advanced): the plan is then a warning. What is refused names
-the phase, the two numbers and the smallest changes that fit. The disk is warned of only: what is
-there already (caches, downloads, earlier checkpoints) is not known here. Imports no torch.
+the phase, the two numbers and the smallest changes that fit; where a disk has no room, the folder,
+the two numbers and what would write less. Imports no torch.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,30 +15,33 @@ from trainer.config import JobConfig
 from trainer.dataset_index import DatasetIndex
 from trainer.errors import DarkroomError, Problem, Severity
 from trainer.folders import Folders
+from trainer.hub import HubRepository
 from trainer.machine import Machine
-from trainer.memory_sizes import GIB
+from trainer.memory_sizes import GIB, MIB
 from trainer.memory_verdict import Cure, Judged, Shortfall, judge
 from trainer.model_parts import model_source
 from trainer.model_shapes import is_on_this_machine, shapes_of
 
 _FIELD = "advanced.memory_plan"
-_FOLDER_NAMES = {
-    "models": "downloads",
-    "cache": "encoded pictures, prompts and quantized weights",
-    "output": "checkpoints and samples",
-}
 
 
 def judge_job(
     job: JobConfig, indexes: Sequence[DatasetIndex], machine: Machine, folders: Folders
 ) -> Judged:
     """The job's plan on the machine, with the sizes of the very model that it names."""
-    try:
-        has_to_download = not is_on_this_machine(model_source(job.model, folders))
-    except DarkroomError:  # the door says what is wrong with the model
-        has_to_download = False
+    has_to_download, repository = False, ""
+    with contextlib.suppress(DarkroomError):  # the door says what is wrong with the model
+        source = model_source(job.model, folders)
+        has_to_download = not is_on_this_machine(source)
+        if isinstance(source.base, HubRepository):
+            repository = source.base.cache_folder_name
     return judge(
-        job, shapes_of(job.model, folders), indexes, machine, has_to_download=has_to_download
+        job,
+        shapes_of(job.model, folders),
+        indexes,
+        machine,
+        has_to_download=has_to_download,
+        repository=repository,
     )
 
 
@@ -50,23 +54,16 @@ def memory_problems(job: JobConfig, judged: Judged, machine: Machine) -> Iterato
             yield _does_not_fit(job, worst, judged, machine)
     for short in judged.shortfalls:
         if short.missing == "disk":
-            yield Problem(
-                "disk_may_not_suffice",
-                shortfall_sentence(short, machine),
-                "Free some, or choose another disk for that folder.",
-                severity=Severity.WARNING,
-                params=_numbers(short),
-            )
+            yield _no_room(job, short, judged, machine)
 
 
 def shortfall_sentence(short: Shortfall, machine: Machine) -> str:
     """What does not fit, with both numbers."""
     needed, there = _in_gb(short.needed_bytes), _in_gb(short.available_bytes)
     if short.missing == "disk":
-        assert short.folder is not None
         return (
-            f"{_FOLDER_NAMES[short.folder].capitalize()} may take {needed} on the disk, where "
-            f"{there} are free."
+            f"The disk of {short.path} has {there} free, and the job has {needed} to write there: "
+            f"{short.label}."
         )
     where = (machine.card or "the card") if short.missing == "vram" else "this machine"
     kind = "VRAM" if short.missing == "vram" else "RAM"
@@ -104,11 +101,29 @@ def _does_not_fit(job: JobConfig, short: Shortfall, judged: Judged, machine: Mac
     )
 
 
+def _no_room(job: JobConfig, short: Shortfall, judged: Judged, machine: Machine) -> Problem:
+    insists = job.advanced.memory_plan == "go_on"
+    ways = [f"{_sentence(cure.label)}" for cure in judged.disk_cures]
+    ways.append("Free space on that disk (the trash counts), or move that folder to another one.")
+    hint = " Or: ".join(ways)
+    if insists:
+        hint += " It runs all the same, as Memory Plan (Advanced) says; a save waits for room."
+    return Problem(
+        "disk_too_small",
+        shortfall_sentence(short, machine),
+        hint,
+        None,
+        Severity.WARNING if insists else Severity.ERROR,
+        {**_numbers(short), "changes": [cure_as_dict(cure) for cure in judged.disk_cures]},
+    )
+
+
 def _numbers(short: Shortfall) -> dict[str, Any]:
     return {
         "phase": short.phase,
         "missing": short.missing,
         "folder": short.folder,
+        "path": short.path,
         "needed_bytes": short.needed_bytes,
         "available_bytes": short.available_bytes,
     }
@@ -119,4 +134,5 @@ def _sentence(label: str) -> str:
 
 
 def _in_gb(num_bytes: int) -> str:
-    return f"{num_bytes / GIB:.1f} GB"
+    gb = num_bytes / GIB
+    return f"{gb:.1f} GB" if gb >= 1 else f"{num_bytes / MIB:.0f} MB"

@@ -1,7 +1,8 @@
 """What a job writes to the disk, by the folder that it goes to.
 
 What is there already is not taken off: a cache that holds the pictures, an output folder with
-checkpoints of an earlier run. So these are the most that can be asked for. Imports no torch.
+checkpoints of an earlier run. So these are the most that can be asked for; whether a disk has room
+for what is still to be written says `disk_room.py`. Imports no torch.
 
 Legend: n = numbers of the LoRA.
 
@@ -15,9 +16,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Literal
 
 from trainer.config import JobConfig
+from trainer.disk_places import Folder
 from trainer.memory_sizes import (
     DTYPE_BYTES,
     FLOAT32_BYTES,
@@ -30,8 +31,6 @@ from trainer.memory_workload import Workload
 from trainer.model_shapes import ModelShapes
 
 SAMPLE_BYTES_PER_PX = 2.5
-
-Folder = Literal["cache", "output", "models"]
 
 
 @dataclass(frozen=True)

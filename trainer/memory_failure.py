@@ -2,13 +2,13 @@
 
 The failure itself (`failures.py`) knows what was measured in the process that failed. What would
 have helped comes from the memory plan: every change that lowers the peak of the phase in which it
-happened, in the order of what it costs, each with what the changed job takes. Imports no torch.
+happened, in the order in which to try them, each with what the changed job takes. Imports no torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from trainer.config import JobConfig
 from trainer.dataset_index import DatasetIndex
@@ -18,7 +18,7 @@ from trainer.folders import Folders
 from trainer.machine import Machine, machine_at_hand
 from trainer.memory_check import cure_as_dict
 from trainer.memory_sizes import GIB
-from trainer.memory_verdict import RUN_PHASES, Cure, helping_changes
+from trainer.memory_verdict import RUN_PHASES, Helping, helping_changes
 from trainer.model_shapes import shapes_of
 
 # What people read at a glance; all of them are in the failure's params.
@@ -49,7 +49,8 @@ def explained(
     params: dict[str, Any] = dict(problem.params)
     machine = machine_at_hand(job.job.gpu)
     on_device = params.get("device") == "gpu"
-    cures = _cures(job, indexes, folders, machine, phase)
+    place = "vram" if on_device else "ram"
+    cures = cures_of_phase(job, indexes, folders, machine, phase, place=place).cures
     peak = params.get("peak_bytes")
     where = machine.card or "the card" if on_device else "the machine"
     there = machine.vram_bytes if on_device else machine.ram_bytes
@@ -70,14 +71,20 @@ def explained(
     )
 
 
-def _cures(
+def cures_of_phase(
     job: JobConfig,
     indexes: Sequence[DatasetIndex],
     folders: Folders,
     machine: Machine,
-    phase: Phase | None,
-) -> tuple[Cure, ...]:
+    phase: str | None,
+    *,
+    place: Literal["vram", "ram"],
+) -> Helping:
+    """What lowers the peak of a run's phase on the card or in RAM, in the order of trying; nothing
+    for a phase that the plan does not know.
+    """
     phases = RUN_PHASES.get(phase or "")
     if phases is None:
-        return ()
-    return helping_changes(job, shapes_of(job.model, folders), indexes, machine, phases)
+        return Helping(0, ())
+    shapes = shapes_of(job.model, folders)
+    return helping_changes(job, shapes, indexes, machine, phases, place=place)

@@ -3,6 +3,7 @@
     judged = judge(job, shapes, indexes, machine, has_to_download=False)
     judged.shortfalls     what does not fit: phase, needed, there is
     judged.cures          the smallest changes that fit, each planned anew; empty if it fits
+    judged.disk_cures     the same for a disk that is too small
 
 *auto* offloading is settled first: it asks for the largest share of blocks that may stay.
 
@@ -16,20 +17,24 @@ cure is the plan of the changed job. Imports no torch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Literal
 
 from trainer.config import JobConfig
 from trainer.dataset_index import DatasetIndex
+from trainer.disk_places import Folder, folder_bytes
+from trainer.disk_room import shortages
 from trainer.machine import Machine
-from trainer.memory_changes import Change, changes_of
-from trainer.memory_disk import DiskPart, Folder, disk_bytes, plan_disk
+from trainer.memory_changes import Change, changes_of, disk_changes, in_order_of_trying
+from trainer.memory_disk import DiskPart, plan_disk
 from trainer.memory_plan import MemoryPlan, PhaseName, plan_memory
 from trainer.memory_workload import Workload, workload_of
 from trainer.model_shapes import ModelShapes
 from trainer.offload_shares import settled
 
 Missing = Literal["vram", "ram", "disk"]
+_PARTS_SAID = 3  # of what a disk is to hold, the largest
 # Which phase of a run (events.py) the plan's phases belong to.
 RUN_PHASES: dict[str, tuple[PhaseName, ...]] = {
     "encode": ("encode_pictures", "encode_texts"),
@@ -43,7 +48,9 @@ RUN_PHASES: dict[str, tuple[PhaseName, ...]] = {
 
 @dataclass(frozen=True)
 class Shortfall:
-    """Something that does not fit. phase: of memory. folder: of the disk."""
+    """Something that does not fit. phase: of memory. folder, path: of the disk that is too small,
+    the folder that takes the most of it. label: the phase, or what is to be written there.
+    """
 
     missing: Missing
     needed_bytes: int
@@ -51,16 +58,20 @@ class Shortfall:
     phase: PhaseName | None = None
     label: str = ""
     folder: Folder | None = None
+    path: str | None = None
 
 
 @dataclass(frozen=True)
 class Cure:
-    """Changes that are made together, and what the changed job takes at most."""
+    """Changes that are made together, and what the changed job takes at most. phase_bytes: in the
+    phases that somebody asked about.
+    """
 
     changes: tuple[Change, ...]
     vram_bytes: int
     ram_bytes: int
     fits: bool
+    phase_bytes: int | None = None
 
     @property
     def settings(self) -> dict[str, object]:
@@ -74,18 +85,24 @@ class Cure:
 
 @dataclass(frozen=True)
 class Judged:
-    """job: with auto offloading settled."""
+    """job: with auto offloading settled. disk_cures: each of them makes it fit the disk."""
 
     job: JobConfig
     plan: MemoryPlan
     disk: tuple[DiskPart, ...]
     shortfalls: tuple[Shortfall, ...]
     cures: tuple[Cure, ...] = field(default=())
+    disk_cures: tuple[Cure, ...] = field(default=())
 
     @property
     def fits(self) -> bool:
-        """In memory. What the disk lacks may be there already, or be made room for."""
+        """In memory."""
         return all(short.missing == "disk" for short in self.shortfalls)
+
+    @property
+    def fits_the_disk(self) -> bool:
+        """Whether there is room for what is still to be written."""
+        return all(short.missing != "disk" for short in self.shortfalls)
 
 
 def judge(
@@ -95,14 +112,26 @@ def judge(
     machine: Machine,
     *,
     has_to_download: bool = False,
+    repository: str = "",
 ) -> Judged:
-    """The job's plan on the machine, and the verdict."""
-    tried = _Trial(shapes, indexes, machine, has_to_download)
+    """The job's plan on the machine, and the verdict. repository: see `disk_room.shortages`."""
+    tried = _Trial(shapes, indexes, machine, has_to_download, repository)
     now = tried.judged(job)
-    if now.fits:
-        return now
-    cures = tuple(tried.cures(job))
-    return Judged(now.job, now.plan, now.disk, now.shortfalls, cures)
+    return replace(
+        now,
+        cures=() if now.fits else tuple(tried.cures(job)),
+        disk_cures=() if now.fits_the_disk else tuple(tried.disk_cures(job)),
+    )
+
+
+@dataclass(frozen=True)
+class Helping:
+    """What lowers the peak of a phase that ran out of memory. peak_bytes: as the job is, planned;
+    cures: each with what is then left of it (`phase_bytes`), in the order in which to try them.
+    """
+
+    peak_bytes: int
+    cures: tuple[Cure, ...]
 
 
 def helping_changes(
@@ -111,15 +140,22 @@ def helping_changes(
     indexes: Sequence[DatasetIndex],
     machine: Machine,
     phases: Sequence[PhaseName],
-) -> tuple[Cure, ...]:
-    """Every single change that lowers the peak of the phases, in order, with what is left."""
+    *,
+    place: Literal["vram", "ram"] | None = None,
+) -> Helping:
+    """Every single change that lowers the peak of the phases.
+
+    place: where memory ran out; None: on the card if there is one.
+    """
     tried = _Trial(shapes, indexes, machine, has_to_download=False)
-    now = tried.peak(job, phases)
-    return tuple(
-        tried.cure(job, (change,))
-        for change in tried.changes(job)
-        if tried.peak(change.applied(job), phases) < now
-    )
+    place = place or ("vram" if machine.on_gpu else "ram")
+    now = tried.peak(job, phases, place)
+    found: list[Cure] = []
+    for change in in_order_of_trying(job, tried.changes(job)):
+        then = tried.peak(change.applied(job), phases, place)
+        if then < now:
+            found.append(replace(tried.cure(job, (change,)), phase_bytes=then))
+    return Helping(now, tuple(found))
 
 
 class _Trial:
@@ -131,9 +167,12 @@ class _Trial:
         indexes: Sequence[DatasetIndex],
         machine: Machine,
         has_to_download: bool,
+        repository: str = "",
     ) -> None:
         self._shapes, self._indexes, self._machine = shapes, indexes, machine
         self._has_to_download = has_to_download
+        self._repository = repository
+        self._bytes_in = cache(folder_bytes)
         self._workloads: dict[str, Workload] = {}
 
     def changes(self, job: JobConfig) -> list[Change]:
@@ -144,15 +183,34 @@ class _Trial:
         job = settled(job, self._shapes, workload, self._machine.vram_bytes)
         plan = plan_memory(job, self._shapes, workload, on_gpu=on_gpu)
         disk = plan_disk(job, self._shapes, workload, has_to_download=self._has_to_download)
-        return Judged(job, plan, disk, tuple(_shortfalls(plan, disk, self._machine)))
+        short = (*_of_memory(plan, self._machine), *self._of_the_disk(job, disk))
+        return Judged(job, plan, disk, short)
 
-    def peak(self, job: JobConfig, phases: Sequence[PhaseName]) -> int:
-        """Of the phases there are, on the card, or in RAM without one."""
-        plan = self.judged(job).plan
-        chosen = [phase for phase in plan.phases if phase.phase in phases]
-        return max(
-            (phase.vram_bytes if plan.on_gpu else phase.ram_bytes for phase in chosen), default=0
+    def _of_the_disk(self, job: JobConfig, disk: tuple[DiskPart, ...]) -> Iterator[Shortfall]:
+        found = shortages(
+            job,
+            disk,
+            self._machine.places,
+            repository=self._repository,
+            bytes_in=self._bytes_in,
         )
+        for short in found:
+            yield Shortfall(
+                "disk",
+                short.needed_bytes,
+                short.place.free_bytes,
+                label=", ".join(part.label for part in short.parts[:_PARTS_SAID]),
+                folder=short.folder,
+                path=str(short.place.path),
+            )
+
+    def peak(
+        self, job: JobConfig, phases: Sequence[PhaseName], place: Literal["vram", "ram"]
+    ) -> int:
+        """Of the phases there are, on the card or in RAM."""
+        chosen = [phase for phase in self.judged(job).plan.phases if phase.phase in phases]
+        sizes = [phase.vram_bytes if place == "vram" else phase.ram_bytes for phase in chosen]
+        return max(sizes, default=0)
 
     def cure(self, job: JobConfig, changes: Sequence[Change]) -> Cure:
         for change in changes:
@@ -174,6 +232,22 @@ class _Trial:
         chosen = self._added_up(job)
         if chosen is not None:
             yield self.cure(job, chosen)
+
+    def disk_cures(self, job: JobConfig) -> Iterator[Cure]:
+        """Single changes that make room enough; all of them together if none does alone."""
+        changes = list(disk_changes(job))
+        singles = [c for c in changes if self.judged(c.applied(job)).fits_the_disk]
+        if singles:
+            # Of one setting only the mildest value: the changes come in that order.
+            first = {tuple(change.settings): change for change in reversed(singles)}
+            yield from (self.cure(job, (change,)) for change in singles if change in first.values())
+            return
+        last = _last_of_each(changes)
+        changed = job
+        for change in last:
+            changed = change.applied(changed)
+        if last and self.judged(changed).fits_the_disk:
+            yield self.cure(job, last)
 
     def _added_up(self, job: JobConfig) -> list[Change] | None:
         chosen: list[Change] = []
@@ -215,22 +289,11 @@ def _memory_shortfalls(judged: Judged) -> list[Shortfall]:
     return [short for short in judged.shortfalls if short.missing != "disk"]
 
 
-def _shortfalls(
-    plan: MemoryPlan, disk: tuple[DiskPart, ...], machine: Machine
-) -> Iterator[Shortfall]:
-    """Every phase that takes more than there is, in the order of the run; then the disks."""
+def _of_memory(plan: MemoryPlan, machine: Machine) -> Iterator[Shortfall]:
+    """Every phase that takes more than there is, in the order of the run."""
     for phase in plan.phases:
         vram = machine.vram_bytes
         if vram is not None and phase.vram_bytes > vram:
             yield Shortfall("vram", phase.vram_bytes, vram, phase.phase, phase.label)
         if phase.ram_bytes > machine.ram_bytes:
             yield Shortfall("ram", phase.ram_bytes, machine.ram_bytes, phase.phase, phase.label)
-    free: dict[Folder, int | None] = {
-        "models": machine.models_free_bytes,
-        "cache": machine.cache_free_bytes,
-        "output": machine.output_free_bytes,
-    }
-    for folder, free_bytes in free.items():
-        needed = disk_bytes(disk, folder)
-        if free_bytes is not None and needed > free_bytes:
-            yield Shortfall("disk", needed, free_bytes, folder=folder)

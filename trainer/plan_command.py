@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
+from trainer.disk_places import places_of
 from trainer.door import examine_job
 from trainer.errors import EXIT_COMPLETED, JobRefused
 from trainer.folders import Folders
 from trainer.hub import hub_cache
 from trainer.job_file import read_yaml
-from trainer.machine import Machine, free_bytes, machine_at_hand
+from trainer.machine import Machine, machine_at_hand
 from trainer.memory_check import judge_job, shortfall_sentence
 from trainer.memory_sizes import GIB, MIB
 from trainer.memory_verdict import Judged
@@ -94,8 +95,7 @@ def _machine(gpu: str, options: argparse.Namespace, folders: Folders) -> Machine
         machine = replace(machine, ram_bytes=options.ram)
     return replace(
         machine,
-        cache_free_bytes=free_bytes(folders.cache),
-        models_free_bytes=free_bytes(hub_cache()),
+        places=places_of(cache=folders.cache, models=hub_cache(), output=None),
     )
 
 

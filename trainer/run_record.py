@@ -19,6 +19,7 @@ from typing import Any
 from trainer import folder_lock
 from trainer.commands import Command, CommandReader
 from trainer.config import JobConfig
+from trainer.drawing_config import DrawingConfig
 from trainer.errors import (
     EXIT_COMPLETED,
     EXIT_CRASHED,
@@ -47,6 +48,8 @@ from trainer.run_log import log_level, log_line, logging_to
 
 logger = logging.getLogger("trainer")
 
+Work = JobConfig | DrawingConfig
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -65,7 +68,7 @@ class RunRecord:
     """One run's voice and ears; `stop` stays True once a stop was asked for."""
 
     def __init__(
-        self, job: JobConfig, job_folder: JobFolder, run_folder: RunFolder, *, token: str
+        self, job: Work, job_folder: JobFolder, run_folder: RunFolder, *, token: str
     ) -> None:
         self.job_folder = job_folder
         self.run_folder = run_folder
@@ -279,14 +282,14 @@ class RunRecord:
 
 @contextmanager
 def opened_run(
-    job: JobConfig, *, parent: Path, run_number: int | None, token: str = ""
+    job: Work, *, parent: Path, run_number: int | None, token: str = ""
 ) -> Iterator[RunRecord]:
-    """Lock the job's folder and make the run's: the job's copies, events, log.
+    """Lock the folder of the job or drawing and make the run's: the job's copies, events, log.
 
     run_number: None takes the next. token: proves to a worker whose events these are. Raises
     FolderInUse, or JobRefused if the run has been before.
     """
-    folder = JobFolder(parent, job.job.training_name)
+    folder = JobFolder(parent, job.run_name)
     with folder_lock.held(folder.lock):
         run = folder.run(folder.next_run_number() if run_number is None else run_number)
         if run.events.exists():
@@ -307,10 +310,10 @@ def opened_run(
 
 
 def record_refusal(
-    job: JobConfig, error: DarkroomError, *, parent: Path, run_number: int, token: str
+    job: Work, error: DarkroomError, *, parent: Path, run_number: int, token: str
 ) -> None:
     """Leave a refusal in the events of a run that a worker has numbered and is waiting for."""
-    run = JobFolder(parent, job.job.training_name).run(run_number)
+    run = JobFolder(parent, job.run_name).run(run_number)
     if run.events.exists():
         return
     events = EventLog(run.events)
@@ -346,13 +349,13 @@ def _no_command(line: str, step: int) -> CommandRefused:
     return CommandRefused(command="", command_seq=0, step=step, problems=[problem.as_dict()])
 
 
-def _started(job: JobConfig, run: RunFolder, token: str, **known: Any) -> RunStarted:
+def _started(job: Work, run: RunFolder, token: str, **known: Any) -> RunStarted:
     return RunStarted(
-        training_name=job.job.training_name,
+        training_name=job.run_name,
         run_number=run.number,
         token=token,
         process_id=os.getpid(),
         host=platform.node(),
-        total_steps=job.training.steps,
+        total_steps=job.num_units,
         **known,
     )

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from trainer.errors import EXIT_COMPLETED, BadModel, JobRefused, Problem, Severity
+from trainer.config import JobConfig
+from trainer.drawing_config import NO_PICTURES, as_job
+from trainer.drawing_door import examine_drawing
+from trainer.errors import EXIT_COMPLETED, DarkroomError, JobRefused
+from trainer.events import Event, Progress
 from trainer.folders import Folders
 from trainer.lora_header import read_metadata, refuse_unreadable
-from trainer.model_check import source_problems
+from trainer.machine import Machine
 from trainer.model_obtaining import obtain_parts
-from trainer.model_parts import model_source
-from trainer.panels.field import SIDE_MULTIPLE_PX
-from trainer.panels.model import ModelPanel
 from trainer.panels.sample import MAX_CONTROL_IMAGES
 from trainer.quantization_kinds import QUANTIZATION_KINDS
-from trainer.quantization_support import obstacle
-from trainer.variants import VARIANTS, Architecture, Variant
+from trainer.variants import Architecture
 
 COMMAND = "sample"
 
@@ -71,68 +71,89 @@ def add_sample_command(commands: Any) -> None:
         help="of the transformer and the text encoder; float8 by default",
     )
     sample.add_argument("--gpu", choices=("any", "cpu"), default="any")
+    sample.add_argument(
+        "--offload",
+        choices=("off", "on", "auto"),
+        default="auto",
+        help="stream the transformer's blocks from host memory; auto: as few as the card needs",
+    )
+    sample.add_argument(
+        "--low-vram", action="store_true", help="the weights make way while the picture is decoded"
+    )
     sample.add_argument("--models", type=Path, metavar="DIR", help="folder that models lie in")
     sample.add_argument("-o", "--output", required=True, type=Path, metavar="OUT.png")
 
 
-def run_sample_command(options: argparse.Namespace, folders: Folders) -> int:
+def run_sample_command(
+    options: argparse.Namespace,
+    folders: Folders,
+    machine_for: Callable[[JobConfig], Machine | None],
+) -> int:
     """Draw the picture; the exit code. Raises the errors of errors.py."""
-    if options.lora is not None:
-        refuse_unreadable(options.lora)
-    panel = _model_panel(options)
-    variant = VARIANTS[panel.model_architecture]
-    _refuse_bad_numbers(options)
-    _refuse_missing_kind(options)
-    errors = [
-        problem
-        for problem in source_problems(model_source(panel, folders))
-        if problem.severity == Severity.ERROR
-    ]
-    if errors:
-        raise BadModel.from_problems(errors)
+    if options.output.suffix.lower() != ".png":
+        raise JobRefused(
+            f"--output {options.output} cannot be used.",
+            "The recipe is kept in a PNG: end the name in .png.",
+            code="bad_option",
+        )
+    verdict = examine_drawing(_as_drawing(options), folders, machine_for)
+    try:
+        drawing = verdict.admitted()
+    except DarkroomError as error:
+        raise _at_options(error) from error
 
-    from trainer.lora_reading import read_lora
-    from trainer.lora_sampling import draw_with_lora
+    from trainer.drawing import encoded_prompts, load_session, read_loras
     from trainer.model_loading import choose_device
-    from trainer.sampling import write_picture
+    from trainer.offload_settling import settle_offloading
+    from trainer.sampling import sample_requests, write_picture
+    from trainer.vram_limit import cap_vram
 
-    lora = None if options.lora is None else read_lora(options.lora)
-    references = _references(options.control_image)
-    request = _request(options, variant)
     parts = obtain_parts(
-        panel,
+        drawing.model,
         folders,
         begin_download=lambda name: print(f"downloading {name}", file=sys.stderr),
         progress=lambda done, total, name: _say(done, total, f"MB, {name}"),
         stop_requested=lambda: False,
     )
-    _refuse_long_prompts(request, parts.tokenizer, variant)
-    picture = draw_with_lora(
-        request,
-        parts=parts,
-        lora=lora,
-        references=references,
-        data_type=options.data_type,
-        vae_data_type=options.vae_data_type,
-        quantization=options.quantization,
-        device=choose_device(options.gpu),
-        cache=folders.cache,
-        progress=_say,
-    )
-    about = {} if lora is None else lora.own_metadata
-    recipe = request.recipe(about.get("training_name", ""), int(about.get("step", 0)))
-    recipe |= {"architecture": variant.architecture.value, "model": options.model}
-    recipe |= {"lora": None if lora is None else lora.path.name}
+    device = choose_device(drawing.gpu)
+    cap_vram(device)
+    loras = read_loras(verdict.loras, parts)
+    settled = settle_offloading(as_job(drawing, verdict.loras), NO_PICTURES, folders, device=device)
+    try:
+        with encoded_prompts(
+            settled, folders, device=device, report=_hear, stop_requested=lambda: False
+        ) as encoded:
+            session = load_session(
+                drawing,
+                settled,
+                parts,
+                loras,
+                encoded,
+                folders,
+                device=device,
+                progress=lambda done, total: _say(done, total, "loading the transformer"),
+            )
+            (request,) = sample_requests(settled)
+            picture = session.draw(request, stop_requested=lambda: False)
+    except DarkroomError as error:
+        raise _at_options(error) from error
+    assert picture is not None, "nobody asked to stop"
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(options.output, picture, recipe)
+    write_picture(options.output, picture, session.recipe(request))
     print(options.output)
     return EXIT_COMPLETED
 
 
-def _model_panel(options: argparse.Namespace) -> ModelPanel:
+def _as_drawing(options: argparse.Namespace) -> dict[str, Any]:
+    """The drawing of one picture that the options ask for, unchecked.
+
+    Raises JobRefused, or BadLora for a file that cannot be read.
+    """
+    if options.lora is not None:
+        refuse_unreadable(options.lora)
     architectures = {architecture.value for architecture in Architecture}
-    of_lora = _architecture_of(options.lora)
     is_name = options.model in architectures
+    of_lora = None if options.lora is None else read_metadata(options.lora).get("architecture")
     architecture = options.model if is_name else options.architecture or of_lora
     if architecture not in architectures:
         raise JobRefused(
@@ -140,20 +161,67 @@ def _model_panel(options: argparse.Namespace) -> ModelPanel:
             f"Give --architecture, or one of these as --model: {', '.join(sorted(architectures))}.",
             code="architecture_unknown",
         )
-    try:
-        return ModelPanel(
-            model_architecture=Architecture(architecture),
-            name_or_path="" if is_name else _as_typed(options.model),
-            revision=options.revision,
-            autoencoder_path=_as_typed(options.autoencoder),
-            text_encoder_path=_as_typed(options.text_encoder),
-            vae_data_type=options.vae_data_type,
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise JobRefused(
-            f"{first['loc'][0]}: {first['msg']}.", "Correct the option.", code="bad_option"
-        ) from error
+    return {
+        "name": "sample",
+        "gpu": options.gpu,
+        "data_type": options.data_type,
+        "model": {
+            "model_architecture": architecture,
+            "name_or_path": "" if is_name else _as_typed(options.model),
+            "revision": options.revision,
+            "autoencoder_path": _as_typed(options.autoencoder),
+            "text_encoder_path": _as_typed(options.text_encoder),
+            "vae_data_type": options.vae_data_type,
+            "layer_offloading": options.offload,
+            "low_vram": options.low_vram,
+        },
+        "quantization": {"transformer": options.quantization, "text_encoder": options.quantization},
+        "sample_steps": options.steps,
+        "negative_prompt": options.negative_prompt,
+        "time_out_per_picture": 86_400,
+        "loras": [] if options.lora is None else [str(options.lora.absolute())],
+        "pictures": [
+            {
+                "prompt": options.prompt,
+                "seed": options.seed,
+                "width": options.width,
+                "height": options.height,
+                "guidance_scale": options.guidance,
+                "lora": None if options.lora is None else 0,
+                "lora_strength": options.strength,
+                "control_images": [str(path.absolute()) for path in options.control_image],
+            }
+        ],
+    }
+
+
+_OPTIONS = {
+    "pictures.0.prompt": "--prompt",
+    "pictures.0.seed": "--seed",
+    "pictures.0.width": "--width",
+    "pictures.0.height": "--height",
+    "pictures.0.guidance_scale": "--guidance",
+    "pictures.0.lora_strength": "--strength",
+    "pictures.0.control_images": "--control-image",
+    "sample_steps": "--steps",
+    "negative_prompt": "--negative-prompt",
+    "quantization.transformer": "--quantization",
+    "quantization.text_encoder": "--quantization",
+    "model.layer_offloading": "--offload",
+    "model.name_or_path": "--model",
+    "model.model_architecture": "--model",
+}
+
+
+def _at_options(error: DarkroomError) -> DarkroomError:
+    """The error with each problem at the option that it is about, each once."""
+    problems = [
+        replace(problem, message=f"{option}: {problem.message}", field=None)
+        if (option := _OPTIONS.get(problem.field or "")) is not None
+        else problem
+        for problem in error.problems
+    ]
+    return type(error).from_problems(list({str(problem): problem for problem in problems}.values()))
 
 
 def _as_typed(name: str) -> str:
@@ -161,108 +229,9 @@ def _as_typed(name: str) -> str:
     return str(Path(name).absolute()) if name and Path(name).exists() else name
 
 
-def _architecture_of(lora: Path | None) -> str | None:
-    return None if lora is None else read_metadata(lora).get("architecture")
-
-
-def _refuse_missing_kind(options: argparse.Namespace) -> None:
-    missing = obstacle(options.quantization, on_gpu=options.gpu != "cpu")
-    if missing is not None:
-        raise JobRefused(
-            f"--quantization {options.quantization} cannot be used here: {missing.reason}.",
-            f"Choose another kind, or {missing.cure}.",
-            code="quantization_unavailable",
-        )
-
-
-def _refuse_bad_numbers(options: argparse.Namespace) -> None:
-    problems: list[Problem] = []
-
-    def refuse(option: str, value: object, hint: str) -> None:
-        problems.append(
-            Problem(
-                "bad_option", f"{option} {value} cannot be used.", hint, params={"value": value}
-            )
-        )
-
-    for name in ("width", "height"):
-        side = getattr(options, name)
-        if side is not None and (side % SIDE_MULTIPLE_PX or not 64 <= side <= 2048):
-            refuse(f"--{name}", side, "Give a multiple of 16 from 64 to 2048.")
-    if options.steps is not None and not 1 <= options.steps <= 200:
-        refuse("--steps", options.steps, "Give 1 to 200.")
-    if options.guidance is not None and not 0 <= options.guidance <= 30:
-        refuse("--guidance", options.guidance, "Give 0 to 30.")
-    if not -4 <= options.strength <= 4:
-        refuse("--strength", options.strength, "Give -4 to 4; 0 is the base model.")
-    if not 0 <= options.seed < 2**32:
-        refuse("--seed", options.seed, "Give 0 to 4294967295.")
-    if len(options.control_image) > MAX_CONTROL_IMAGES:
-        refuse("--control-image", len(options.control_image), f"Up to {MAX_CONTROL_IMAGES}.")
-    if options.output.suffix.lower() != ".png":
-        refuse("--output", options.output, "The recipe is kept in a PNG: end the name in .png.")
-    if problems:
-        raise JobRefused.from_problems(problems)
-
-
-def _references(paths: list[Path]) -> list[Any]:
-    from trainer.companions import reference_fault
-    from trainer.pictures import UnreadablePicture, read_picture
-
-    pictures: list[Any] = []
-    for path in paths:
-        try:
-            picture = read_picture(path)
-            fault = reference_fault(*picture.size)
-        except UnreadablePicture as error:
-            fault = str(error)
-        if fault:
-            raise JobRefused(
-                f"The control image {path} cannot be used: {fault}.",
-                "Give another picture.",
-                code="control_image_unusable",
-            )
-        pictures.append(picture)
-    return pictures
-
-
-def _refuse_long_prompts(request: Any, tokenizer: Path, variant: Variant) -> None:
-    """Raises JobRefused for a prompt whose end the text encoder would not see."""
-    from trainer.prompt_lengths import prompts_too_long
-
-    prompts = {"--prompt": request.prompt, "--negative-prompt": request.negative_prompt or ""}
-    too_long = prompts_too_long(list(prompts.values()), tokenizer, variant)
-    problems = [
-        Problem(
-            "prompt_too_long",
-            f"{option} has {too_long[text]}; its end would be cut off.",
-            "Shorten it.",
-            params={"length": too_long[text]},
-        )
-        for option, text in prompts.items()
-        if text in too_long
-    ]
-    if problems:
-        raise JobRefused.from_problems(problems)
-
-
-def _request(options: argparse.Namespace, variant: Variant) -> Any:
-    from trainer.sampling import SampleRequest
-
-    guidance = variant.sample_guidance if options.guidance is None else options.guidance
-    is_klein = variant.pipeline_class == "Flux2KleinPipeline"
-    return SampleRequest(
-        prompt_index=0,
-        prompt=options.prompt,
-        seed=options.seed,
-        width=options.width or variant.sample_side_px,
-        height=options.height or variant.sample_side_px,
-        guidance_scale=guidance,
-        sample_steps=options.steps or variant.sample_steps,
-        lora_strength=options.strength if options.lora is not None else 0.0,
-        negative_prompt=options.negative_prompt if is_klein and guidance > 1 else None,
-        control_images=tuple(str(path) for path in options.control_image),
-    )
+def _hear(event: Event) -> None:
+    if isinstance(event, Progress):
+        _say(event.done, event.total, event.message)
 
 
 def _say(done: int, total: int, message: str) -> None:

@@ -15,8 +15,9 @@ import torch
 
 from trainer.config import JobConfig
 from trainer.encoding import EncodedRun
-from trainer.events import Sample, SampleFailed
+from trainer.events import Sample, SampleFailed, SamplePreview
 from trainer.pictures import read_picture
+from trainer.previews import Previews, Said
 from trainer.run_record import RunRecord
 from trainer.sample_check import control_image_path
 from trainer.sampling import Pipeline, SampleRequest, draw, sample_requests, write_picture
@@ -41,6 +42,7 @@ class SampleRounds:
         self._datasets = datasets
         self._record = record
         self._encoded = encoded
+        self._previews = Previews(record.run_folder.preview)
         self.change(job)
 
     def change(self, job: JobConfig) -> None:
@@ -120,6 +122,12 @@ class SampleRounds:
                     stop_requested=self._record.poll,
                     time_out_seconds=self._job.sample.time_out_per_sample,
                     before_decoding=before_decoding,
+                    previews=self._previews.of_picture(
+                        self._pipeline.vae,
+                        width=request.width,
+                        height=request.height,
+                        say=preview_reporter(self._record, step, request.prompt_index),
+                    ),
                 )
             if picture is None:
                 return
@@ -153,6 +161,19 @@ class SampleRounds:
                 path=self._record.job_folder.relative(path),
             )
         )
+
+
+def preview_reporter(record: RunRecord, step: int, prompt_index: int) -> Said:
+    """Reports the previews of a picture as events."""
+
+    def say(done: int, total: int, path: Path) -> None:
+        record.report(
+            SamplePreview(
+                step=step, prompt_index=prompt_index, done=done, total=total, path=path.name
+            )
+        )
+
+    return say
 
 
 def is_sample_due(job: JobConfig, step: int) -> bool:

@@ -30,6 +30,7 @@ from trainer.config import JobConfig
 from trainer.durable_write import replacing
 from trainer.job_folder import RECIPE_CHUNK
 from trainer.model_loading import DrawingParts
+from trainer.previews import PicturePreviews
 from trainer.texts import (
     negative_prompt_text,
     sample_guidance,
@@ -136,22 +137,27 @@ def draw(
     references: Sequence[Image.Image] = (),
     time_out_seconds: float | None = None,
     before_decoding: Callable[[], None] | None = None,
+    previews: PicturePreviews | None = None,
 ) -> Image.Image | None:
     """The picture; None if a stop was asked for between two denoising steps.
 
     prompt_embeds, negative_embeds: [T, D] on the CPU; the latter is needed by klein above guidance
     1 only. references: upright RGB pictures. before_decoding: called when the
-    transformer has done its part. Raises SampleTimedOut between two denoising steps.
+    transformer has done its part. previews: told of each denoising step. Raises SampleTimedOut
+    between two denoising steps.
     """
     device, dtype = pipeline.transformer.device, pipeline.transformer.dtype
     began = time.monotonic()
 
-    def after_step(_pipe: Pipeline, _step: int, _t: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    def after_step(pipe: Pipeline, step: int, _t: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         # Not Diffusers' interrupt flag: after that the autoencoder still decodes what is there.
         if stop_requested():
             raise _Stopped
         if time_out_seconds is not None and time.monotonic() - began > time_out_seconds:
             raise SampleTimedOut(f"It took longer than {time_out_seconds:g} s.")
+        if previews is not None:
+            level = float(pipe.scheduler.sigmas[step + 1])
+            previews.step(step + 1, request.sample_steps, kwargs["latents"], level)
         return kwargs
 
     options: dict[str, Any] = {

@@ -42,6 +42,8 @@ def _table(model: dict[str, Any], schema: dict[str, Any]) -> str:
     for key, field in model["properties"].items():
         needed = key in model.get("required", [])
         text = field.get("description", "")
+        if "guides" in field:
+            text += f" *Guides:* {field['guides']}"
         if "no_effect" in field:
             text += f" *No effect:* {_lowered(field['no_effect'])}"
         cells = (

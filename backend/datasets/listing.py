@@ -15,6 +15,7 @@ from trainer.file_memory import FileMemory
 from trainer.pictures import PICTURE_SUFFIXES
 
 NUM_PREVIEWS = 4
+PREVIEW_SIDE_PX = 256  # twice the page's 128, for screens with small pixels
 CAPTION_EXTENSION = "txt"  # what Caption Extension is unless a job says otherwise
 
 
@@ -48,7 +49,7 @@ def _entry(folder: Path, memory: FileMemory) -> DatasetEntry:
         num_pictures=len(index.items),
         num_captioned=sum(item.has_own_caption for item in index.items),
         problems=problem_entries(index.problems),
-        preview_urls=[_preview_url(folder.name, item) for item in _spread(index.items)],
+        preview_urls=[picture_url(folder.name, item) for item in _spread(index.items)],
         size_bytes=sum(file.stat().st_size for file in folder.iterdir() if file.is_file()),
     )
 
@@ -59,5 +60,6 @@ def _spread(items: Sequence[DatasetItem]) -> list[DatasetItem]:
     return [items[i * len(items) // count] for i in range(count)]
 
 
-def _preview_url(dataset: str, item: DatasetItem) -> str:
-    return f"/api/datasets/{quote(dataset)}/pictures/{quote(item.name)}"
+def picture_url(dataset: str, item: DatasetItem) -> str:
+    """Of the picture scaled down; without the query, of the picture itself."""
+    return f"/api/datasets/{quote(dataset)}/pictures/{quote(item.name)}?side={PREVIEW_SIDE_PX}"

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-from fastapi.responses import FileResponse
+from typing import Annotated
 
+from fastapi import APIRouter, Query
+from fastapi.responses import FileResponse, Response
+
+from backend.datasets.contents import job_datasets
 from backend.datasets.listing import list_datasets, picture_file
-from backend.datasets.schemas import DatasetEntry
+from backend.datasets.schemas import DatasetEntry, JobDatasets
+from backend.datasets.thumbnail import thumbnail
 from backend.dependencies import SettingsOf
 from backend.errors import error_responses
+from backend.jobs.schemas import JobToExamine
 from backend.lists import Page
 from trainer.file_memory import FileMemory
 
 router = APIRouter(tags=["datasets"], prefix="/datasets")
 
+_KEPT_BRIEFLY = {"Cache-Control": "private, max-age=60"}
 _PICTURE = {200: {"content": {"image/*": {}}, "description": "The picture."}}
 
 
@@ -24,12 +30,30 @@ def read_datasets(settings: SettingsOf) -> Page[DatasetEntry]:
     return Page(items=list_datasets(settings.datasets_dir, memory))
 
 
+@router.post("/contents", responses=error_responses())
+def read_job_datasets(body: JobToExamine, settings: SettingsOf) -> JobDatasets:
+    """What a job's datasets hold: pictures, the sizes they train at, batches, problems.
+
+    Answers for any config that the schema accepts, named or not.
+    """
+    return job_datasets(body.config, settings)
+
+
 @router.get(
     "/{name}/pictures/{file}",
     response_class=FileResponse,
     responses=error_responses(404) | _PICTURE,
 )
-def read_picture(name: str, file: str, settings: SettingsOf) -> FileResponse:
-    """One picture of a dataset."""
+def read_picture(
+    name: str,
+    file: str,
+    settings: SettingsOf,
+    side: Annotated[
+        int | None, Query(ge=16, le=1024, description="Scaled down to this many px, as WebP.")
+    ] = None,
+) -> Response:
+    """One picture of a dataset, as it lies there or scaled down."""
     path = picture_file(settings.datasets_dir, name, file)
-    return FileResponse(path, headers={"Cache-Control": "private, max-age=60"})
+    if side is None:
+        return FileResponse(path, headers=_KEPT_BRIEFLY)
+    return Response(thumbnail(path, side), media_type="image/webp", headers=_KEPT_BRIEFLY)

@@ -34,6 +34,7 @@ from backend.db.columns import UtcDateTime, now
 from backend.jobs.status import JobStatus
 from trainer.commands import CommandName
 
+DeleteRequest = Literal["keep_files", "with_files"]
 CommandOutcome = Literal["taken", "refused", "unanswered"]
 
 
@@ -68,6 +69,7 @@ class Job(Base):
     it may start, see jobs/waiting.py. resume_from_step: where its next run is to begin, 0 for the
     beginning; None takes the newest checkpoint.
     stop_requested_at: a request of the API, obeyed by the worker.
+    delete_request: another one: the job goes once its run has ended, its files with it or not.
     loss … saving_seconds: of the latest run; seconds are medians or means measured so far.
     warnings: of the door, from the last queueing.
     """
@@ -75,6 +77,7 @@ class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         Index("ix_jobs_status_queue_order", "status", "queue_order"),
+        Index("ix_jobs_delete_request", "delete_request"),
         {"sqlite_autoincrement": True},
     )
 
@@ -89,6 +92,7 @@ class Job(Base):
     run_after_job_id: Mapped[int | None]  # no foreign key: SQLite cannot add one to a table
     resume_from_step: Mapped[int | None]
     stop_requested_at: Mapped[datetime | None]
+    delete_request: Mapped[DeleteRequest | None] = mapped_column(String(16))
     step: Mapped[int] = mapped_column(default=0)
     phase: Mapped[str | None] = mapped_column(String(16))
     progress: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from backend.db.columns import now
 from backend.db.models import HookDelivery, Job
+from backend.jobs.feed import announce
 from backend.settings import HookEvent, Settings
 
 MOST_WAITING = 1_000
@@ -99,6 +100,7 @@ def settle(
     if row is None:  # it made room for newer ones meanwhile
         return None
     row.error = error
+    announce(session, "hooks", None, {})
     if error is None or row.attempts >= MOST_ATTEMPTS:
         row.settled_at = now()
         _forget_settled(session)
@@ -114,6 +116,8 @@ def _add(
     found = targets(settings)
     for target in found:
         session.add(HookDelivery(target=target, event=event, job_id=job_id, body=body))
+    if found:
+        announce(session, "hooks", None, {})
     session.flush()
     waiting = select(HookDelivery.id).where(HookDelivery.settled_at.is_(None))
     too_many = waiting.order_by(HookDelivery.id.desc()).offset(MOST_WAITING).subquery()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,29 +11,37 @@ from backend.jobs.machines import largest_machine
 from backend.jobs.schemas import ProblemEntry, Verdict
 from backend.settings import Settings
 from backend.system.state import known_devices
+from trainer.advice import advice_on
 from trainer.config import JobConfig
+from trainer.dataset_index import DatasetIndex
 from trainer.door import examine_job
 from trainer.errors import Problem, Severity
 from trainer.job_folder import JobFolder
+from trainer.presets import Kind
 from trainer.resume_rules import AUTO, goes_on
 
 
 @dataclass(frozen=True)
 class Examined:
-    """The job, if its schema is met, and every problem found."""
+    """The job, if its schema is met, every problem found, and what its datasets hold."""
 
     job: JobConfig | None
     errors: list[Problem]
     warnings: list[Problem]
+    indexes: Sequence[DatasetIndex] = ()
 
 
-def examine(config: dict[str, Any], database: Database, settings: Settings) -> Verdict:
-    """What queueing this config as a new job would say."""
+def examine(
+    config: dict[str, Any], database: Database, settings: Settings, kind: Kind | None = None
+) -> Verdict:
+    """What queueing this config as a new job would say, and advice. kind: what it is to learn."""
     found = examine_config(config, database, settings, is_new=True)
+    advice = [] if found.job is None else advice_on(found.job, found.indexes, kind)
     return Verdict(
         valid=not found.errors,
         errors=problem_entries(found.errors),
         warnings=problem_entries(found.warnings),
+        advice=problem_entries(advice),
     )
 
 
@@ -50,7 +58,7 @@ def examine_config(
     if verdict.job is not None:
         errors += _gpu_that_is_not_there(verdict.job, database)
         warnings += _goes_on_from_an_older_folder(verdict.job, settings) if is_new else []
-    return Examined(verdict.job, errors, warnings)
+    return Examined(verdict.job, errors, warnings, verdict.indexes)
 
 
 def _gpu_that_is_not_there(job: JobConfig, database: Database) -> list[Problem]:

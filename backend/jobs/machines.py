@@ -9,7 +9,8 @@ from backend.db.engine import Database
 from backend.settings import Settings
 from backend.system.devices import CPU
 from backend.system.schemas import DeviceEntry
-from backend.system.state import device_entries, free_bytes
+from backend.system.state import device_entries
+from trainer.disk_places import places_of
 from trainer.hub import hub_cache
 from trainer.machine import Machine
 from trainer.vram_cap import GB
@@ -64,7 +65,5 @@ def _machine(
         ram,
         vram,
         card,
-        output_free_bytes=free_bytes(settings.output_dir),
-        cache_free_bytes=free_bytes(settings.cache_dir),
-        models_free_bytes=free_bytes(hub_cache()),
+        places=places_of(cache=settings.cache_dir, models=hub_cache(), output=settings.output_dir),
     )

@@ -89,6 +89,8 @@ def _wanted(topics: Topics) -> ColumnElement[bool] | None:
     conditions: list[ColumnElement[bool]] = []
     if topics.queue:
         conditions.append(FeedEntry.name.in_(("job", "job_deleted", "queue", "alarm")))
+    if topics.system:
+        conditions.append(FeedEntry.name == "hooks")
     if topics.job_ids:
         conditions.append(FeedEntry.job_id.in_(topics.job_ids))
     return or_(*conditions) if conditions else None

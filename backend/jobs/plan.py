@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from backend.db.engine import Database
 from backend.errors import Unusable
+from backend.jobs.blanks import with_blanks_filled
 from backend.jobs.machines import DeviceMachine, machines_for
 from backend.jobs.plan_schemas import (
     DevicePlan,
@@ -15,8 +17,10 @@ from backend.jobs.plan_schemas import (
     MemoryEntry,
     PhaseEntry,
     PlanChange,
+    PlannedTime,
     PlanShortfall,
 )
+from backend.jobs.time_estimate import estimate_time
 from backend.settings import Settings
 from trainer.config import JobConfig
 from trainer.dataset_checks import examine_datasets
@@ -36,10 +40,11 @@ def plan_config(
     """The plan for each device that the config may run on, or for the machine that is given.
 
     Raises Unusable for a config that the schema refuses; what else may be wrong with it does not
-    matter here. Reads the datasets' headers: call it outside of sessions.
+    matter here, nor that it is not named yet. Reads the datasets' headers: call it outside of
+    sessions.
     """
     try:
-        job = parse_job(config)
+        job = parse_job(with_blanks_filled(config))
     except JobRefused as refusal:
         raise Unusable("bad_job", refusal.message, problems=refusal.problems) from None
     indexes, _ = examine_datasets(job, settings.folders)
@@ -47,11 +52,26 @@ def plan_config(
     if machine is not None:
         given = Machine(machine.ram_bytes, machine.vram_bytes)
         machines = [DeviceMachine("given", "", given)]
-    return JobPlan(devices=[_device_plan(job, indexes, found, settings) for found in machines])
+    return JobPlan(
+        devices=[
+            _device_plan(job, indexes, found, settings, _time_on(found.id, job, database))
+            for found in machines
+        ]
+    )
+
+
+def _time_on(device: str, job: JobConfig, database: Database) -> PlannedTime | None:
+    with database.read() as session:
+        found = estimate_time(session, job, device)
+    return None if found is None else PlannedTime.model_validate(asdict(found))
 
 
 def _device_plan(
-    job: JobConfig, indexes: list[DatasetIndex], device: DeviceMachine, settings: Settings
+    job: JobConfig,
+    indexes: list[DatasetIndex],
+    device: DeviceMachine,
+    settings: Settings,
+    time: PlannedTime | None,
 ) -> DevicePlan:
     machine = device.machine
     judged = judge_job(job, indexes, machine, settings.folders)
@@ -90,10 +110,15 @@ def _device_plan(
                 missing=short.missing,
                 phase=short.phase,
                 folder=short.folder,
+                path=short.path,
                 needed_bytes=short.needed_bytes,
                 available_bytes=short.available_bytes,
             )
             for short in judged.shortfalls
         ],
-        changes=[PlanChange.model_validate(cure_as_dict(cure)) for cure in judged.cures],
+        changes=[
+            PlanChange.model_validate(cure_as_dict(cure))
+            for cure in judged.cures or judged.disk_cures
+        ],
+        time=time,
     )

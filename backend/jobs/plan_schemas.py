@@ -61,12 +61,16 @@ class DiskEntry(BaseModel):
 
 
 class PlanShortfall(BaseModel):
-    """Something that does not fit: a phase's memory, or a folder's disk."""
+    """Something that does not fit: a phase's memory, or the disk of a folder and those beside it.
+
+    path: the folder that has the most to take on that disk.
+    """
 
     message: str
     missing: Literal["vram", "ram", "disk"]
     phase: PhaseOfPlan | None
     folder: FolderOfPlan | None
+    path: str | None
     needed_bytes: int
     available_bytes: int
 
@@ -84,12 +88,24 @@ class PlanChange(BaseModel):
     fits: bool
 
 
+class PlannedTime(BaseModel):
+    """What like jobs took on this device. sampling_seconds: of one sampling; None where none of
+    them drew pictures of that size, and `seconds` is then without samplings.
+    """
+
+    seconds: float
+    step_seconds: float
+    sampling_seconds: float | None
+    num_jobs: int
+
+
 class DevicePlan(BaseModel):
     """The plan on one device, and the verdict.
 
     device: its id, or `given`. fits: in memory; shortfalls may name a disk all the same. The
     offload percents are what *auto* is settled to, 0 when nothing is streamed. changes: the
-    smallest ones that fit, the least costly first; empty if it fits or nothing helps.
+    smallest ones that fit, the least costly first: memory if it lacks that, else the disk. Empty if
+    it fits or nothing helps.
     """
 
     device: str
@@ -103,6 +119,7 @@ class DevicePlan(BaseModel):
     disk: list[DiskEntry]
     shortfalls: list[PlanShortfall]
     changes: list[PlanChange]
+    time: PlannedTime | None = Field(description="None until a job like it has run there.")
 
 
 class JobPlan(BaseModel):

@@ -8,13 +8,14 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from backend.artifacts.addresses import thumbnail_url
 from backend.db import models
 from backend.errors import NotFound
 from backend.jobs.eta import eta_seconds
+from backend.jobs.job_filter import JobFilter, architecture_column, shown_status_column
 from backend.jobs.log import LogPlace
 from backend.jobs.order import JobOrder, cursor_behind, sorted_jobs
 from backend.jobs.schemas import (
@@ -24,6 +25,7 @@ from backend.jobs.schemas import (
     MetricPoint,
     PhaseProgress,
     ProblemEntry,
+    QueueState,
     RunEntry,
 )
 from backend.jobs.status import ACTIVE, JobStatus
@@ -54,15 +56,14 @@ def find_job(session: Session, job_id: int) -> models.Job:
 def list_jobs(
     session: Session,
     *,
-    statuses: Sequence[JobStatus],
+    wanted: JobFilter,
     order: JobOrder,
     limit: int,
     after: str | None,
 ) -> Page[JobSummary]:
     """A page of jobs in this order. Raises Unusable for a cursor of another order."""
     query = sorted_jobs(select(models.Job), order, after).limit(limit + 1)
-    if statuses:
-        query = query.where(_shown_status_column().in_(statuses))
+    query = query.where(*wanted.conditions())
     jobs = list(session.scalars(query))
     page = jobs[:limit]
     more = cursor_behind(page[-1], order) if len(jobs) > limit else None
@@ -87,14 +88,33 @@ def read_job(session: Session, settings: Settings, job_id: int) -> Job:
 
 
 def summaries(session: Session, jobs: Sequence[models.Job]) -> list[JobSummary]:
-    """The jobs as lists and events show them; five queries at most, however many they are."""
+    """The jobs as lists and events show them; six queries at most, however many they are."""
     positions = _queue_positions(session, jobs)
     thumbnails = _newest_samples(session, [job.id for job in jobs])
     reasons = _reasons_to_wait(session, jobs)
+    alarms = _active_alarms(session, jobs)
     return [
-        _summary(job, positions.get(job.id), thumbnails.get(job.id), reasons.get(job.id))
+        _summary(
+            job,
+            positions.get(job.id),
+            thumbnails.get(job.id),
+            reasons.get(job.id),
+            alarms.get(job.id, []),
+        )
         for job in jobs
     ]
+
+
+def queue_state(session: Session) -> QueueState:
+    """What is paused, and how many jobs are in which state."""
+    status = shown_status_column()
+    counted = session.execute(select(status, func.count()).group_by(status))
+    named = session.scalars(select(architecture_column()).distinct())
+    return QueueState(
+        paused=sorted(paused_devices(session)),
+        num_jobs={JobStatus(value): count for value, count in counted},
+        architectures=sorted(set(named) & {a.value for a in Architecture}),
+    )
 
 
 def shown_status(job: models.Job) -> JobStatus:
@@ -103,19 +123,19 @@ def shown_status(job: models.Job) -> JobStatus:
     return JobStatus.STOPPING if asked else job.status
 
 
-def _shown_status_column() -> ColumnElement[Any]:
-    asked = and_(models.Job.stop_requested_at.is_not(None), models.Job.status.in_(ACTIVE))
-    return case((asked, JobStatus.STOPPING.value), else_=models.Job.status)
-
-
 def _summary(
-    job: models.Job, position: int | None, thumbnail: int | None, reason: WaitsFor | None
+    job: models.Job,
+    position: int | None,
+    thumbnail: int | None,
+    reason: WaitsFor | None,
+    alarms: list[ProblemEntry],
 ) -> JobSummary:
     config = parsed(job.config) if job.status in ACTIVE else None
     return JobSummary(
         id=job.id,
         training_name=job.training_name,
         status=shown_status(job),
+        is_being_deleted=job.delete_request is not None,
         architecture=_architecture(job.config),
         total_steps=_total_steps(job.config),
         step=job.step,
@@ -135,6 +155,7 @@ def _summary(
         finished_at=job.finished_at,
         thumbnail_url=None if thumbnail is None else thumbnail_url(job.id, thumbnail),
         error=ProblemEntry(**job.error) if job.error else None,
+        alarms=alarms,
     )
 
 
@@ -184,6 +205,25 @@ def _reasons_to_wait(session: Session, jobs: Sequence[models.Job]) -> dict[int, 
         for job in waiting
     }
     return {job_id: reason for job_id, reason in found.items() if reason is not None}
+
+
+def _active_alarms(session: Session, jobs: Sequence[models.Job]) -> dict[int, list[ProblemEntry]]:
+    """What the worker warns of now, by job; only of runs that are under way."""
+    active = [job.id for job in jobs if job.status in ACTIVE]
+    if not active:
+        return {}
+    run = models.Run
+    query = select(run.job_id, run.problems).where(
+        run.job_id.in_(active), run.finished_at.is_(None)
+    )
+    return {
+        job_id: [
+            ProblemEntry(**problem)
+            for problem in problems
+            if (problem.get("params") or {}).get("active") is True
+        ]
+        for job_id, problems in session.execute(query)
+    }
 
 
 def _newest_samples(session: Session, job_ids: Sequence[int]) -> dict[int, int]:

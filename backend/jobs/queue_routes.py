@@ -15,9 +15,12 @@ router = APIRouter(tags=["queue"])
 
 @router.get("/queue", responses=error_responses())
 def read_queue(database: DatabaseOf) -> QueueState:
-    """What is paused. The jobs that wait are `GET /jobs?status=queued&order=queue`."""
+    """What is paused, and how many jobs there are.
+
+    The jobs that wait are `GET /jobs?status=queued&order=queue`.
+    """
     with database.read() as session:
-        return QueueState(paused=sorted(waiting.paused_devices(session)))
+        return queries.queue_state(session)
 
 
 @router.post("/queue/pause", responses=error_responses())
@@ -26,7 +29,7 @@ def pause_queue(body: Pause, database: DatabaseOf) -> QueueState:
     with database.write() as session:
         waiting.pause(session, body.device)
         session.flush()
-        return QueueState(paused=sorted(waiting.paused_devices(session)))
+        return queries.queue_state(session)
 
 
 @router.post("/queue/resume", responses=error_responses())
@@ -34,7 +37,7 @@ def resume_queue(body: Pause, database: DatabaseOf) -> QueueState:
     """Let jobs start again; `all` ends every pause."""
     with database.write() as session:
         waiting.resume(session, body.device)
-        return QueueState(paused=sorted(waiting.paused_devices(session)))
+        return queries.queue_state(session)
 
 
 @router.post("/jobs/{job_id}/move", responses=error_responses(404, 409))

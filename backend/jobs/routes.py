@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from backend.dependencies import DatabaseOf, SettingsOf
 from backend.errors import error_responses, error_responses_beside
 from backend.jobs import commands, queries, service
 from backend.jobs.examine import examine
 from backend.jobs.form import job_schema
+from backend.jobs.job_filter import JobFilter
 from backend.jobs.log import read_log
 from backend.jobs.order import CURSOR_PATTERN, JobOrder
 from backend.jobs.plan import plan_config
@@ -25,8 +26,8 @@ from backend.jobs.schemas import (
     JobSummary,
     JobToChange,
     JobToCreate,
-    JobToExamine,
     JobToQueue,
+    JobToValidate,
     LogPart,
     MeasurementPoint,
     MetricPoint,
@@ -34,7 +35,8 @@ from backend.jobs.schemas import (
 )
 from backend.jobs.status import JobStatus
 from backend.lists import Page
-from backend.trash import service as trash
+from backend.trash import deletion
+from backend.trash.schemas import Deletion
 
 router = APIRouter(tags=["jobs"])
 
@@ -49,9 +51,9 @@ def read_job_schema() -> JobSchema:
 
 
 @router.post("/jobs/validate", responses=error_responses())
-def validate_job(body: JobToExamine, database: DatabaseOf, settings: SettingsOf) -> Verdict:
+def validate_job(body: JobToValidate, database: DatabaseOf, settings: SettingsOf) -> Verdict:
     """What queueing would say; a config that cannot run is an answer, not an error."""
-    return examine(body.config, database, settings)
+    return examine(body.config, database, settings, body.kind)
 
 
 @router.post("/jobs/plan", responses=error_responses())
@@ -67,17 +69,27 @@ def plan_job(body: JobToPlan, database: DatabaseOf, settings: SettingsOf) -> Job
 def list_jobs(
     database: DatabaseOf,
     status: Annotated[list[JobStatus] | None, Query()] = None,
+    search: Annotated[str | None, Query(max_length=64, description="In the name.")] = None,
+    architecture: Annotated[str | None, Query(max_length=64)] = None,
+    scheduled: Annotated[
+        bool | None, Query(description="Whether a moment or another job holds it back.")
+    ] = None,
     order: JobOrder = JobOrder.NEWEST,
     limit: Limit = 100,
     after: Annotated[str | None, Query(pattern=CURSOR_PATTERN)] = None,
 ) -> Page[JobSummary]:
     """Jobs: the newest first, the next to start first, or the last to end first.
 
-    `status` may be repeated. `after` takes the `next` of a page in the same order.
+    `status` may be repeated; what is asked besides holds as well. `after` takes the `next` of a
+    page in the same order.
     """
     with database.read() as session:
         return queries.list_jobs(
-            session, statuses=status or [], order=order, limit=limit, after=after
+            session,
+            wanted=JobFilter(status or [], search or "", architecture, scheduled),
+            order=order,
+            limit=limit,
+            after=after,
         )
 
 
@@ -100,15 +112,22 @@ def change_job(job_id: JobId, body: JobToChange, database: DatabaseOf, settings:
     return service.change_job(database, settings, job_id, body.config)
 
 
-@router.delete("/jobs/{job_id}", status_code=204, responses=error_responses(404, 409))
+@router.delete(
+    "/jobs/{job_id}",
+    status_code=204,
+    responses=error_responses(404, 409)
+    | {202: {"model": Deletion, "description": "It runs: it is stopped first, then deleted."}},
+)
 def delete_job(
     job_id: JobId,
     database: DatabaseOf,
     settings: SettingsOf,
     files: Annotated[bool, Query(description="Move its folder to the trash as well.")] = False,
 ) -> Response:
-    """Remove a job that does not run. Its files stay, or go to the trash with it."""
-    trash.delete_job(database, settings, job_id, files=files)
+    """Remove a job, stopping it first if it runs. Its files stay, or go to the trash with it."""
+    later = deletion.delete_job(database, settings, job_id, files=files)
+    if later is not None:
+        return JSONResponse(later.model_dump(mode="json"), status_code=202)
     return Response(status_code=204)
 
 

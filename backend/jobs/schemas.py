@@ -12,6 +12,7 @@ from backend.jobs.waiting import ALL_DEVICES, HIGHEST_PRIORITY, LOWEST_PRIORITY,
 from trainer.commands import CommandName
 from trainer.config import JobConfig
 from trainer.errors import Severity
+from trainer.presets import Kind
 
 RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
@@ -58,12 +59,19 @@ class JobToExamine(JobToChange):
     """A config to be judged as queueing would judge it."""
 
 
+class JobToValidate(JobToExamine):
+    """The same, and what the LoRA is to learn, which some advice depends on."""
+
+    kind: Kind | None = None
+
+
 class Verdict(BaseModel):
-    """What queueing would say."""
+    """What queueing would say, and advice, which is no reason to change anything."""
 
     valid: bool
     errors: list[ProblemEntry]
     warnings: list[ProblemEntry]
+    advice: list[ProblemEntry]
 
 
 class PlaceInQueue(BaseModel):
@@ -108,9 +116,11 @@ class Pause(BaseModel):
 
 
 class QueueState(BaseModel):
-    """Devices on which nothing may start; `all` for the whole queue."""
+    """The queue in a few figures."""
 
-    paused: list[str]
+    paused: list[str] = Field(description="Where nothing may start: device ids, `all` for all.")
+    num_jobs: dict[JobStatus, int] = Field(description="Of each state that a job is in.")
+    architectures: list[str] = Field(description="Those that jobs name, to choose from.")
 
 
 class CommandToGive(BaseModel):
@@ -165,6 +175,7 @@ EXAMPLE_SUMMARY: dict[str, Any] = {
     "id": 1,
     "training_name": "tiny-style",
     "status": "running",
+    "is_being_deleted": False,
     "architecture": "tiny",
     "total_steps": 300,
     "step": 120,
@@ -184,6 +195,7 @@ EXAMPLE_SUMMARY: dict[str, Any] = {
     "finished_at": None,
     "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
     "error": None,
+    "alarms": [],
 }
 
 
@@ -194,6 +206,7 @@ class JobSummary(BaseModel):
     id: int
     training_name: str
     status: JobStatus
+    is_being_deleted: bool = Field(description="It goes as soon as its run has ended.")
     architecture: str | None = Field(description="None while a draft names none that is known.")
     total_steps: int | None = Field(description="None while a draft gives none that is valid.")
     step: int
@@ -213,6 +226,7 @@ class JobSummary(BaseModel):
     finished_at: datetime | None
     thumbnail_url: str | None
     error: ProblemEntry | None
+    alarms: list[ProblemEntry] = Field(description="Of its run, not over yet: see `worker/alarms`.")
 
 
 class RunEntry(BaseModel):

@@ -64,6 +64,7 @@ def change_job(
         job = queries.find_job(session, job_id)
         if job.status not in EDITABLE:
             raise _wrong_state(job, "changed", "Stop it first, or take it out of the queue.")
+        _refuse_what_is_being_deleted(job)
         if name.lower() != job.training_name.lower():
             _refuse_taken_name(session, name)
         _refuse_what_needs_a_clone(session, settings, job, config, name)
@@ -80,20 +81,27 @@ def queue_job(
     settings: Settings,
     job_id: int,
     how: schemas.JobToQueue | None = None,
+    *,
+    config: dict[str, Any] | None = None,
 ) -> schemas.Job:
-    """Put the job at the queue's end. Raises NotFound, Conflict, or Unusable with every fault."""
+    """Put the job at the queue's end, with another config if one is given, or leave it as it is.
+
+    Raises NotFound, Conflict, or Unusable with every fault.
+    """
     said = {} if how is None else how.model_dump(exclude_unset=True)
     resume_from_step = said.pop("resume_from_step", None)
     with database.read() as session:
         job = queries.find_job(session, job_id)
         _refuse_unless_editable(job)
-        config, is_new = job.config, not _has_run(session, job_id)
-    admitted = _admit(config, database, settings, is_new=is_new)
+        config_before, is_new = job.config, not _has_run(session, job_id)
+    admitted = _admit(config or config_before, database, settings, is_new=is_new)
     with database.write() as session:
         job = queries.find_job(session, job_id)
         _refuse_unless_editable(job)
-        if job.config != config:
+        if job.config != config_before:
             raise Conflict("job_changed", "The job was changed meanwhile.", "Queue it again.")
+        if config is not None:
+            _refuse_what_needs_a_clone(session, settings, job, config, job.training_name)
         _refuse_unknown_checkpoint(settings, job, resume_from_step)
         job.resume_from_step = resume_from_step
         if said:
@@ -233,6 +241,14 @@ def _refuse_taken_name(session: Session, name: str) -> None:
 def _refuse_unless_editable(job: Job) -> None:
     if job.status not in EDITABLE:
         raise _wrong_state(job, "queued", "It waits or runs already.")
+    _refuse_what_is_being_deleted(job)
+
+
+def _refuse_what_is_being_deleted(job: Job) -> None:
+    if job.delete_request is not None:
+        raise _wrong_state(
+            job, "used any more: it is being deleted", "Restore it from the trash afterwards."
+        )
 
 
 def _wrong_state(job: Job, deed: str, hint: str) -> Conflict:

@@ -37,8 +37,9 @@ def _topics(
 
 _EVENTS = {
     200: {
-        "description": "open, job, job_deleted, steps, sample, sample_failed, checkpoint, "
-        "checkpoint_removed, superseded, measurement, command, alarm, log, system, reset",
+        "description": "open, job, job_deleted, steps, sample, sample_failed, preview, checkpoint, "
+        "checkpoint_removed, superseded, measurement, command, alarm, log, queue, hooks, system, "
+        "load, reset",
         "content": {
             "text/event-stream": {
                 "example": 'event: job\ndata: {"id": 1, "status": "running"}\nid: 815\n\n'
@@ -63,18 +64,19 @@ async def stream_events(
     with watch.listening():
         cursor, first = await asyncio.to_thread(_begin, database, last_event_id)
         yield _sent(first)
-        system_version = -1
+        seen = (-1, 0)
         while not watch.closed:
-            if topics.system and system_version != watch.system_version:
-                system_version = watch.system_version
+            before, seen = seen, watch.machine_version
+            if topics.system and before[0] != seen[0]:
                 yield _sent(await asyncio.to_thread(_system, database, settings))
+            if topics.system and before[1] != seen[1] and watch.load.newest is not None:
+                yield _sent(News("load", watch.load.newest.model_dump_json()))
             batch = await asyncio.to_thread(_read, database, topics, cursor)
             for news in batch.news:
                 yield _sent(news)
             cursor = batch.cursor
             if not batch.more:
-                seen = system_version if topics.system else watch.system_version
-                await watch.beyond(cursor, seen)
+                await watch.beyond(cursor, seen if topics.system else None)
 
 
 def _begin(database: Database, last_event_id: int | None) -> tuple[int, News]:

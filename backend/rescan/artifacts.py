@@ -21,9 +21,11 @@ from sqlalchemy.orm import Session
 
 from backend.db.models import Checkpoint, Job, Run, Sample
 from backend.db.values import is_storable
+from backend.jobs.moves import move
+from backend.jobs.status import JobStatus
 from trainer import events
 from trainer.errors import Problem, Severity
-from trainer.job_folder import LORA_FILE, MANIFEST_FILE, RECIPE_CHUNK, JobFolder
+from trainer.job_folder import LORA_FILE, MANIFEST_FILE, ORIGIN_FILE, RECIPE_CHUNK, JobFolder
 
 
 def agree(session: Session, job: Job, folder: JobFolder) -> list[Problem]:
@@ -32,7 +34,7 @@ def agree(session: Session, job: Job, folder: JobFolder) -> list[Problem]:
     missing = files_of(folder) - _paths(session, job)
     problems = _gone(folder, dropped)
     if missing:
-        runs = _runs(session, job)
+        runs = _runs(session, job, folder)
         for path in sorted(missing):
             problems += _add(session, job, folder, runs, path)
         # Events that are lost cannot say how far it came; its checkpoints do.
@@ -72,34 +74,62 @@ def _drop_rows_without_files(session: Session, job: Job, folder: JobFolder) -> l
     return gone
 
 
-def _runs(session: Session, job: Job) -> list[Run]:
+def _runs(session: Session, job: Job, folder: JobFolder) -> list[Run]:
     """The job's runs, lowest number first; one that stands for them where there is none."""
     runs = list(session.scalars(select(Run).where(Run.job_id == job.id).order_by(Run.number)))
     if not runs:
-        problem = Problem(
-            "runs_missing",
-            f"The folder of {job.training_name} has pictures or checkpoints, and no runs.",
-            "Its curves and logs are lost. Queued, it goes on from its newest checkpoint.",
-            severity=Severity.WARNING,
-            params={"folder": job.training_name},
+        origin = _origin(folder)
+        lost = [] if origin else [_runs_missing(job)]
+        run = Run(
+            job_id=job.id,
+            number=1,
+            token="",
+            status="stopped" if origin else "interrupted",
+            worker_id="import" if origin else "rescan",
+            host="",
+            device="",
+            problems=[problem.as_dict() for problem in lost],
+            started_at=job.created_at,
+            finished_at=job.created_at,
+            last_step=max(folder.checkpoint_steps(), default=None),
         )
-        runs = [
-            Run(
-                job_id=job.id,
-                number=1,
-                token="",
-                status="interrupted",
-                worker_id="rescan",
-                host="",
-                device="",
-                problems=[problem.as_dict()],
-                started_at=job.created_at,
-                finished_at=job.created_at,
-            )
-        ]
-        session.add(runs[0])
+        session.add(run)
         session.flush()
+        if job.status == JobStatus.DRAFT:
+            _end_where_it_came_to(session, job, origin)
+        runs = [run]
     return runs
+
+
+def _end_where_it_came_to(session: Session, job: Job, origin: str | None) -> None:
+    """A job with checkpoints and no runs is at an end, and no draft."""
+    if origin:
+        moves = [JobStatus.QUEUED, JobStatus.STOPPED]
+        reason = f"imported: {origin}"
+    else:
+        moves = [JobStatus.QUEUED, JobStatus.STARTING, JobStatus.INTERRUPTED]
+        reason = "brought back by a rescan without its runs"
+    for status in moves:
+        move(session, job.id, from_status=job.status, to_status=status, reason=reason)
+
+
+def _origin(folder: JobFolder) -> str | None:
+    """What a bundle called the job, if it came in one: its runs stayed on the other machine."""
+    try:
+        said = json.loads((folder.path / ORIGIN_FILE).read_text(encoding="utf-8"))
+        return f"{said['training_name']!s:.64} at step {said['step']!s:.16}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _runs_missing(job: Job) -> Problem:
+    return Problem(
+        "runs_missing",
+        f"The folder of {job.training_name} has pictures or checkpoints, and no runs.",
+        "Its curves and logs are lost. Queued, it goes on from its newest checkpoint.",
+        severity=Severity.WARNING,
+        params={"folder": job.training_name},
+    )
 
 
 def _add(

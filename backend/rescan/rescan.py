@@ -122,7 +122,7 @@ def _bring_back(
             if _is_busy(known):  # queued while its files were read
                 report.left_alone.append(found.name)
                 return [_trains(found)]
-            problems = _write(session, known, found, runs, warnings)
+            problems = write_job(session, known, found, runs, warnings)
     except Exception as error:
         # One folder's trouble must not keep the others away; the log says what it was.
         log.exception("%s cannot be brought back", found.folder.path)
@@ -145,14 +145,17 @@ def _lacks_something(session: Session, known: Job, found: FoundJob) -> bool:
     return not on_disk <= in_database or not is_complete(session, known, found.folder)
 
 
-def _write(
+def write_job(
     session: Session,
     known: Job | None,
     found: FoundJob,
     runs: list[ReadRun],
     warnings: list[Problem],
 ) -> list[Problem]:
-    """The folder told over again as a job; a known one takes from it what it lacks."""
+    """The folder told over again as a job; a known one takes from it what it lacks.
+
+    runs: of the folder, read; warnings: of the door. Problems met on the way are returned.
+    """
     last_news = session.scalar(select(func.max(FeedEntry.id))) or 0
     told = _tell(session, found, runs)
     if known is None:

@@ -74,6 +74,8 @@ def _record_one(place: Place, event: events.AnyEvent) -> None:
             _progress(place, event)
         case events.Sample():
             _sample(place, event)
+        case events.SamplePreview():
+            _preview(place, event)
         case events.SampleFailed():
             _sample_failed(place, event)
         case events.CheckpointSaved():
@@ -242,6 +244,11 @@ def _sample(place: Place, event: events.Sample) -> None:
     session.flush()
     entry = sample_entry(row).model_dump(mode="json")
     announce(session, "sample", job.id, {"job_id": job.id, **entry})
+
+
+def _preview(place: Place, event: events.SamplePreview) -> None:
+    said = event.model_dump(include={"step", "prompt_index", "done", "total"})
+    announce(place.session, "preview", place.job.id, {"job_id": place.job.id, **said})
 
 
 def _moment(event: events.Event) -> datetime:

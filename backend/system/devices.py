@@ -17,6 +17,7 @@ except ImportError:  # left out on a machine without an NVIDIA card
     pynvml = None
 
 CPU = "cpu"
+_was_asked = False  # the first answer of this process counts from no earlier call
 
 
 def list_devices() -> list[DeviceEntry]:
@@ -40,12 +41,20 @@ def _gpus() -> list[DeviceEntry]:
     except pynvml.NVMLError:  # no driver, so no GPU
         return []
     try:
-        count = pynvml.nvmlDeviceGetCount()
-        return [_gpu(pynvml, pynvml.nvmlDeviceGetHandleByIndex(index)) for index in range(count)]
-    except pynvml.NVMLError:  # a card that fell off the bus
+        found = [_gpu_at(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return [gpu for gpu in found if gpu is not None]
+    except pynvml.NVMLError:
         return []
     finally:
         pynvml.nvmlShutdown()
+
+
+def _gpu_at(nvml: Any, index: int) -> DeviceEntry | None:
+    """One card; None for one that fell off the bus, which must not hide the others."""
+    try:
+        return _gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(index))
+    except nvml.NVMLError:
+        return None
 
 
 def _gpu(nvml: Any, handle: object) -> DeviceEntry:
@@ -84,7 +93,17 @@ def _cpu() -> DeviceEntry:
         name=_cpu_name(),
         memory_total_bytes=memory.total,
         memory_used_bytes=memory.total - memory.available,
+        utilization_percent=_cpu_busy_percent(),
     )
+
+
+def _cpu_busy_percent() -> float | None:
+    """Of all cores since the last call, which the worker makes every two seconds; None at first."""
+    global _was_asked
+    percent = psutil.cpu_percent(interval=None)
+    answer = percent if _was_asked else None
+    _was_asked = True
+    return answer
 
 
 def _cpu_name() -> str:

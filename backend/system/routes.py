@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
 
 from backend import __version__
 from backend.dependencies import DatabaseOf, SettingsOf
@@ -10,7 +12,8 @@ from backend.errors import NotAllowed, error_responses
 from backend.rescan.rescan import rescan
 from backend.rescan.schemas import RescanReport
 from backend.security.token import SESSION_COOKIE, session_value, token_matches
-from backend.system.schemas import Health, SystemState, TokenGiven
+from backend.system.load import LoadRing
+from backend.system.schemas import Health, LoadHistory, SystemState, TokenGiven
 from backend.system.state import system_state
 
 router = APIRouter(tags=["system"])
@@ -57,10 +60,23 @@ def read_system(settings: SettingsOf, database: DatabaseOf) -> SystemState:
         return system_state(session, settings)
 
 
+@router.get("/system/load", responses=error_responses())
+def read_load(request: Request) -> LoadHistory:
+    """What the devices did over the last quarter of an hour; the event `load` brings the next."""
+    ring: LoadRing = request.app.state.feed_watch.load
+    return ring.history()
+
+
 @router.post("/system/rescan", responses=error_responses())
-def rescan_output(settings: SettingsOf, database: DatabaseOf) -> RescanReport:
+def rescan_output(
+    settings: SettingsOf,
+    database: DatabaseOf,
+    only: Annotated[
+        str | None, Query(max_length=64, description="Training name: this job's folder alone.")
+    ] = None,
+) -> RescanReport:
     """Bring jobs, runs, pictures, checkpoints and curves back from the output folder.
 
     What is known stays as it is, what trains is left alone; twice is harmless.
     """
-    return rescan(database, settings)
+    return rescan(database, settings, only=only)

@@ -30,7 +30,9 @@ class DeviceEntry(BaseModel):
     name: str
     memory_total_bytes: int | None
     memory_used_bytes: int | None
-    utilization_percent: float | None = Field(default=None, description="Of a GPU, now.")
+    utilization_percent: float | None = Field(
+        default=None, description="How busy it is: a GPU now, the CPU since the last look."
+    )
     temperature_celsius: float | None = None
     power_watts: float | None = None
     power_limit_watts: float | None = None
@@ -57,6 +59,32 @@ class HostMemory(BaseModel):
     total_bytes: int
     available_bytes: int
     swap_used_bytes: int
+
+
+class DeviceLoad(BaseModel):
+    """What a device was doing; None for a figure that it does not give."""
+
+    id: str
+    memory_used_bytes: int | None
+    utilization_percent: float | None
+    temperature_celsius: float | None
+    power_watts: float | None
+
+
+class LoadSample(BaseModel):
+    """The machine at one moment. No devices while no worker looks at them."""
+
+    at: datetime
+    devices: list[DeviceLoad]
+    memory_used_bytes: int = Field(description="Of the host.")
+    disk_free_bytes: int | None = Field(description="Where jobs are saved.")
+
+
+class LoadHistory(BaseModel):
+    """The last minutes, oldest first."""
+
+    interval_seconds: float
+    items: list[LoadSample]
 
 
 class FolderPaths(BaseModel):

@@ -58,6 +58,11 @@ def worker_state(worker: Worker | None) -> WorkerState:
     return WorkerState(alive=alive, last_seen_at=worker.last_seen_at)
 
 
+def is_worker_alive(session: Session) -> bool:
+    """Whether the devices' figures are those of now."""
+    return worker_state(_latest_worker(session)).alive
+
+
 def device_entries(session: Session) -> list[DeviceEntry]:
     """The devices that the worker has; empty while none was seen."""
     worker = _latest_worker(session)

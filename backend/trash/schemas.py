@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from backend.jobs.status import JobStatus
+
 
 class TrashEntry(BaseModel):
     """Something that was deleted and can be restored."""
@@ -39,3 +41,14 @@ class Restored(BaseModel):
     """Which job has it back; a job that was deleted gets a new id."""
 
     job_id: int
+
+
+class Deletion(BaseModel):
+    """A job that runs is stopped first and deleted then; the event `job_deleted` says when."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"job_id": 1, "status": "stopping", "files": False}}
+    )
+    job_id: int
+    status: JobStatus = Field(description="What it is until then.")
+    files: bool = Field(description="Whether its folder goes to the trash with it.")

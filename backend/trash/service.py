@@ -1,66 +1,36 @@
-"""Deleting into the trash and taking back: files and rows together.
-
-The files move last in the transaction, so that a refused delete moves nothing; if the commit itself
-fails, they are moved back.
-"""
+"""What is in the trash, and back again; single checkpoints into it. Whole jobs: `deletion.py`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from backend.db.engine import Database
 from backend.db.models import Checkpoint, Job, Run
 from backend.errors import Conflict, NotFound
 from backend.jobs import queries
-from backend.jobs.feed import announce, announce_job, announce_queue
+from backend.jobs.feed import announce, announce_job
 from backend.jobs.status import ACTIVE
 from backend.rescan.rescan import rescan
 from backend.settings import Settings
 from backend.trash import entries
+from backend.trash.deletion import in_use, moving
 from backend.trash.entries import Entry
 from backend.trash.schemas import Restored, TrashEntry
 from trainer import folder_lock
 from trainer.job_folder import JobFolder
 
 
-def delete_job(database: Database, settings: Settings, job_id: int, *, files: bool) -> None:
-    """Remove the job; its folder stays or goes to the trash. Raises NotFound or Conflict."""
-    with _moving(settings) as moved, database.write() as session:
-        job = queries.find_job(session, job_id)
-        _refuse_while_it_runs(job, "deleted")
-        folder = JobFolder(settings.output_dir, job.training_name)
-        followers = update(Job).where(Job.run_after_job_id == job_id)
-        session.execute(followers.values(run_after_job_id=None))
-        known = {"job_id": job_id, "config": job.config}
-        session.execute(delete(Job).where(Job.id == job_id))
-        announce(session, "job_deleted", job_id, {"id": job_id})
-        announce_queue(session, except_job=job_id)
-        session.flush()
-        if files or not os.path.lexists(folder.path):  # of a draft there is nothing else to keep
-            moved.append(
-                entries.put(
-                    settings.output_dir,
-                    folder.path,
-                    kind="job",
-                    training_name=job.training_name,
-                    known=known,
-                )
-            )
-
-
 def delete_checkpoint(
     database: Database, settings: Settings, job_id: int, checkpoint_id: int
 ) -> TrashEntry:
     """Move one checkpoint, or the end result, to the trash. Raises NotFound or Conflict."""
-    with _moving(settings) as moved, database.write() as session:
+    with moving(settings) as moved, database.write() as session:
         job = queries.find_job(session, job_id)
         row = session.get(Checkpoint, checkpoint_id)
         if row is None or row.job_id != job_id:
@@ -129,24 +99,6 @@ def trash_entry(settings: Settings, entry: Entry) -> TrashEntry:
     )
 
 
-@contextmanager
-def _moving(settings: Settings) -> Iterator[list[Entry]]:
-    """Collects what was moved; puts it back if the rows could not be written after all."""
-    if (settings.output_dir / entries.TRASH).is_symlink():
-        raise Conflict(
-            "trash_is_a_link",
-            f"{settings.output_dir / entries.TRASH} is a link, and the trash must be a folder.",
-            "Remove the link; the trash is then made where the files are.",
-        )
-    moved: list[Entry] = []
-    try:
-        yield moved
-    except BaseException:
-        for entry in moved:
-            entries.put_back(settings.output_dir, entry)
-        raise
-
-
 def _restore_job(database: Database, settings: Settings, entry: Entry) -> Restored:
     name = entry.note.training_name
     target = settings.output_dir / entry.note.path
@@ -196,7 +148,7 @@ def _restore_checkpoint(database: Database, settings: Settings, entry: Entry) ->
                 params={"training_name": name, "step": known["step"]},
             )
         if folder_lock.is_held(folder.lock):
-            raise _in_use(name, "given a checkpoint back")
+            raise in_use(name, "given a checkpoint back")
         session.add(_checkpoint_row(session, job, known))
         session.flush()
         announce(session, "reset", job.id, {})
@@ -269,13 +221,4 @@ def _refuse_the_chosen_one(job: Job, row: Checkpoint) -> None:
         f"{job.training_name} is to go on from the checkpoint of step {row.step}.",
         "Take the job out of the queue and queue it from another checkpoint.",
         params={"job_id": job.id, "step": row.step},
-    )
-
-
-def _in_use(name: str, deed: str) -> Conflict:
-    return Conflict(
-        "wrong_state",
-        f"A trainer is writing to the folder of {name}, which cannot be {deed} now.",
-        "Wait until it has ended.",
-        params={"training_name": name},
     )

@@ -38,7 +38,8 @@ def close_run(
             LastKnown(
                 finish=run.finish,
                 exit_code=ended.exit_code,
-                asked_to_stop=job.status == JobStatus.STOPPING,
+                # Also asked after the last look, when nobody could be told any more.
+                asked_to_stop=job.status == JobStatus.STOPPING or job.stop_requested_at is not None,
                 used_force=used_force,
                 phase=run.phase,
                 step=run.last_step or 0,

@@ -1,4 +1,4 @@
-"""The worker's turn: beat, take over, look, start. It can be killed at any point of it."""
+"""The worker's turn: beat, take over, look, delete, start. It can be killed at any point of it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from backend.db.engine import Database
 from backend.hooks.sender import HookSender
 from backend.launchers.launcher import Launcher, TrainerProcess
 from backend.settings import Settings
+from backend.system.devices import list_devices
+from backend.system.schemas import DeviceEntry
 from backend.worker.claim import Claim, claim_next, somebody_waits
 from backend.worker.close import close_unstarted
+from backend.worker.deletions import Deletions
 from backend.worker.launch import launch
 from backend.worker.presence import Presence
 from backend.worker.recovery import take_over
@@ -37,18 +40,20 @@ class Worker:
         launcher: Launcher,
         *,
         clock: Callable[[], float] = time.monotonic,
+        ask_devices: Callable[[], list[DeviceEntry]] = list_devices,
     ) -> None:
         self._settings = settings
         self._database = database
         self._launcher = launcher
         self._clock = clock
-        self._presence = Presence(database, settings, clock)
+        self._deletions = Deletions(database, settings, clock=clock)
+        self._presence = Presence(database, settings, clock, ask_devices)
         self._watches: list[RunWatch] = []
         self._look_again: dict[int, float] = {}
 
     def run(self, ending: threading.Event) -> None:
         """Take turns until `ending` is set; the trainers go on."""
-        self._presence.sign_on()
+        self.sign_on()
         log.info("worker %s ready on %s", self._presence.identity.worker_id, self._device_names())
         hooks = HookSender(self._settings, self._database)
         hooks.start()
@@ -59,6 +64,14 @@ class Worker:
                 log.warning("the database cannot be used just now: %s", error.orig)
             ending.wait(self._settings.worker_poll_seconds)
         hooks.end()
+        self.sign_off()
+
+    def sign_on(self) -> None:
+        """Say that the worker is there; before its first turn."""
+        self._presence.sign_on()
+
+    def sign_off(self) -> None:
+        """Say that it is gone; whoever comes next takes its runs over."""
         self._presence.sign_off()
 
     def turn(self) -> None:
@@ -69,6 +82,7 @@ class Worker:
         for watch in list(self._watches):
             if self._is_over(watch):
                 self._watches.remove(watch)
+        self._deletions.carry_out()
         for device in self._presence.device_ids:
             self._start_next(device)
 

@@ -17,6 +17,7 @@ from backend.jobs.feed import prune_feed
 from backend.launchers.processes import machine_id, start_ticks
 from backend.settings import Settings, host_name
 from backend.system.devices import CPU, list_devices
+from backend.system.schemas import DeviceEntry
 from backend.trash.entries import purge_expired
 from backend.worker.claim import Identity
 
@@ -30,18 +31,24 @@ FORGOTTEN_AFTER = timedelta(days=1)
 class Presence:
     """Signs the worker on, beats, and signs it off."""
 
-    def __init__(self, database: Database, settings: Settings, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        clock: Callable[[], float],
+        ask_devices: Callable[[], list[DeviceEntry]] = list_devices,
+    ) -> None:
+        """ask_devices: what this machine can train on at the moment, the CPU included."""
         self._database = database
+        self._ask_devices = ask_devices
         self._settings = settings
         self._clock = clock
         self._next_beat = self._next_tidying = 0.0
         self.identity = Identity(str(uuid.uuid4()), host_name(), machine_id())
         self.device_ids: list[str] = []
-
-    @property
-    def has_gpus(self) -> bool:
-        """Whether `any` means a GPU here."""
-        return self.device_ids != [CPU]
+        # Whether `any` means a GPU here. Once a card was seen it does, though the driver may lose
+        # it: a job that was meant for a card would take weeks on the CPU.
+        self.has_gpus = False
 
     def sign_on(self) -> None:
         """Make the row."""
@@ -82,8 +89,9 @@ class Presence:
             row.last_seen_at = row.ended_at = now()
 
     def _devices(self) -> list[dict[str, object]]:
-        devices = list_devices()
+        devices = self._ask_devices()
         self.device_ids = [device.id for device in devices]
+        self.has_gpus |= self.device_ids != [CPU]
         return [device.model_dump() for device in devices]
 
     def _tidy(self) -> None:

@@ -4,10 +4,13 @@ import type {
   Job,
   JobSchema,
   JobSummary,
+  LoadSample,
   Measurement,
   Metric,
+  QueueState,
   Sample,
   SystemInfo,
+  TrashEntry,
 } from "@/api/types";
 
 export function jobSummary(changes: Partial<JobSummary> = {}): JobSummary {
@@ -15,6 +18,7 @@ export function jobSummary(changes: Partial<JobSummary> = {}): JobSummary {
     id: 1,
     training_name: "ink-portraits",
     status: "running",
+    is_being_deleted: false,
     architecture: "tiny",
     total_steps: 300,
     step: 120,
@@ -34,6 +38,7 @@ export function jobSummary(changes: Partial<JobSummary> = {}): JobSummary {
     finished_at: null,
     thumbnail_url: null,
     error: null,
+    alarms: [],
     ...changes,
   };
 }
@@ -143,6 +148,45 @@ export const system: SystemInfo = {
   disk: { output_total_bytes: 2e12, output_free_bytes: 1e11, cache_free_bytes: 1e11 },
   folders: { datasets: "/d", output: "/o", cache: "/c", models: "/m" },
 };
+
+/** The machine, so many seconds after the example's first moment. */
+export function loadSample(second: number, usedBytes: number | null): LoadSample {
+  return {
+    at: new Date(Date.UTC(2026, 0, 31, 20, 17, second)).toISOString(),
+    devices:
+      usedBytes === null
+        ? []
+        : [
+            {
+              id: "cpu",
+              memory_used_bytes: usedBytes,
+              utilization_percent: 50,
+              temperature_celsius: null,
+              power_watts: null,
+            },
+          ],
+    memory_used_bytes: usedBytes ?? 0,
+    disk_free_bytes: 1e11,
+  };
+}
+
+export function queueState(changes: Partial<QueueState> = {}): QueueState {
+  return { paused: [], num_jobs: {}, architectures: ["tiny"], ...changes };
+}
+
+export function trashEntry(changes: Partial<TrashEntry> = {}): TrashEntry {
+  return {
+    id: "ink-portraits-20260131",
+    kind: "job",
+    training_name: "ink-portraits",
+    step: null,
+    is_final: false,
+    size_bytes: 20_000_000,
+    deleted_at: "2026-01-31T20:15:00Z",
+    expires_at: "2026-03-02T20:15:00Z",
+    ...changes,
+  };
+}
 
 /** Every kind of setting in a schema of its own, so that the form proves to know no field by name. */
 export const syntheticSchema = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sqlite3
@@ -32,6 +33,10 @@ def filled(client: TestClient, database: Database, settings: Settings) -> TestCl
     for name in ("samples/a.png", "checkpoints/step-000005/lora.safetensors"):
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_bytes(name.encode())
+    lora = (folder / "checkpoints/step-000005/lora.safetensors").read_bytes()
+    of_lora = {"size_bytes": len(lora), "sha256": hashlib.sha256(lora).hexdigest()}
+    manifest = {"step": 5, "files": {"lora.safetensors": of_lora}}
+    (folder / "checkpoints/step-000005/checkpoint.json").write_text(json.dumps(manifest))
     ids = {"job_id": job["id"], "run_id": 1}
     with database.write() as session:
         session.add(
@@ -120,6 +125,10 @@ def test_reading_changes_nothing(filled: TestClient, settings: Settings) -> None
         ("GET", "/api/jobs/9/metrics", None, 404),
         ("GET", "/api/jobs/9/log", None, 404),
         ("GET", "/api/jobs/9/yaml", None, 404),
+        ("GET", "/api/jobs/9/bundle", None, 404),
+        ("GET", "/api/jobs/1/bundle?step=-1", None, 422),
+        ("POST", "/api/bundles", None, 422),
+        ("POST", "/api/bundles?name=a%20b", None, 422),
         ("GET", "/api/jobs/1/samples/9/image", None, 404),
         ("GET", "/api/jobs/1/checkpoints/9/file", None, 404),
         ("GET", "/api/jobs/1/log?run=7", None, 404),

@@ -71,7 +71,7 @@ def test_datasets_are_listed_with_previews_that_can_be_read(client: TestClient) 
     assert len(entry["preview_urls"]) == 2
     for url in entry["preview_urls"]:
         answer = client.get(url)
-        assert answer.headers["content-type"] == "image/png"
+        assert answer.headers["content-type"] == "image/webp"
 
 
 def test_the_page_answers_for_its_own_addresses_and_is_never_cached(

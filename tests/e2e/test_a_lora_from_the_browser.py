@@ -35,6 +35,7 @@ def test_a_lora_is_trained_from_the_browser_and_changes_the_picture(
 
 def fill_the_form(page: Page) -> None:
     page.get_by_role("link", name="New job").first.click()
+    page.get_by_text("All settings", exact=True).click()
     panel(page, "Job").get_by_role("textbox", name="Training Name").fill(NAME)
     panel(page, "Job").get_by_role("textbox", name="Trigger Word").fill("zorvex")
     model = panel(page, "Model").get_by_role("combobox", name="Model Architecture")

@@ -197,6 +197,35 @@ def test_the_queue_with_jobs_in_every_state(busy: Darkroom, open_page: Callable[
     look_at(page)
 
 
+def test_a_search_with_chosen_jobs_in_a_paused_queue(
+    busy: Darkroom, open_page: Callable[..., Page]
+) -> None:
+    busy.post("/api/queue/pause")
+    page = open_page(busy, "/?search=ink")
+    expect(page.get_by_text("The queue is paused", exact=True)).to_be_visible()
+    for name in ("ink-waiting", "ink-failed", "ink-draft"):
+        page.get_by_role("checkbox", name=f"Choose {name}").check()
+    expect(page.get_by_text("3 jobs chosen")).to_be_visible()
+    look_at(page)
+    busy.post("/api/queue/resume")
+
+
+def test_when_a_job_starts(busy: Darkroom, open_page: Callable[..., Page]) -> None:
+    page = open_page(busy, "/")
+    page.get_by_role("button", name="More actions for ink-waiting").click()
+    page.get_by_role("menuitem", name="When it starts").click()
+    expect(page.get_by_label("Not before")).to_be_visible()
+    look_at(page)
+
+
+def test_the_trash(busy: Darkroom, open_page: Callable[..., Page]) -> None:
+    draft = busy.post("/api/jobs", {"config": config_of("ink-thrown-away", "ok")})
+    page = open_page(busy, "/trash")
+    page.request.delete(f"{busy.address}/api/jobs/{draft['id']}")
+    expect(page.get_by_role("button", name="Remove for good: ink-thrown-away")).to_be_visible()
+    look_at(page)
+
+
 def section(page: Page, title: str) -> Locator:
     return page.get_by_role("region", name=title, exact=True)
 

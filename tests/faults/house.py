@@ -22,7 +22,7 @@ import psutil
 
 from backend.db.engine import Database
 from backend.db.models import Job, Run
-from backend.errors import Conflict
+from backend.errors import Conflict, Unusable
 from backend.jobs.service import create_job, queue_job
 from backend.jobs.status import ENDS, JobStatus
 from backend.launchers.processes import has_word, is_alive
@@ -105,7 +105,8 @@ class House:
         """Queue every job that ended otherwise than completed, as a person would."""
         for job in self.jobs():
             if job.status in ENDS - {JobStatus.COMPLETED}:
-                with suppress(Conflict):  # its worker was quicker
+                # Its worker was quicker, or the disk is full just now.
+                with suppress(Conflict, Unusable):
                     queue_job(self.database, self.settings, job.id)
 
     def all_completed(self) -> bool:

@@ -23,8 +23,11 @@ CONTRACT = {
     "trainer.variants",
     "trainer.events",
     "trainer.commands",
+    "trainer.comfyui_workflow",
     "trainer.errors",
     "trainer.door",
+    "trainer.drawing_config",
+    "trainer.drawing_door",
     "trainer.dataset_index",
     "trainer.file_memory",
     "trainer.pictures",
@@ -36,6 +39,8 @@ CONTRACT = {
     "trainer.live_changes",
     "trainer.resume_rules",
     "trainer.retention",
+    "trainer.sample_check",
+    "trainer.start_check",
     "trainer.machine",
     "trainer.memory_plan",
     "trainer.memory_verdict",
@@ -45,6 +50,9 @@ CONTRACT = {
     "trainer.hub",
     "trainer.quantization_kinds",
     "trainer.quantization_support",
+    "trainer.presets",
+    "trainer.advice",
+    "trainer.dataset_summary",
 }
 HEAVY = ("torch", "diffusers", "transformers", "peft", "bitsandbytes", "optimum")
 

@@ -243,3 +243,15 @@ def test_a_blank_text_that_is_needed_says_so(name: str) -> None:
         parse_job(MINIMAL | {name: blank[name]})
     assert [p.code for p in refused.value.problems] == ["missing"]
     assert "needed" in refused.value.message
+
+
+def test_a_plain_form_has_what_most_people_touch_and_something_in_every_panel() -> None:
+    schema = JobConfig.model_json_schema()
+    panels = {
+        name: [key for key, field in model["properties"].items() if field.get("plain")]
+        for name, model in schema["$defs"].items()
+        if "properties" in model
+    }
+    assert all(panels.values()), "a panel of the plain form would be empty"
+    assert 20 <= sum(map(len, panels.values())) <= 35
+    assert {"steps", "learning_rate", "batch_size"} <= set(panels["TrainingPanel"])

@@ -116,10 +116,31 @@ def test_changes_after_a_failure_are_those_that_lower_its_phase() -> None:
     job = planned_job()
     machine = Machine(64 * GIB, 24 * GIB)
     training = helping_changes(job, DEV, [], machine, ["train"])
-    labels = [cure.label for cure in training]
-    assert labels[0] == "turn Low VRAM on"
-    assert any(label.startswith("lower Resolutions to at most 896") for label in labels)
+    labels = [cure.label for cure in training.cures]
+    assert labels[:3] == [
+        "lower Resolutions to at most 896",
+        "lower Resolutions to at most 768",
+        "turn Low VRAM on",
+    ]
+    assert labels[-1] == "choose NF4 for the Transformer (Quantization)"
     assert not any("Text Encoder (Quantization)" in label for label in labels)
-    encoding = helping_changes(job, DEV, [], machine, ["encode_texts"])
+    for cure in training.cures:
+        assert cure.phase_bytes is not None
+        assert cure.phase_bytes < training.peak_bytes, cure.label
+    encoding = helping_changes(job, DEV, [], machine, ["encode_texts"]).cures
     assert any("NF4 for the Text Encoder" in cure.label for cure in encoding)
     assert not any("Resolutions" in cure.label for cure in encoding)
+
+
+def test_after_a_failure_checkpointing_and_batch_size_come_before_what_moves_to_the_host() -> None:
+    changes = {"training.batch_size": 2, "training.gradient_checkpointing": False}
+    found = helping_changes(planned_job(changes), DEV, [], Machine(64 * GIB, 80 * GIB), ["train"])
+    changed = [next(iter(cure.settings)).split(".")[-1] for cure in found.cures[2:5]]
+    assert changed == ["gradient_checkpointing", "batch_size", "low_vram"]
+
+
+def test_what_ran_out_in_host_memory_is_judged_by_host_memory() -> None:
+    """Low VRAM frees the card at the host's expense: no help against a full host."""
+    job, machine = planned_job(), Machine(16 * GIB, 24 * GIB)
+    found = helping_changes(job, DEV, [], machine, ["load", "train"], place="ram")
+    assert not any("Low VRAM" in cure.label for cure in found.cures)

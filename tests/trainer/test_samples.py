@@ -267,16 +267,16 @@ def test_the_command_draws_what_the_training_drew_from_either_format(
 @pytest.mark.parametrize(
     ("options", "exit_code", "said"),
     [
-        (["--model", "tiny", "--width", "100"], 2, "--width 100"),
-        (["--model", "tiny", "--steps", "0"], 2, "--steps 0"),
+        (["--model", "tiny", "--width", "100"], 2, "--width: 100"),
+        (["--model", "tiny", "--steps", "0"], 2, "--steps: 0"),
         (["--model", "tiny", "-o", "out.jpg"], 2, "out.jpg"),
         (["--model", "/nowhere"], 2, "--architecture"),
         (["--model", "/nowhere", "--architecture", "tiny"], 5, "no folder /nowhere"),
         (["--model", "tiny", "--lora", "/nowhere/lora.safetensors"], 12, "no file /nowhere"),
         (["--model", "tiny", "--control-image", "/nowhere.png"], 2, "/nowhere.png"),
         (["--model", "tiny", "--control-image", "LONG.png"], 2, "8 times as long as wide"),
-        (["--model", "tiny", "--strength", "nan"], 2, "--strength nan"),
-        (["--model", "tiny", "--guidance", "-1"], 2, "--guidance -1.0"),
+        (["--model", "tiny", "--strength", "nan"], 2, "--strength: nan"),
+        (["--model", "tiny", "--guidance", "-1"], 2, "--guidance: -1.0"),
         (["--model", "tiny", "--prompt", "very " * 100], 2, "of 48 tokens"),
     ],
 )

@@ -18,6 +18,8 @@ class AdvancedPanel(Panel):
         help="Move the target away from the model's present answer v, taken without gradient: "
         "target' = v + scale x (target - v). With scale 3, v = 1 and a target of 0, it aims at -2. "
         "The curve still shows the loss against the true target.",
+        guides="On for FLUX.2, as every preset has it.",
+        plain=True,
     )
     scale: float = setting(
         3.0,
@@ -29,6 +31,8 @@ class AdvancedPanel(Panel):
         no_effect="Do Differential Guidance is off, or Loss Type is MAE.",
         gt=0,
         le=100,
+        guides="3; then 2, then 1 when early samples ring.",
+        plain=True,
     )
     stop_when_a_non_finite_loss_repeats: int = setting(
         5,
@@ -163,7 +167,8 @@ class AdvancedPanel(Panel):
         help="When the plan says that the job takes more than the card or the machine has: refuse "
         "it and say which settings would make it fit, or go on with a warning. The plan leaves a "
         "few percent of room, so a job that misses by little may run; one that does not ends as "
-        "out_of_memory, with its last checkpoint intact.",
+        "out_of_memory, with its last checkpoint intact. The same for a disk with too little room; "
+        "a job that goes on waits before a save until there is some.",
         no_effect="The job fits.",
         choices={"refuse": "refuse", "go_on": "go on"},
     )

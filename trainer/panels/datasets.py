@@ -23,6 +23,9 @@ class Dataset(Panel):
         widget="dataset",
         min_length=1,
         max_length=255,
+        guides="15-30 pictures for a style, 20-60 for a character or an object, 50-200 triples "
+        "for edits.",
+        plain=True,
     )
     control_datasets: list[FolderName] = setting(
         list,
@@ -32,6 +35,7 @@ class Dataset(Panel):
         "nth folder. Each is scaled down to at most 1024 x 1024 px of area and cut to sides in "
         "multiples of 16, as at inference; their tokens follow the target's at time t = 10 n.",
         max_length=MAX_CONTROL_DATASETS,
+        plain=True,
     )
     mask_dataset: str = setting(
         "",
@@ -50,6 +54,7 @@ class Dataset(Panel):
         "zorvex, 'a photo of [trigger]' trains as 'a photo of zorvex'.",
         no_effect="Every picture has a caption of its own.",
         max_length=10_000,
+        plain=True,
     )
     caption_extension: str = setting(
         "txt",
@@ -84,6 +89,7 @@ class Dataset(Panel):
         "twenty, drawn anew at each of its turns.",
         ge=0,
         le=1,
+        guides="0.05.",
     )
     lora_weight: float = setting(
         1.0,
@@ -123,6 +129,7 @@ class Dataset(Panel):
         label="Flip X",
         help="Mirror left and right at half of a picture's turns, drawn by (seed, step, picture); "
         "its mask and references are mirrored with it. Questionable for faces, wrong for text.",
+        guides="Off for faces and for anything with writing.",
     )
     flip_y: bool = setting(
         False,
@@ -140,6 +147,9 @@ class Dataset(Panel):
         widget="resolutions",
         min_length=1,
         max_length=16,
+        guides="768 and 896 on 16-24 GB, up to 1024 on 32-48 GB, 1024 and 1152-1408 from 64 GB "
+        "on. A LoRA trained at 768 serves larger pictures too.",
+        plain=True,
     )
     allow_upscaling: bool = setting(
         False,

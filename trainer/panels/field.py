@@ -7,6 +7,8 @@ Extra keys in a field's JSON schema, read by the form beside the usual title and
     choices       label of each value of an enumeration (their order is that of `enum`)
     unavailable   why this machine lacks a value of an enumeration; added by the API, for its form
     placeholder   what a blank field stands for
+    guides        what the guides recommend, where they say something
+    plain         one of the settings that most people touch; a plain form shows no others
     widget        text_lines | slider | dataset | device | resolutions | prompts | datasets | words
 """
 
@@ -34,6 +36,8 @@ def setting(
     no_effect: str | None = None,
     choices: dict[str, str] | None = None,
     placeholder: str | None = None,
+    guides: str | None = None,
+    plain: bool = False,
     widget: str | None = None,
     **limits: Any,
 ) -> Any:
@@ -43,6 +47,8 @@ def setting(
         "no_effect": no_effect,
         "choices": choices,
         "placeholder": placeholder,
+        "guides": guides,
+        "plain": plain or None,
         "widget": widget,
     }
     if callable(default):

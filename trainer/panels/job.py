@@ -11,6 +11,7 @@ class JobPanel(Panel):
     training_name: TrainingName = setting(
         label="Training Name",
         help="Letters, digits, _ and -. It becomes the output folder and the LoRA's file name.",
+        plain=True,
     )
     gpu: str = setting(
         "any",
@@ -19,6 +20,7 @@ class JobPanel(Panel):
         "without a GPU runs any on its CPU.",
         widget="device",
         pattern=r"^(any|cpu|GPU-[0-9a-fA-F-]+)$",
+        plain=True,
     )
     trigger_word: str = setting(
         "",
@@ -27,6 +29,8 @@ class JobPanel(Panel):
         "and sample prompts; a word that means nothing yet works best.",
         no_effect="No caption or prompt contains [trigger], and preservation is off.",
         max_length=64,
+        guides="A made-up word: one that exists brings its own meaning along.",
+        plain=True,
     )
     seed: SeedNumber = setting(
         42,

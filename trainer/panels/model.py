@@ -20,6 +20,8 @@ class ModelPanel(Panel):
         help="The kind of FLUX.2. The tiny one is bundled and trains on any CPU; the distilled "
         "klein models are made for inference and train badly: take their base models.",
         choices={v.architecture.value: v.label for v in VARIANTS.values()},
+        guides="dev from 16 GB on; klein base below that, or for quicker trainings.",
+        plain=True,
     )
     name_or_path: str = setting(
         "",
@@ -92,6 +94,8 @@ class ModelPanel(Panel):
         "are computed twice a step, as with Gradient Checkpointing, even where that is off. auto "
         "streams as few as the memory plan says that the card at hand needs.",
         choices={"off": "off", "on": "on", "auto": "auto"},
+        guides="auto for 16-24 GB; off from 32 GB on, unless memory runs out.",
+        plain=True,
     )
     transformer_offload_percent: float = setting(
         100.0,
@@ -124,6 +128,8 @@ class ModelPanel(Panel):
         "backward pass. 2: while a sample is decoded, the transformer's weights wait in host "
         "memory. 3: the text encoder's layers are streamed from host memory, as Layer Offloading "
         "does it at 100 %, unless that is on and says otherwise.",
+        guides="On for cards of 16-48 GB, off from 64 GB on.",
+        plain=True,
     )
 
     @property

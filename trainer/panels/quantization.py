@@ -26,6 +26,8 @@ class QuantizationPanel(Panel):
         "quarter it: dev takes 64 GB unquantized, 33 GB in float8, 18 GB in NF4. Embedders, "
         "modulation, norms and the final layer stay as they are.",
         choices=_CHOICES,
+        guides="float8; 4 bits where 16-24 GB do not suffice.",
+        plain=True,
     )
     text_encoder: QuantizationKind = setting(
         "float8",
@@ -33,6 +35,7 @@ class QuantizationPanel(Panel):
         help="The same for the text encoder, which is in memory only while prompts are encoded. "
         "Its errors end up in every prompt: keep to 8 bits unless it does not fit.",
         choices=_CHOICES,
+        guides="float8.",
     )
     keep_on_disk: bool = setting(
         True,

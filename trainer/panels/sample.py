@@ -17,6 +17,7 @@ class SamplePrompt(Panel):
         help="What to draw. [trigger] is replaced by the Trigger Word.",
         widget="text_lines",
         max_length=10_000,
+        plain=True,
     )
     width: SidePx | None = setting(
         None, label="Width", help="Of this picture.", unit="px", placeholder="blank = as below"
@@ -66,6 +67,8 @@ class SamplePanel(Panel):
         placeholder="blank = Save Every",
         ge=1,
         le=1_000_000,
+        guides="As often as Save Every, so that each checkpoint has its pictures.",
+        plain=True,
     )
     first_sample_at_step_0: bool = setting(
         True,
@@ -96,8 +99,9 @@ class SamplePanel(Panel):
     guidance_scale: float | None = setting(
         None,
         label="Guidance Scale",
-        help="How literally the prompt is taken. Training previews of dev use 1 as the guides say; "
-        "at inference about 2 is loose, 3.5-4 literal.",
+        help="How literally the prompt is taken.",
+        guides="1 for previews of dev while it trains; at inference about 2 is loose, 3.5-4 "
+        "literal.",
         placeholder="blank = dev 1, klein 1, klein base 4, tiny 3",
         ge=0,
         le=30,
@@ -143,7 +147,9 @@ class SamplePanel(Panel):
     prompts: list[SamplePrompt] = setting(
         list,
         label="Prompts",
-        help="Two to four are enough to judge by; one without the trigger shows what leaks.",
+        help="What is drawn at every sampling, one picture each.",
+        guides="Two to four are enough to judge by; one without the trigger shows what leaks.",
+        plain=True,
         widget="prompts",
         max_length=64,
     )

@@ -23,6 +23,8 @@ class SavePanel(Panel):
         unit="steps",
         ge=1,
         le=1_000_000,
+        guides="250.",
+        plain=True,
     )
     max_step_saves_to_keep: int = setting(
         4,
@@ -32,6 +34,7 @@ class SavePanel(Panel):
         unit="checkpoints",
         ge=1,
         le=10_000,
+        guides="4.",
     )
     key_format: Literal["diffusers", "comfyui"] = setting(
         "diffusers",

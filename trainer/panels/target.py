@@ -38,12 +38,14 @@ class TargetPanel(Panel):
     linear_rank: int = setting(
         32,
         label="Linear Rank",
-        help="Size of the LoRA's inner dimension. The guides take 16-32 for styles, 32-64 for "
-        "characters and objects; 4-8 hardly moves FLUX.2. Of a LoKr it is the rank of the second "
-        "matrix, which is whole where the rank reaches half its size.",
+        help="Size of the LoRA's inner dimension. 4-8 hardly moves FLUX.2. Of a LoKr it is the "
+        "rank of the second matrix, which is whole where the rank reaches half its size.",
         no_effect="Target Type is LoKr and LoKr Full Rank is on.",
         ge=1,
         le=256,
+        guides="16-32 for a style, 32 for a character (64 for complex identities), 32-64 for "
+        "an object or edits; 8-32 on 16-24 GB.",
+        plain=True,
     )
     linear_alpha: float | None = setting(
         None,
@@ -76,9 +78,10 @@ class TargetPanel(Panel):
         label="Dropout",
         help="Share of a layer's inputs that what is trained does not see at a step: x becomes "
         "x * m / (1 - dropout), m = 0 with this probability and 1 otherwise. The base sees them "
-        "all. 0.05-0.1 against overfitting of few pictures. Samples and validation drop nothing.",
+        "all. Samples and validation drop nothing.",
         ge=0,
         le=0.9,
+        guides="0; 0.05-0.1 where few pictures are learned by heart.",
     )
     layers: Literal["all", "attention", "pattern"] = setting(
         "all",

@@ -11,7 +11,14 @@ class TrainingPanel(Panel):
     """Training: steps, optimizer and objective."""
 
     batch_size: int = setting(
-        1, label="Batch Size", help="Pictures in one forward pass.", unit="pictures", ge=1, le=64
+        1,
+        label="Batch Size",
+        help="Pictures in one forward pass.",
+        guides="1 on 16-24 GB, 1-2 on 32-48 GB, 2-4 from 64 GB on.",
+        plain=True,
+        unit="pictures",
+        ge=1,
+        le=64,
     )
     gradient_accumulation: int = setting(
         1,
@@ -22,15 +29,18 @@ class TrainingPanel(Panel):
         unit="passes",
         ge=1,
         le=128,
+        guides="1; more where a larger batch is wanted and does not fit.",
     )
     steps: int = setting(
         2000,
         label="Steps",
-        help="Optimizer steps. The guides: style 800-2000, character or object 1000-2500, "
-        "edit 1500-3000.",
+        help="Optimizer steps.",
         unit="steps",
         ge=1,
         le=1_000_000,
+        guides="Style 800-2000 (at rank 32, 800-1500 are often enough), character or object "
+        "1000-2500, edit 1500-3000.",
+        plain=True,
     )
     optimizer: Literal["adamw8bit", "adamw", "adafactor", "prodigy", "lion8bit"] = setting(
         "adamw8bit",
@@ -48,15 +58,18 @@ class TrainingPanel(Panel):
             "prodigy": "Prodigy",
             "lion8bit": "Lion8bit",
         },
+        guides="AdamW8bit.",
     )
     learning_rate: float = setting(
         1e-4,
         label="Learning Rate",
-        help="The guides start at 1e-4 on FLUX.2 and take 5e-5 when samples overshoot; 1e-5 to "
-        "3e-5 with Lion8bit, 1 with Prodigy. The tiny model wants 1e-3 to 3e-3 (Lion8bit: 1e-4 "
-        "to 1e-3).",
+        help="How far a step moves the LoRA, by its optimizer. Lion8bit wants 1e-5 to 3e-5, "
+        "Prodigy 1. The tiny model wants 1e-3 to 3e-3 (Lion8bit: 1e-4 to 1e-3).",
         gt=0,
         le=1.0,
+        guides="1e-4; 5e-5 when samples overshoot; 7.5e-5 with rank 16 and preservation when "
+        "the LoRA overwrites the base.",
+        plain=True,
     )
     lr_schedule: Literal["constant", "constant_with_warmup", "cosine", "linear"] = setting(
         "constant",
@@ -90,6 +103,7 @@ class TrainingPanel(Panel):
         "0.002 %.",
         ge=0,
         le=1.0,
+        guides="1e-4.",
     )
     max_gradient_norm: float = setting(
         1.0,
@@ -115,6 +129,7 @@ class TrainingPanel(Panel):
             "linear": "linear",
             "shift": "shift (FLUX.2)",
         },
+        guides="weighted.",
     )
     timestep_bias: Literal["balanced", "high_noise", "low_noise"] = setting(
         "balanced",
@@ -127,6 +142,7 @@ class TrainingPanel(Panel):
             "high_noise": "High Noise",
             "low_noise": "Low Noise",
         },
+        guides="Balanced.",
     )
     loss_type: Literal["mse", "mae", "huber"] = setting(
         "mse",
@@ -135,6 +151,7 @@ class TrainingPanel(Panel):
         "forgives outliers. Huber: e^2 / 2 up to |e| = 1 and |e| - 1/2 beyond: as MSE for small "
         "errors, as MAE for large ones. The three curves are not comparable with each other.",
         choices={"mse": "MSE", "mae": "MAE", "huber": "Huber"},
+        guides="MSE.",
     )
     use_ema: bool = setting(
         False,
@@ -143,6 +160,7 @@ class TrainingPanel(Panel):
         "saved files: average = decay x average + (1 - decay) x weights after each step, beginning "
         "with the LoRA as it starts. Training itself goes on from the weights; a checkpoint keeps "
         "both. Costs 4 bytes a LoRA parameter.",
+        guides="Off.",
     )
     ema_decay: float = setting(
         0.99,

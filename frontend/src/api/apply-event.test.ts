@@ -10,10 +10,12 @@ import {
   joined,
 } from "./apply-event";
 import { type JobLists, withJob } from "./job-lists";
-import { keys } from "./queries";
+import { jobsQuery, keys } from "./queries";
 import type { Command, Job, JobSummary, Measurement, Sample } from "./types";
 
 let client: QueryClient;
+/** What the queue shows without a filter. */
+const unfiltered = jobsQuery().queryKey;
 beforeEach(() => {
   client = new QueryClient();
 });
@@ -46,13 +48,19 @@ describe("one curve across resumes", () => {
 /** The four lists with these jobs; `next` is the cursor of the finished ones. */
 function listsOf(jobs: JobSummary[], next: string | null = null): JobLists {
   const empty = { items: [], next: null };
-  const none: JobLists = { running: empty, waiting: empty, drafts: empty, finished: empty };
-  const lists = jobs.reduce(withJob, none);
+  const none: JobLists = {
+    running: empty,
+    waiting: empty,
+    scheduled: empty,
+    drafts: empty,
+    finished: empty,
+  };
+  const lists = jobs.reduce((known, job) => withJob(known, job), none);
   return { ...lists, finished: { ...lists.finished, next } };
 }
 
 function idsIn(name: keyof JobLists) {
-  return client.getQueryData<JobLists>(keys.jobs)?.[name].items.map(({ id }) => id);
+  return client.getQueryData(unfiltered)?.[name].items.map(({ id }) => id);
 }
 
 const finishedAt = (id: number, minute: number) =>
@@ -66,7 +74,7 @@ const finishedAt = (id: number, minute: number) =>
 describe("a job that moved", () => {
   test("changes its list and its own page, and is said when its state is another", () => {
     const moved = vi.fn();
-    client.setQueryData(keys.jobs, listsOf([jobSummary(), jobSummary({ id: 2 })]));
+    client.setQueryData(unfiltered, listsOf([jobSummary(), jobSummary({ id: 2 })]));
     client.setQueryData(keys.job(1), wholeJob({ folder: "kept" }));
     applyJob(
       client,
@@ -84,7 +92,7 @@ describe("a job that moved", () => {
 
   test("is not taken back by an older event", () => {
     const moved = vi.fn();
-    client.setQueryData(keys.jobs, listsOf([jobSummary({ status: "completed" })]));
+    client.setQueryData(unfiltered, listsOf([jobSummary({ status: "completed" })]));
     applyJob(client, jobSummary({ updated_at: "2026-01-01T00:00:00Z" }), moved);
     expect(idsIn("finished")).toEqual([1]);
     expect(idsIn("running")).toEqual([]);
@@ -92,7 +100,7 @@ describe("a job that moved", () => {
   });
 
   test("joins the list when it is new and leaves it when it is deleted", () => {
-    client.setQueryData(keys.jobs, listsOf([jobSummary()]));
+    client.setQueryData(unfiltered, listsOf([jobSummary()]));
     applyJob(client, jobSummary({ id: 9 }), vi.fn());
     applyJobDeleted(client, 1);
     expect(idsIn("running")).toEqual([9]);
@@ -101,7 +109,7 @@ describe("a job that moved", () => {
   test("stands among the waiting where the queue has it", () => {
     const waiting = (id: number, queue_position: number) =>
       jobSummary({ id, status: "queued", queue_position });
-    client.setQueryData(keys.jobs, listsOf([waiting(1, 1), waiting(2, 2)]));
+    client.setQueryData(unfiltered, listsOf([waiting(1, 1), waiting(2, 2)]));
     applyJob(client, { ...waiting(1, 2), updated_at: "2026-02-01T00:00:00Z" }, vi.fn());
     applyJob(client, { ...waiting(2, 1), updated_at: "2026-02-01T00:00:00Z" }, vi.fn());
     expect(idsIn("waiting")).toEqual([2, 1]);
@@ -109,7 +117,7 @@ describe("a job that moved", () => {
 
   test("is left to a later page when its place lies beyond what was fetched", () => {
     const shown = [finishedAt(1, 40), finishedAt(2, 30)];
-    client.setQueryData(keys.jobs, listsOf(shown, "cursor"));
+    client.setQueryData(unfiltered, listsOf(shown, "cursor"));
     applyJob(client, finishedAt(3, 20), vi.fn());
     expect(idsIn("finished")).toEqual([1, 2]);
     applyJob(client, finishedAt(4, 35), vi.fn());
@@ -130,7 +138,7 @@ test("what nobody has fetched is not made up from events", () => {
   applySample(client, 1, sample(5, 0, 0, "a"));
   applyJob(client, jobSummary(), vi.fn());
   expect(client.getQueryData(keys.samples(1))).toBeUndefined();
-  expect(client.getQueryData(keys.jobs)).toBeUndefined();
+  expect(client.getQueryData(unfiltered)).toBeUndefined();
 });
 
 describe("measurements", () => {

@@ -6,15 +6,19 @@
  */
 
 import type { QueryClient } from "@tanstack/react-query";
-import { findJob, type JobLists, withJob, withoutJob } from "./job-lists";
-import { keys } from "./queries";
+import { withJob, withoutJob } from "./job-lists";
+import { keys, MAX_CURVE_POINTS } from "./queries";
+import { changeShownJobs, shownJob } from "./shown-jobs";
 import type {
   Checkpoint,
   Command,
   Job,
   JobSummary,
+  LoadHistory,
+  LoadSample,
   Measurement,
   Metric,
+  QueueState,
   Sample,
   SystemInfo,
 } from "./types";
@@ -23,14 +27,15 @@ import type {
 export type StatusListener = (job: JobSummary) => void;
 
 export function applyJob(client: QueryClient, summary: JobSummary, moved: StatusListener): void {
-  const before =
-    client.getQueryData<Job>(keys.job(summary.id)) ??
-    findJob(client.getQueryData<JobLists>(keys.jobs), summary.id);
+  const before = client.getQueryData<Job>(keys.job(summary.id)) ?? shownJob(client, summary.id);
   if (before !== undefined && before.updated_at > summary.updated_at) {
     return;
   }
-  client.setQueryData<JobLists>(keys.jobs, (lists) => lists && withJob(lists, summary));
+  changeShownJobs(client, (lists, filter) => withJob(lists, summary, filter));
   client.setQueryData<Job>(keys.job(summary.id), (job) => job && { ...job, ...summary });
+  if (before?.status !== summary.status) {
+    void client.invalidateQueries({ queryKey: keys.queue });
+  }
   if (before !== undefined && before.status !== summary.status) {
     moved(summary);
     // Runs, warnings and the steps to resume from change with the state and are not in a summary.
@@ -39,12 +44,25 @@ export function applyJob(client: QueryClient, summary: JobSummary, moved: Status
 }
 
 export function applyJobDeleted(client: QueryClient, id: number): void {
-  client.setQueryData<JobLists>(keys.jobs, (lists) => lists && withoutJob(lists, id));
+  changeShownJobs(client, (lists) => withoutJob(lists, id));
   void client.invalidateQueries({ queryKey: keys.job(id) });
+  void client.invalidateQueries({ queryKey: keys.queue });
+  void client.invalidateQueries({ queryKey: keys.trash });
 }
 
+/**
+ * Each step is drawn as it comes. A page that is open for days would hold them all; past twice what
+ * a screen shows, the curve is fetched again, thinned out by the server.
+ */
 export function applySteps(client: QueryClient, id: number, items: Metric[]): void {
   client.setQueryData<Metric[]>(keys.metrics(id), (metrics) => metrics && joined(metrics, items));
+  const length = client.getQueryData<Metric[]>(keys.metrics(id))?.length ?? 0;
+  if (length > 2 * MAX_CURVE_POINTS) {
+    void client.invalidateQueries(
+      { queryKey: keys.metrics(id), exact: true },
+      { cancelRefetch: false },
+    );
+  }
 }
 
 /** One curve across resumes: a later run takes the place of what it trains again. */
@@ -121,8 +139,29 @@ export function applyCheckpointRemoved(
   client.setQueryData<Checkpoint[]>(keys.checkpoints(id), (known) =>
     known?.filter((one) => one.step !== step || one.is_final !== isFinal),
   );
+  void client.invalidateQueries({ queryKey: keys.trash });
 }
 
 export function applySystem(client: QueryClient, change: Partial<SystemInfo>): void {
   client.setQueryData<SystemInfo>(keys.system, (system) => system && { ...system, ...change });
+}
+
+/** What is paused; the rest of the queue's figures is fetched again. */
+export function applyQueue(client: QueryClient, change: Pick<QueueState, "paused">): void {
+  client.setQueryData<QueueState>(keys.queue, (queue) => queue && { ...queue, ...change });
+  // Why each job waits has changed with it.
+  void client.invalidateQueries({ queryKey: keys.jobLists });
+}
+
+/** As many samples as the server keeps: a quarter of an hour. */
+const KEPT_LOAD_SAMPLES = 300;
+
+/** One more sample of the machine, and with it what the devices show now. */
+export function applyLoad(client: QueryClient, sample: LoadSample): void {
+  client.setQueryData<LoadHistory>(keys.load, (history) => {
+    if (history === undefined || (history.items.at(-1)?.at ?? "") >= sample.at) {
+      return history;
+    }
+    return { ...history, items: [...history.items, sample].slice(-KEPT_LOAD_SAMPLES) };
+  });
 }

@@ -2,8 +2,8 @@
 
 import createClient, { type Middleware } from "openapi-fetch";
 import { ApiError, problemsOfBody, ServerAway } from "./errors";
-import type { components, paths } from "./schema";
-import type { JobConfigValue } from "./types";
+import type { paths } from "./schema";
+import type { JobConfigValue, PlaceChange } from "./types";
 
 const PAGE_SIZE = 200;
 /** A gallery of two thousand pictures in one answer rather than in ten, one after the other. */
@@ -68,15 +68,38 @@ async function everyPage<Item>(
   return items;
 }
 
-type JobToQueue = components["schemas"]["JobToQueue"];
+type PresetsQuery = NonNullable<paths["/api/presets"]["get"]["parameters"]["query"]>;
+type MachineToPlanFor = NonNullable<JobPlanBody["machine"]>;
+type JobPlanBody = paths["/api/jobs/plan"]["post"]["requestBody"]["content"]["application/json"];
+type ValidateBody =
+  paths["/api/jobs/validate"]["post"]["requestBody"]["content"]["application/json"];
 type JobsQuery = NonNullable<paths["/api/jobs"]["get"]["parameters"]["query"]>;
+
+type QueueBody = NonNullable<
+  paths["/api/jobs/{job_id}/queue"]["post"]["requestBody"]
+>["content"]["application/json"];
+type PlaceBody =
+  paths["/api/jobs/{job_id}/place"]["patch"]["requestBody"]["content"]["application/json"];
 
 const ofJob = (id: number) => ({ path: { job_id: id } });
 
 export const api = {
   jobSchema: (signal?: AbortSignal) => body(http.GET("/api/job-schema", { signal })),
-  validate: (config: JobConfigValue, signal?: AbortSignal) =>
-    body(http.POST("/api/jobs/validate", { body: { config }, signal })),
+  validate: (config: JobConfigValue, kind: string | null, signal?: AbortSignal) =>
+    body(
+      http.POST("/api/jobs/validate", {
+        body: { config, kind: kind as ValidateBody["kind"] },
+        signal,
+      }),
+    ),
+  presets: (
+    query: Omit<PresetsQuery, "architecture"> & { architecture: string },
+    signal?: AbortSignal,
+  ) => body(http.GET("/api/presets", { params: { query: query as PresetsQuery }, signal })),
+  plan: (config: JobConfigValue, machine: MachineToPlanFor | null, signal?: AbortSignal) =>
+    body(http.POST("/api/jobs/plan", { body: { config, machine }, signal })),
+  jobDatasets: (config: JobConfigValue, signal?: AbortSignal) =>
+    body(http.POST("/api/datasets/contents", { body: { config }, signal })),
   toYaml: async (config: JobConfigValue, signal?: AbortSignal) =>
     (await body(http.POST("/api/jobs/to-yaml", { body: { config }, signal }))).text,
   fromYaml: (text: string, signal?: AbortSignal) =>
@@ -97,12 +120,15 @@ export const api = {
     body(http.PATCH("/api/jobs/{job_id}", { params: ofJob(id), body: { config } })),
   deleteJob: (id: number, files: boolean) =>
     body(http.DELETE("/api/jobs/{job_id}", { params: { ...ofJob(id), query: { files } } })),
+  /** `fromStep`: one of the job's `resumable_from_steps`, 0 to begin anew; else the newest. */
   queueJob: (id: number, fromStep?: number) =>
     body(
       http.POST("/api/jobs/{job_id}/queue", {
         params: ofJob(id),
-        // What is left out of the body stays as it is, though its type lists it.
-        body: fromStep === undefined ? undefined : ({ resume_from_step: fromStep } as JobToQueue),
+        ...(fromStep === undefined
+          ? {}
+          : // The types ask for every default; what is left out of a body stays as it is.
+            { body: { resume_from_step: fromStep } as QueueBody }),
       }),
     ),
   stopJob: (id: number) => body(http.POST("/api/jobs/{job_id}/stop", { params: ofJob(id) })),
@@ -122,6 +148,20 @@ export const api = {
     ),
   commands: (id: number, signal?: AbortSignal) =>
     body(http.GET("/api/jobs/{job_id}/commands", { params: ofJob(id), signal })),
+
+  queue: (signal?: AbortSignal) => body(http.GET("/api/queue", { signal })),
+  pauseQueue: (device: string) => body(http.POST("/api/queue/pause", { body: { device } })),
+  resumeQueue: (device: string) => body(http.POST("/api/queue/resume", { body: { device } })),
+  /** `before`: the waiting job that it is to stand before; null for the end. */
+  moveJob: (id: number, before: number | null) =>
+    body(
+      http.POST("/api/jobs/{job_id}/move", {
+        params: ofJob(id),
+        body: { before_job_id: before },
+      }),
+    ),
+  placeJob: (id: number, place: PlaceChange) =>
+    body(http.PATCH("/api/jobs/{job_id}/place", { params: ofJob(id), body: place as PlaceBody })),
 
   metrics: (id: number, maxPoints: number, signal?: AbortSignal) =>
     body(
@@ -153,8 +193,6 @@ export const api = {
         params: { path: { job_id: id, checkpoint_id: checkpointId } },
       }),
     ),
-  restore: (entryId: string) =>
-    body(http.POST("/api/trash/{entry_id}/restore", { params: { path: { entry_id: entryId } } })),
   log: (id: number, run: number | undefined, offset: number | undefined, signal?: AbortSignal) =>
     body(
       http.GET("/api/jobs/{job_id}/log", {
@@ -166,5 +204,18 @@ export const api = {
   datasets: async (signal?: AbortSignal) =>
     (await body(http.GET("/api/datasets", { signal }))).items,
   system: (signal?: AbortSignal) => body(http.GET("/api/system", { signal })),
+  load: (signal?: AbortSignal) => body(http.GET("/api/system/load", { signal })),
+  rescan: (only: string) => body(http.POST("/api/system/rescan", { params: { query: { only } } })),
+
+  trash: async (signal?: AbortSignal) => (await body(http.GET("/api/trash", { signal }))).items,
+  restore: (id: string) =>
+    body(http.POST("/api/trash/{entry_id}/restore", { params: { path: { entry_id: id } } })),
+  purge: (id: string) =>
+    body(http.DELETE("/api/trash/{entry_id}", { params: { path: { entry_id: id } } })),
+  emptyTrash: () => body(http.DELETE("/api/trash")),
+
+  hooks: (signal?: AbortSignal) => body(http.GET("/api/hooks", { signal })),
+  testHooks: () => body(http.POST("/api/hooks/test")),
+
   openSession: (token: string) => body(http.POST("/api/session", { body: { token } })),
 };

@@ -1,8 +1,9 @@
 /**
- * The jobs as the queue shows them: four lists, each fetched only as far as it is shown.
+ * The jobs as the queue shows them: five lists, each fetched only as far as it is shown.
  *
  * A thousand finished jobs are a page of them and a button. What the stream says of a job puts it
- * where it belongs now; a place beyond what was fetched is left to the page that will bring it.
+ * where it belongs now; a place beyond what was fetched is left to the page that will bring it. A
+ * filter is the server's to apply; here it only says whether a job that changed is in it still.
  */
 
 import { api } from "./client";
@@ -16,8 +17,19 @@ export interface JobList {
 
 export type JobLists = Record<JobSection, JobList>;
 
+/** What a person looks for; empty or null leaves nothing out. */
+export interface JobFilter {
+  search: string;
+  architecture: string | null;
+  status: JobStatus | null;
+}
+
+export const noFilter: JobFilter = { search: "", architecture: null, status: null };
+
 interface SectionOf {
   statuses: JobStatus[];
+  /** Of jobs that wait: whether a moment or another job holds them back. */
+  scheduled?: boolean;
   order: "newest" | "queue" | "finished";
   /** The server's order, for what arrives after the fetch. Negative: the first stands higher. */
   compare: (one: JobSummary, other: JobSummary) => number;
@@ -26,14 +38,13 @@ interface SectionOf {
 const newest = (one: JobSummary, other: JobSummary) => other.id - one.id;
 const ended = (job: JobSummary) => Date.parse(job.finished_at ?? job.updated_at);
 const place = (job: JobSummary) => job.queue_position ?? Number.POSITIVE_INFINITY;
+const nextFirst = (one: JobSummary, other: JobSummary) =>
+  place(one) < place(other) ? -1 : place(one) > place(other) ? 1 : 0;
 
 const sections = {
   running: { statuses: ["starting", "running", "stopping"], order: "newest", compare: newest },
-  waiting: {
-    statuses: ["queued"],
-    order: "queue",
-    compare: (one, other) => (place(one) < place(other) ? -1 : place(one) > place(other) ? 1 : 0),
-  },
+  waiting: { statuses: ["queued"], scheduled: false, order: "queue", compare: nextFirst },
+  scheduled: { statuses: ["queued"], scheduled: true, order: "queue", compare: nextFirst },
   drafts: { statuses: ["draft"], order: "newest", compare: newest },
   finished: {
     statuses: ["stopped", "completed", "failed", "interrupted"],
@@ -44,7 +55,7 @@ const sections = {
 
 export type JobSection = keyof typeof sections;
 
-const sectionNames = Object.keys(sections) as JobSection[];
+export const sectionNames = Object.keys(sections) as JobSection[];
 
 const FIRST_PAGE = 25;
 const NEXT_PAGE = 50;
@@ -53,25 +64,32 @@ const LARGEST_PAGE = 500;
 
 /** The beginning of each list; of what is shown already, as much as is shown. */
 export async function fetchJobLists(
+  filter: JobFilter,
   shown: JobLists | undefined,
   signal?: AbortSignal,
 ): Promise<JobLists> {
   const lists = await Promise.all(
-    sectionNames.map((name) => fetchBeginning(name, shown?.[name].items.length ?? 0, signal)),
+    sectionNames.map((name) =>
+      fetchBeginning(name, filter, shown?.[name].items.length ?? 0, signal),
+    ),
   );
   return Object.fromEntries(sectionNames.map((name, index) => [name, lists[index]])) as JobLists;
 }
 
 async function fetchBeginning(
   name: JobSection,
+  filter: JobFilter,
   shown: number,
   signal?: AbortSignal,
 ): Promise<JobList> {
   const wanted = Math.max(shown, FIRST_PAGE);
   const list: JobList = { items: [], next: null };
+  if (!isInSight(name, filter)) {
+    return list;
+  }
   do {
     const limit = Math.min(wanted - list.items.length, LARGEST_PAGE);
-    const page = await fetchJobs(name, limit, list.next, signal);
+    const page = await fetchJobs(name, filter, limit, list.next, signal);
     list.items.push(...page.items);
     list.next = page.next;
   } while (list.next !== null && list.items.length < wanted);
@@ -79,18 +97,29 @@ async function fetchBeginning(
 }
 
 /** The page behind the cursor `after`. */
-export function fetchMoreJobs(name: JobSection, after: string): Promise<JobList> {
-  return fetchJobs(name, NEXT_PAGE, after);
+export function fetchMoreJobs(
+  name: JobSection,
+  filter: JobFilter,
+  after: string,
+): Promise<JobList> {
+  return fetchJobs(name, filter, NEXT_PAGE, after);
 }
 
 async function fetchJobs(
   name: JobSection,
+  { search, architecture, status }: JobFilter,
   limit: number,
   after: string | null,
   signal?: AbortSignal,
 ): Promise<JobList> {
-  const { statuses, order } = sections[name];
-  const page = await api.jobs({ status: statuses, order, limit, after }, signal);
+  const { statuses, scheduled, order }: SectionOf = sections[name];
+  const wanted = {
+    status: status === null ? statuses : [status],
+    ...(scheduled === undefined ? {} : { scheduled }),
+    ...(search === "" ? {} : { search }),
+    ...(architecture === null ? {} : { architecture }),
+  };
+  const page = await api.jobs({ ...wanted, order, limit, after }, signal);
   return { items: page.items, next: page.next ?? null };
 }
 
@@ -102,8 +131,11 @@ export function withPage(lists: JobLists, name: JobSection, page: JobList): JobL
   return { ...lists, [name]: { items, next: page.next } };
 }
 
-/** The lists with this job as it is now, wherever it was before. */
-export function withJob(lists: JobLists, job: JobSummary): JobLists {
+/** The lists with this job as it is now, wherever it was before; without it if it is not wanted. */
+export function withJob(lists: JobLists, job: JobSummary, filter = noFilter): JobLists {
+  if (!isWanted(job, filter)) {
+    return withoutJob(lists, job.id);
+  }
   const name = sectionOf(job);
   const wasHere = lists[name].items.some(({ id }) => id === job.id);
   const without = withoutJob(lists, job.id);
@@ -129,10 +161,36 @@ export function hasNoJobs(lists: JobLists): boolean {
   return sectionNames.every((name) => lists[name].items.length === 0);
 }
 
-function sectionOf(job: JobSummary): JobSection {
-  const name = sectionNames.find((one) =>
-    (sections[one].statuses as JobStatus[]).includes(job.status),
+/** Whether a filter is any at all. */
+export function isFiltered({ search, architecture, status }: JobFilter): boolean {
+  return search !== "" || architecture !== null || status !== null;
+}
+
+/** Whether a section can hold anything that the filter wants. */
+export function isInSight(name: JobSection, { status }: JobFilter): boolean {
+  return status === null || (sections[name].statuses as JobStatus[]).includes(status);
+}
+
+function isWanted(job: JobSummary, { search, architecture, status }: JobFilter): boolean {
+  return (
+    job.training_name.toLowerCase().includes(search.toLowerCase()) &&
+    (architecture === null || job.architecture === architecture) &&
+    (status === null || job.status === status)
   );
+}
+
+/** Whether a moment or another job holds it back; else only a device, or a pause. */
+export function isScheduled(job: JobSummary): boolean {
+  return job.waits_for === "time" || job.waits_for === "job";
+}
+
+function sectionOf(job: JobSummary): JobSection {
+  const name = sectionNames.find((one) => {
+    const { statuses, scheduled }: SectionOf = sections[one];
+    return (
+      statuses.includes(job.status) && (scheduled === undefined || scheduled === isScheduled(job))
+    );
+  });
   if (name === undefined) {
     throw new Error(`No list holds jobs that are ${job.status}.`);
   }

@@ -17,7 +17,9 @@ import {
   applyCommand,
   applyJob,
   applyJobDeleted,
+  applyLoad,
   applyMeasurement,
+  applyQueue,
   applySample,
   applySteps,
   applySystem,
@@ -25,7 +27,8 @@ import {
 import type { ServerEvent } from "./event-parser";
 import { EventStream, type StreamState } from "./event-stream";
 import { keys } from "./queries";
-import type { JobSummary } from "./types";
+import { shownJob } from "./shown-jobs";
+import type { JobSummary, Problem } from "./types";
 
 type LogListener = (jobId: number) => void;
 
@@ -48,14 +51,28 @@ const LiveContext = createContext<Live | null>(null);
 interface LiveProviderProps {
   children: ReactNode;
   onStatusMoved: (job: JobSummary) => void;
+  onAlarm: (alarm: Alarm) => void;
   onUnauthorized: () => void;
 }
 
-export function LiveProvider({ children, onStatusMoved, onUnauthorized }: LiveProviderProps) {
+/** Something that the worker warns of while a job runs, or that is over. */
+export interface Alarm {
+  /** Null if no list on the page has the job. */
+  job: JobSummary | null;
+  problem: Problem;
+  active: boolean;
+}
+
+export function LiveProvider({
+  children,
+  onStatusMoved,
+  onAlarm,
+  onUnauthorized,
+}: LiveProviderProps) {
   const client = useQueryClient();
-  const callbacks = useRef({ onStatusMoved, onUnauthorized });
+  const callbacks = useRef({ onStatusMoved, onAlarm, onUnauthorized });
   useEffect(() => {
-    callbacks.current = { onStatusMoved, onUnauthorized };
+    callbacks.current = { onStatusMoved, onAlarm, onUnauthorized };
   });
 
   const [{ live, stream }] = useState(() => {
@@ -102,6 +119,22 @@ export function LiveProvider({ children, onStatusMoved, onUnauthorized }: LivePr
           break;
         case "system":
           applySystem(client, data);
+          break;
+        case "alarm":
+          callbacks.current.onAlarm({
+            job: shownJob(client, data.job_id) ?? null,
+            problem: data,
+            active: data.active,
+          });
+          break;
+        case "queue":
+          applyQueue(client, data);
+          break;
+        case "load":
+          applyLoad(client, data);
+          break;
+        case "hooks":
+          void client.invalidateQueries({ queryKey: keys.hooks });
           break;
         case "superseded":
         case "reset":

@@ -2,13 +2,15 @@
 
 import { queryOptions } from "@tanstack/react-query";
 import { api } from "./client";
-import { fetchJobLists, type JobLists } from "./job-lists";
+import { fetchJobLists, type JobFilter, type JobLists, noFilter } from "./job-lists";
 
 /** More points than a wide screen has pixels; the server thins longer curves out to this. */
-const MAX_CURVE_POINTS = 4000;
+export const MAX_CURVE_POINTS = 4000;
 
 export const keys = {
   jobs: ["jobs"] as const,
+  jobLists: ["jobs", "lists"] as const,
+  queue: ["queue"] as const,
   job: (id: number) => ["job", id] as const,
   metrics: (id: number) => ["job", id, "metrics"] as const,
   measurements: (id: number) => ["job", id, "measurements"] as const,
@@ -17,12 +19,24 @@ export const keys = {
   checkpoints: (id: number) => ["job", id, "checkpoints"] as const,
   datasets: ["datasets"] as const,
   system: ["system"] as const,
+  load: ["load"] as const,
+  hooks: ["hooks"] as const,
+  trash: ["trash"] as const,
   jobSchema: ["job-schema"] as const,
 };
 
-export const jobsQuery = queryOptions({
-  queryKey: keys.jobs,
-  queryFn: ({ signal, client }) => fetchJobLists(client.getQueryData<JobLists>(keys.jobs), signal),
+export const jobsQuery = (filter: JobFilter = noFilter) => {
+  const queryKey = [...keys.jobLists, filter] as const;
+  return queryOptions({
+    queryKey,
+    queryFn: ({ signal, client }) =>
+      fetchJobLists(filter, client.getQueryData<JobLists>(queryKey), signal),
+  });
+};
+
+export const queueQuery = queryOptions({
+  queryKey: keys.queue,
+  queryFn: ({ signal }) => api.queue(signal),
 });
 
 /** More than anybody looks through. */
@@ -70,9 +84,32 @@ export const datasetsQuery = queryOptions({
   queryFn: ({ signal }) => api.datasets(signal),
 });
 
+/** What a config's datasets hold; asked by the config as text, so that equal ones are asked once. */
+export const jobDatasetsQuery = (config: string) =>
+  queryOptions({
+    queryKey: [...keys.datasets, "of-job", config] as const,
+    queryFn: ({ signal }) => api.jobDatasets(JSON.parse(config), signal),
+    retry: false,
+  });
+
 export const systemQuery = queryOptions({
   queryKey: keys.system,
   queryFn: ({ signal }) => api.system(signal),
+});
+
+export const loadQuery = queryOptions({
+  queryKey: keys.load,
+  queryFn: ({ signal }) => api.load(signal),
+});
+
+export const hooksQuery = queryOptions({
+  queryKey: keys.hooks,
+  queryFn: ({ signal }) => api.hooks(signal),
+});
+
+export const trashQuery = queryOptions({
+  queryKey: keys.trash,
+  queryFn: ({ signal }) => api.trash(signal),
 });
 
 export const jobSchemaQuery = queryOptions({

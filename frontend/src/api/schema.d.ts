@@ -4,7 +4,7 @@
  */
 
 export interface paths {
-    "/api/health": {
+    "/api/jobs/{job_id}/preview": {
         parameters: {
             query?: never;
             header?: never;
@@ -12,82 +12,466 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Health
-         * @description Whether the server answers; open without the token.
-         */
-        get: operations["health"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/session": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Open Session
-         * @description Exchange the token for a cookie that this browser sends from now on.
-         */
-        post: operations["open_session"];
-        /**
-         * Close Session
-         * @description Forget the token in this browser.
-         */
-        delete: operations["close_session"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/system": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Read System
-         * @description Devices, worker, disk and folders. Secrets are never in it.
-         */
-        get: operations["read_system"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/system/rescan": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Rescan Output
-         * @description Bring jobs, runs, pictures, checkpoints and curves back from the output folder.
+         * Read Preview
+         * @description What the job's newest run is drawing, or drew last: 1/8 of the picture's size.
          *
-         *     What is known stays as it is, what trains is left alone; twice is harmless.
+         *     The event `preview` says when there is another one.
          */
-        post: operations["rescan_output"];
+        get: operations["read_preview"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/samples": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Samples
+         * @description Pictures by step, then prompt; step 0 is the base model's.
+         */
+        get: operations["list_samples"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/samples.zip": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Samples
+         * @description Pictures as step-000250/02-a-red-circle-seed42.png in one archive; all, or those of `ids`.
+         */
+        get: operations["read_samples"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/samples/{sample_id}/image": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Sample
+         * @description The PNG. What an address shows never changes.
+         */
+        get: operations["read_sample"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/samples/{sample_id}/thumbnail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Thumbnail
+         * @description The picture made small, as WebP; one that is no larger as it is. Made once and kept.
+         */
+        get: operations["read_thumbnail"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/checkpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Checkpoints
+         * @description LoRA files by step; the end result last.
+         */
+        get: operations["list_checkpoints"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/checkpoints/{checkpoint_id}/file": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Checkpoint
+         * @description The LoRA, named after the training and the step.
+         */
+        get: operations["read_checkpoint"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/checkpoints/{checkpoint_id}/workflow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Workflow
+         * @description A graph that draws the job's first prompt with this LoRA, to be dropped into ComfyUI.
+         */
+        get: operations["read_workflow"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/bundle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Bundle
+         * @description The job with its datasets and a checkpoint as one archive, to go on on another machine.
+         */
+        get: operations["read_bundle"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/bundles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create Job From Bundle
+         * @description Import a bundle, sent as the body itself: a stopped job that goes on when it is queued.
+         */
+        post: operations["create_job_from_bundle"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/datasets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Datasets
+         * @description The folders of the datasets folder, with what is wrong in them.
+         */
+        get: operations["read_datasets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/datasets/contents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read Job Datasets
+         * @description What a job's datasets hold: pictures, the sizes they train at, batches, problems.
+         *
+         *     Answers for any config that the schema accepts, named or not.
+         */
+        post: operations["read_job_datasets"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/datasets/{name}/pictures/{file}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Picture
+         * @description One picture of a dataset, as it lies there or scaled down.
+         */
+        get: operations["read_picture"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/failure": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Failure
+         * @description Why the job failed or was interrupted, and the requests that would cure it; else null.
+         *
+         *     Cures are planned now, on the machine, disk and datasets as they are now.
+         */
+        get: operations["read_failure"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/cures/{key}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Apply Cure
+         * @description Change the job as the cure says and queue it; the job that was queued, perhaps a new one.
+         *
+         *     The key is of one of the failure's cures; 409 once that would do something else.
+         */
+        post: operations["apply_cure"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/hooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Hooks
+         * @description Which hooks are set, and what became of the latest notes.
+         */
+        get: operations["read_hooks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/hooks/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try Hooks
+         * @description Tell every hook that is set an event named test; the worker sends it.
+         */
+        post: operations["try_hooks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/presets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Presets
+         * @description Presets by kind of LoRA for a model, on the card that `gpu` names or on any other.
+         */
+        get: operations["read_presets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Queue
+         * @description What is paused, and how many jobs there are.
+         *
+         *     The jobs that wait are `GET /jobs?status=queued&order=queue`.
+         */
+        get: operations["read_queue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/queue/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pause Queue
+         * @description Let nothing more start, on one device or on any; what runs goes on.
+         */
+        post: operations["pause_queue"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/queue/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume Queue
+         * @description Let jobs start again; `all` ends every pause.
+         */
+        post: operations["resume_queue"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Move In Queue
+         * @description Put a waiting job before another one, or at the end.
+         */
+        post: operations["move_in_queue"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/place": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change Place In Queue
+         * @description When the job may start: its priority, a moment, another job to wait for.
+         */
+        patch: operations["change_place_in_queue"];
         trace?: never;
     };
     "/api/job-schema": {
@@ -163,7 +547,8 @@ export interface paths {
          * List Jobs
          * @description Jobs: the newest first, the next to start first, or the last to end first.
          *
-         *     `status` may be repeated. `after` takes the `next` of a page in the same order.
+         *     `status` may be repeated; what is asked besides holds as well. `after` takes the `next` of a
+         *     page in the same order.
          */
         get: operations["list_jobs"];
         put?: never;
@@ -194,7 +579,7 @@ export interface paths {
         post?: never;
         /**
          * Delete Job
-         * @description Remove a job that does not run. Its files stay, or go to the trash with it.
+         * @description Remove a job, stopping it first if it runs. Its files stay, or go to the trash with it.
          */
         delete: operations["delete_job"];
         options?: never;
@@ -392,7 +777,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/queue": {
+    "/api/health": {
         parameters: {
             query?: never;
             header?: never;
@@ -400,10 +785,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read Queue
-         * @description What is paused. The jobs that wait are `GET /jobs?status=queued&order=queue`.
+         * Health
+         * @description Whether the server answers; open without the token.
          */
-        get: operations["read_queue"];
+        get: operations["health"];
         put?: never;
         post?: never;
         delete?: never;
@@ -412,7 +797,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/queue/pause": {
+    "/api/session": {
         parameters: {
             query?: never;
             header?: never;
@@ -422,17 +807,61 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Pause Queue
-         * @description Let nothing more start, on one device or on any; what runs goes on.
+         * Open Session
+         * @description Exchange the token for a cookie that this browser sends from now on.
          */
-        post: operations["pause_queue"];
+        post: operations["open_session"];
+        /**
+         * Close Session
+         * @description Forget the token in this browser.
+         */
+        delete: operations["close_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/system": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read System
+         * @description Devices, worker, disk and folders. Secrets are never in it.
+         */
+        get: operations["read_system"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/api/queue/resume": {
+    "/api/system/load": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Load
+         * @description What the devices did over the last quarter of an hour; the event `load` brings the next.
+         */
+        get: operations["read_load"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/system/rescan": {
         parameters: {
             query?: never;
             header?: never;
@@ -442,170 +871,12 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Resume Queue
-         * @description Let jobs start again; `all` ends every pause.
+         * Rescan Output
+         * @description Bring jobs, runs, pictures, checkpoints and curves back from the output folder.
+         *
+         *     What is known stays as it is, what trains is left alone; twice is harmless.
          */
-        post: operations["resume_queue"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/jobs/{job_id}/move": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Move In Queue
-         * @description Put a waiting job before another one, or at the end.
-         */
-        post: operations["move_in_queue"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/jobs/{job_id}/place": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        /**
-         * Change Place In Queue
-         * @description When the job may start: its priority, a moment, another job to wait for.
-         */
-        patch: operations["change_place_in_queue"];
-        trace?: never;
-    };
-    "/api/jobs/{job_id}/samples": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List Samples
-         * @description Pictures by step, then prompt; step 0 is the base model's.
-         */
-        get: operations["list_samples"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/jobs/{job_id}/samples.zip": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Read Samples
-         * @description Pictures as step-000250/02-a-red-circle-seed42.png in one archive; all, or those of `ids`.
-         */
-        get: operations["read_samples"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/jobs/{job_id}/samples/{sample_id}/image": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Read Sample
-         * @description The PNG. What an address shows never changes.
-         */
-        get: operations["read_sample"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/jobs/{job_id}/samples/{sample_id}/thumbnail": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Read Thumbnail
-         * @description The picture made small, as WebP; one that is no larger as it is. Made once and kept.
-         */
-        get: operations["read_thumbnail"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/jobs/{job_id}/checkpoints": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List Checkpoints
-         * @description LoRA files by step; the end result last.
-         */
-        get: operations["list_checkpoints"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/jobs/{job_id}/checkpoints/{checkpoint_id}/file": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Read Checkpoint
-         * @description The LoRA, named after the training and the step.
-         */
-        get: operations["read_checkpoint"];
-        put?: never;
-        post?: never;
+        post: operations["rescan_output"];
         delete?: never;
         options?: never;
         head?: never;
@@ -691,86 +962,6 @@ export interface paths {
          * @description Remove it for good.
          */
         delete: operations["purge_from_trash"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/datasets": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Read Datasets
-         * @description The folders of the datasets folder, with what is wrong in them.
-         */
-        get: operations["read_datasets"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/datasets/{name}/pictures/{file}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Read Picture
-         * @description One picture of a dataset.
-         */
-        get: operations["read_picture"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/hooks": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Read Hooks
-         * @description Which hooks are set, and what became of the latest notes.
-         */
-        get: operations["read_hooks"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/hooks/test": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Try Hooks
-         * @description Tell every hook that is set an event named test; the worker sends it.
-         */
-        post: operations["try_hooks"];
-        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -911,7 +1102,7 @@ export interface components {
             changed_dataset: "refuse" | "go_on";
             /**
              * Memory Plan
-             * @description When the plan says that the job takes more than the card or the machine has: refuse it and say which settings would make it fit, or go on with a warning. The plan leaves a few percent of room, so a job that misses by little may run; one that does not ends as out_of_memory, with its last checkpoint intact.
+             * @description When the plan says that the job takes more than the card or the machine has: refuse it and say which settings would make it fit, or go on with a warning. The plan leaves a few percent of room, so a job that misses by little may run; one that does not ends as out_of_memory, with its last checkpoint intact. The same for a disk with too little room; a job that goes on waits before a save until there is some.
              * @default refuse
              * @enum {string}
              */
@@ -923,6 +1114,60 @@ export interface components {
          * @enum {string}
          */
         Architecture: "flux2-dev" | "klein-base-4b" | "klein-base-9b" | "klein-4b" | "klein-9b" | "tiny";
+        /**
+         * BucketEntry
+         * @description Pictures of a dataset that train at one size, in px.
+         */
+        BucketEntry: {
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /**
+             * Resolution
+             * @description None for pictures that keep their own size.
+             */
+            resolution: number | null;
+            /** Batch Size */
+            batch_size: number;
+            /** Num Pictures */
+            num_pictures: number;
+            /**
+             * Num Turns
+             * @description In an epoch: pictures x Num Repeats.
+             */
+            num_turns: number;
+            /**
+             * Num Batches
+             * @description In an epoch, of all pictures that share them.
+             */
+            num_batches: number;
+            /**
+             * Is Shared
+             * @description Pictures of other rows are in these batches too.
+             */
+            is_shared: boolean;
+        };
+        /**
+         * ChangedSetting
+         * @description A setting that belongs to the other machine, and what was done about it.
+         */
+        ChangedSetting: {
+            /**
+             * Field
+             * @description Dotted path into the job.
+             */
+            field: string;
+            /** Before */
+            before: unknown;
+            /**
+             * Now
+             * @description The same as `before` where it was kept.
+             */
+            now: unknown;
+            /** Message */
+            message: string;
+        };
         /**
          * CheckpointEntry
          * @description One LoRA file; the end result has `is_final`.
@@ -1039,6 +1284,46 @@ export interface components {
             };
         };
         /**
+         * CureEffect
+         * @description What the plan says of the changed job. before, after: at most, in bytes.
+         *
+         *     place: of memory, in the phase that failed; of the disk, all that the job writes. available:
+         *     what there is; fits: by the plan, in every phase.
+         */
+        CureEffect: {
+            /**
+             * Place
+             * @enum {string}
+             */
+            place: "vram" | "ram" | "disk";
+            /** Before Bytes */
+            before_bytes: number;
+            /** After Bytes */
+            after_bytes: number;
+            /** Available Bytes */
+            available_bytes: number | null;
+            /** Fits */
+            fits: boolean;
+        };
+        /**
+         * CureRequest
+         * @description The request that applies a cure.
+         */
+        CureRequest: {
+            /**
+             * Method
+             * @default POST
+             * @constant
+             */
+            method: "POST";
+            /** Path */
+            path: string;
+            /** Body */
+            body?: {
+                [key: string]: unknown;
+            };
+        };
+        /**
          * Dataset
          * @description One folder of pictures with captions.
          */
@@ -1138,6 +1423,24 @@ export interface components {
             allow_upscaling: boolean;
         };
         /**
+         * DatasetContents
+         * @description One of a job's datasets. name: blank while none is chosen. pictures: the first, by name.
+         */
+        DatasetContents: {
+            /** Name */
+            name: string;
+            /** Num Pictures */
+            num_pictures: number;
+            /** Num Captioned */
+            num_captioned: number;
+            /** Pictures */
+            pictures: components["schemas"]["PictureEntry"][];
+            /** Buckets */
+            buckets: components["schemas"]["BucketEntry"][];
+            /** Problems */
+            problems: components["schemas"]["ProblemEntry"][];
+        };
+        /**
          * DatasetEntry
          * @description One folder of the datasets folder.
          * @example {
@@ -1145,7 +1448,7 @@ export interface components {
          *       "num_captioned": 20,
          *       "num_pictures": 20,
          *       "preview_urls": [
-         *         "/api/datasets/tiny-hatch/pictures/hatch-00.png"
+         *         "/api/datasets/tiny-hatch/pictures/hatch-00.png?side=256"
          *       ],
          *       "problems": [],
          *       "size_bytes": 410000
@@ -1164,6 +1467,26 @@ export interface components {
             preview_urls: string[];
             /** Size Bytes */
             size_bytes: number;
+        };
+        /**
+         * Deletion
+         * @description A job that runs is stopped first and deleted then; the event `job_deleted` says when.
+         * @example {
+         *       "files": false,
+         *       "job_id": 1,
+         *       "status": "stopping"
+         *     }
+         */
+        Deletion: {
+            /** Job Id */
+            job_id: number;
+            /** @description What it is until then. */
+            status: components["schemas"]["JobStatus"];
+            /**
+             * Files
+             * @description Whether its folder goes to the trash with it.
+             */
+            files: boolean;
         };
         /**
          * Delivery
@@ -1216,7 +1539,7 @@ export interface components {
             memory_used_bytes: number | null;
             /**
              * Utilization Percent
-             * @description Of a GPU, now.
+             * @description How busy it is: a GPU now, the CPU since the last look.
              */
             utilization_percent?: number | null;
             /** Temperature Celsius */
@@ -1227,12 +1550,29 @@ export interface components {
             power_limit_watts?: number | null;
         };
         /**
+         * DeviceLoad
+         * @description What a device was doing; None for a figure that it does not give.
+         */
+        DeviceLoad: {
+            /** Id */
+            id: string;
+            /** Memory Used Bytes */
+            memory_used_bytes: number | null;
+            /** Utilization Percent */
+            utilization_percent: number | null;
+            /** Temperature Celsius */
+            temperature_celsius: number | null;
+            /** Power Watts */
+            power_watts: number | null;
+        };
+        /**
          * DevicePlan
          * @description The plan on one device, and the verdict.
          *
          *     device: its id, or `given`. fits: in memory; shortfalls may name a disk all the same. The
          *     offload percents are what *auto* is settled to, 0 when nothing is streamed. changes: the
-         *     smallest ones that fit, the least costly first; empty if it fits or nothing helps.
+         *     smallest ones that fit, the least costly first: memory if it lacks that, else the disk. Empty if
+         *     it fits or nothing helps.
          */
         DevicePlan: {
             /** Device */
@@ -1257,6 +1597,8 @@ export interface components {
             shortfalls: components["schemas"]["PlanShortfall"][];
             /** Changes */
             changes: components["schemas"]["PlanChange"][];
+            /** @description None until a job like it has run there. */
+            time: components["schemas"]["PlannedTime"] | null;
         };
         /**
          * DiskEntry
@@ -1328,6 +1670,125 @@ export interface components {
             };
         };
         /**
+         * Failure
+         * @description Why a job failed or was interrupted, where, and what would cure it, the best first.
+         * @example {
+         *       "code": "out_of_memory",
+         *       "cures": [
+         *         {
+         *           "effect": {
+         *             "after_bytes": 24696061952,
+         *             "available_bytes": 25769803776,
+         *             "before_bytes": 26843545600,
+         *             "fits": true,
+         *             "place": "vram"
+         *           },
+         *           "goes_on_from_step": 100,
+         *           "is_new_job": false,
+         *           "key": "resolutions-5f0c2a9b",
+         *           "request": {
+         *             "body": {},
+         *             "method": "POST",
+         *             "path": "/api/jobs/1/cures/resolutions-5f0c2a9b"
+         *           },
+         *           "settings": {
+         *             "datasets.0.resolutions": [
+         *               768,
+         *               896
+         *             ]
+         *           },
+         *           "title": "Lower Resolutions to at most 896",
+         *           "why": "Smaller pictures take less of everything; a LoRA serves larger pictures too."
+         *         }
+         *       ],
+         *       "exit_code": 9,
+         *       "failure_class": "out_of_memory",
+         *       "hint": "In this order: lower Resolutions to at most 896.",
+         *       "last_lines": [
+         *         "step 120  loss 0.4123"
+         *       ],
+         *       "likely_cause": "The job takes more memory than there is, or another program held a part of it.",
+         *       "message": "Out of memory while training: the GPU ran out of memory.",
+         *       "phase": "train",
+         *       "run": 1,
+         *       "step": 120
+         *     }
+         */
+        Failure: {
+            failure_class: components["schemas"]["FailureClass"];
+            /** Code */
+            code: string;
+            /** Message */
+            message: string;
+            /** Hint */
+            hint: string;
+            /** Likely Cause */
+            likely_cause: string;
+            /** Phase */
+            phase: string | null;
+            /** Step */
+            step: number | null;
+            /**
+             * Exit Code
+             * @description Negative: the signal that ended it.
+             */
+            exit_code: number | null;
+            /**
+             * Signal
+             * @description Its name, as SIGKILL.
+             */
+            signal: string | null;
+            /**
+             * Run
+             * @description Number of the run that failed.
+             */
+            run: number | null;
+            /**
+             * Last Lines
+             * @description Of its log, up to 30.
+             */
+            last_lines: string[];
+            /** Cures */
+            cures: components["schemas"]["FailureCure"][];
+        };
+        /**
+         * FailureClass
+         * @description Which kind of failure; what can be done about it follows from this.
+         * @enum {string}
+         */
+        FailureClass: "out_of_memory" | "non_finite" | "disk_full" | "gated_model" | "offline" | "bad_dataset" | "bad_model" | "bad_checkpoint" | "bad_lora" | "bad_job" | "encoding_failed" | "folder_in_use" | "lost_process" | "crash";
+        /**
+         * FailureCure
+         * @description A changed job that would cure the failure; `request` changes and queues it at once.
+         */
+        FailureCure: {
+            /** Key */
+            key: string;
+            /** Title */
+            title: string;
+            /** Why */
+            why: string;
+            /**
+             * Settings
+             * @description What it changes, by dotted path.
+             */
+            settings: {
+                [key: string]: unknown;
+            };
+            /**
+             * Goes On From Step
+             * @description Where the next run begins; None if it begins anew.
+             */
+            goes_on_from_step: number | null;
+            /**
+             * Is New Job
+             * @description The change does not fit what was trained: it becomes a job of its own.
+             */
+            is_new_job: boolean;
+            effect: components["schemas"]["CureEffect"] | null;
+            request: components["schemas"]["CureRequest"];
+        };
+        /**
          * FolderPaths
          * @description Where things lie on the server.
          */
@@ -1394,9 +1855,81 @@ export interface components {
             swap_used_bytes: number;
         };
         /**
+         * ImportReport
+         * @description The job that a bundle became.
+         * @example {
+         *       "datasets": [
+         *         {
+         *           "becomes": "tiny-hatch",
+         *           "is_reused": true,
+         *           "name": "tiny-hatch",
+         *           "num_files": 40
+         *         }
+         *       ],
+         *       "job_id": 1,
+         *       "missing_datasets": [],
+         *       "settings": [
+         *         {
+         *           "before": "GPU-5d6a",
+         *           "field": "job.gpu",
+         *           "message": "This machine has no GPU GPU-5d6a: any free one is taken.",
+         *           "now": "any"
+         *         }
+         *       ],
+         *       "step": 250,
+         *       "training_name": "tiny-style"
+         *     }
+         */
+        ImportReport: {
+            /** Job Id */
+            job_id: number;
+            /** Training Name */
+            training_name: string;
+            /**
+             * Renamed From
+             * @description Its name in the bundle, if that was taken here.
+             */
+            renamed_from: string | null;
+            /**
+             * Step
+             * @description Where it goes on; None where it begins.
+             */
+            step: number | null;
+            /** Datasets */
+            datasets: components["schemas"]["ImportedDataset"][];
+            /**
+             * Missing Datasets
+             * @description Left out of the bundle, and not in the datasets folder here.
+             */
+            missing_datasets: string[];
+            /** Settings */
+            settings: components["schemas"]["ChangedSetting"][];
+        };
+        /**
+         * ImportedDataset
+         * @description A dataset of the bundle, and what it is called here.
+         */
+        ImportedDataset: {
+            /** Name */
+            name: string;
+            /**
+             * Becomes
+             * @description Its name in the datasets folder here.
+             */
+            becomes: string;
+            /**
+             * Is Reused
+             * @description The same pictures and captions were here already.
+             */
+            is_reused: boolean;
+            /** Num Files */
+            num_files: number;
+        };
+        /**
          * Job
          * @description A job with everything but its curves, pictures and files.
          * @example {
+         *       "alarms": [],
          *       "architecture": "tiny",
          *       "config": {
          *         "datasets": [
@@ -1430,6 +1963,7 @@ export interface components {
          *       "eta_seconds": 71.5,
          *       "folder": "tiny-style",
          *       "id": 1,
+         *       "is_being_deleted": false,
          *       "loss": 0.412,
          *       "phase": "train",
          *       "priority": 0,
@@ -1471,6 +2005,11 @@ export interface components {
             /** Training Name */
             training_name: string;
             status: components["schemas"]["JobStatus"];
+            /**
+             * Is Being Deleted
+             * @description It goes as soon as its run has ended.
+             */
+            is_being_deleted: boolean;
             /**
              * Architecture
              * @description None while a draft names none that is known.
@@ -1537,6 +2076,11 @@ export interface components {
             /** Thumbnail Url */
             thumbnail_url: string | null;
             error: components["schemas"]["ProblemEntry"] | null;
+            /**
+             * Alarms
+             * @description Of its run, not over yet: see `worker/alarms`.
+             */
+            alarms: components["schemas"]["ProblemEntry"][];
             /** Config */
             config: {
                 [key: string]: unknown;
@@ -1578,6 +2122,33 @@ export interface components {
             datasets: components["schemas"]["Dataset"][];
             /** Sample */
             sample?: components["schemas"]["SamplePanel"];
+        };
+        /**
+         * JobDatasets
+         * @description A job's datasets, in its order, and what one epoch over all of them is.
+         */
+        JobDatasets: {
+            /** Datasets */
+            datasets: components["schemas"]["DatasetContents"][];
+            /** Num Turns */
+            num_turns: number;
+            /** Num Batches */
+            num_batches: number;
+            /**
+             * Num Steps
+             * @description Of the optimizer, for one epoch.
+             */
+            num_steps: number;
+            /**
+             * Num Epochs
+             * @description That Steps makes; None without pictures.
+             */
+            num_epochs: number | null;
+            /**
+             * Held Out Share
+             * @description Of these pictures that will not train.
+             */
+            held_out_share: number;
         };
         /**
          * JobInYaml
@@ -1689,10 +2260,12 @@ export interface components {
          * JobSummary
          * @description A job in a list, in the queue, in an event.
          * @example {
+         *       "alarms": [],
          *       "architecture": "tiny",
          *       "created_at": "2026-01-31T20:15:00Z",
          *       "eta_seconds": 71.5,
          *       "id": 1,
+         *       "is_being_deleted": false,
          *       "loss": 0.412,
          *       "phase": "train",
          *       "priority": 0,
@@ -1717,6 +2290,11 @@ export interface components {
             /** Training Name */
             training_name: string;
             status: components["schemas"]["JobStatus"];
+            /**
+             * Is Being Deleted
+             * @description It goes as soon as its run has ended.
+             */
+            is_being_deleted: boolean;
             /**
              * Architecture
              * @description None while a draft names none that is known.
@@ -1783,6 +2361,11 @@ export interface components {
             /** Thumbnail Url */
             thumbnail_url: string | null;
             error: components["schemas"]["ProblemEntry"] | null;
+            /**
+             * Alarms
+             * @description Of its run, not over yet: see `worker/alarms`.
+             */
+            alarms: components["schemas"]["ProblemEntry"][];
         };
         /**
          * JobToChange
@@ -1976,6 +2559,98 @@ export interface components {
             resume_from_step?: number | null;
         };
         /**
+         * JobToValidate
+         * @description The same, and what the LoRA is to learn, which some advice depends on.
+         * @example {
+         *       "config": {
+         *         "datasets": [
+         *           {
+         *             "resolutions": [
+         *               128
+         *             ],
+         *             "target_dataset": "tiny-hatch"
+         *           }
+         *         ],
+         *         "job": {
+         *           "training_name": "tiny-style",
+         *           "trigger_word": "hatchstyle"
+         *         },
+         *         "model": {
+         *           "model_architecture": "tiny"
+         *         },
+         *         "sample": {
+         *           "prompts": [
+         *             {
+         *               "prompt": "[trigger] a red circle"
+         *             }
+         *           ]
+         *         },
+         *         "training": {
+         *           "learning_rate": 0.002,
+         *           "steps": 300
+         *         }
+         *       }
+         *     }
+         */
+        JobToValidate: {
+            /** Config */
+            config: {
+                [key: string]: unknown;
+            };
+            kind?: components["schemas"]["Kind"] | null;
+        };
+        /**
+         * Kind
+         * @description What the LoRA is to learn.
+         * @enum {string}
+         */
+        Kind: "style" | "character" | "object" | "edit";
+        /**
+         * KindOfLora
+         * @description What the guides say of a kind.
+         */
+        KindOfLora: {
+            key: components["schemas"]["Kind"];
+            /** Label */
+            label: string;
+            images: components["schemas"]["Span"];
+            steps: components["schemas"]["Span"];
+            ranks: components["schemas"]["Span"];
+        };
+        /**
+         * LoadHistory
+         * @description The last minutes, oldest first.
+         */
+        LoadHistory: {
+            /** Interval Seconds */
+            interval_seconds: number;
+            /** Items */
+            items: components["schemas"]["LoadSample"][];
+        };
+        /**
+         * LoadSample
+         * @description The machine at one moment. No devices while no worker looks at them.
+         */
+        LoadSample: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Devices */
+            devices: components["schemas"]["DeviceLoad"][];
+            /**
+             * Memory Used Bytes
+             * @description Of the host.
+             */
+            memory_used_bytes: number;
+            /**
+             * Disk Free Bytes
+             * @description Where jobs are saved.
+             */
+            disk_free_bytes: number | null;
+        };
+        /**
          * LogLine
          * @description A line of the trainer's log.
          */
@@ -2158,6 +2833,22 @@ export interface components {
             /** Before Job Id */
             before_job_id?: number | null;
         };
+        /**
+         * NamedSettings
+         * @description Settings under a name, by dotted path; `datasets.*` means every dataset of the job.
+         */
+        NamedSettings: {
+            /** Key */
+            key: string;
+            /** Label */
+            label: string;
+            /** About */
+            about: string;
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+        };
         /** Page[CheckpointEntry] */
         Page_CheckpointEntry_: {
             /** Items */
@@ -2270,6 +2961,24 @@ export interface components {
             message: string;
         };
         /**
+         * PictureEntry
+         * @description One picture of a dataset; width and height in px, upright, as it lies on the disk.
+         */
+        PictureEntry: {
+            /** Name */
+            name: string;
+            /** Url */
+            url: string;
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /** Caption */
+            caption: string;
+            /** Has Own Caption */
+            has_own_caption: boolean;
+        };
+        /**
          * PlaceInQueue
          * @description When a job may start. What is left out stays as it is.
          * @example {
@@ -2310,7 +3019,9 @@ export interface components {
         };
         /**
          * PlanShortfall
-         * @description Something that does not fit: a phase's memory, or a folder's disk.
+         * @description Something that does not fit: a phase's memory, or the disk of a folder and those beside it.
+         *
+         *     path: the folder that has the most to take on that disk.
          */
         PlanShortfall: {
             /** Message */
@@ -2324,10 +3035,94 @@ export interface components {
             phase: ("encode_pictures" | "encode_texts" | "load" | "train" | "sample" | "save") | null;
             /** Folder */
             folder: ("cache" | "output" | "models") | null;
+            /** Path */
+            path: string | null;
             /** Needed Bytes */
             needed_bytes: number;
             /** Available Bytes */
             available_bytes: number;
+        };
+        /**
+         * PlannedTime
+         * @description What like jobs took on this device. sampling_seconds: of one sampling; None where none of
+         *     them drew pictures of that size, and `seconds` is then without samplings.
+         */
+        PlannedTime: {
+            /** Seconds */
+            seconds: number;
+            /** Step Seconds */
+            step_seconds: number;
+            /** Sampling Seconds */
+            sampling_seconds: number | null;
+            /** Num Jobs */
+            num_jobs: number;
+        };
+        /**
+         * Presets
+         * @description What to begin with. `card` is None without one; the tier is then unknown too.
+         * @example {
+         *       "card": "NVIDIA GeForce RTX 4090",
+         *       "kinds": [
+         *         {
+         *           "images": {
+         *             "highest": 30,
+         *             "lowest": 15
+         *           },
+         *           "key": "style",
+         *           "label": "Style",
+         *           "ranks": {
+         *             "highest": 32,
+         *             "lowest": 16
+         *           },
+         *           "steps": {
+         *             "highest": 2000,
+         *             "lowest": 800
+         *           }
+         *         }
+         *       ],
+         *       "offers": [],
+         *       "presets": [
+         *         {
+         *           "about": "How pictures look, whatever they show.",
+         *           "key": "style",
+         *           "label": "Style",
+         *           "settings": {
+         *             "target.linear_rank": 16,
+         *             "training.steps": 1500
+         *           }
+         *         }
+         *       ],
+         *       "reason": "NVIDIA GeForce RTX 4090 has 24 GB: values for cards of 16-24 GB.",
+         *       "tier": "small",
+         *       "variants": [],
+         *       "vram_bytes": 25757220864
+         *     }
+         */
+        Presets: {
+            /** Card */
+            card: string | null;
+            /** Vram Bytes */
+            vram_bytes: number | null;
+            tier: components["schemas"]["Tier"] | null;
+            /**
+             * Reason
+             * @description Why these values, as a sentence.
+             */
+            reason: string;
+            /** Presets */
+            presets: components["schemas"]["NamedSettings"][];
+            /** Kinds */
+            kinds: components["schemas"]["KindOfLora"][];
+            /**
+             * Offers
+             * @description To choose instead on a card too small.
+             */
+            offers: components["schemas"]["NamedSettings"][];
+            /**
+             * Variants
+             * @description Deviations that the guides advise.
+             */
+            variants: components["schemas"]["NamedSettings"][];
         };
         /**
          * ProblemEntry
@@ -2377,11 +3172,26 @@ export interface components {
         };
         /**
          * QueueState
-         * @description Devices on which nothing may start; `all` for the whole queue.
+         * @description The queue in a few figures.
          */
         QueueState: {
-            /** Paused */
+            /**
+             * Paused
+             * @description Where nothing may start: device ids, `all` for all.
+             */
             paused: string[];
+            /**
+             * Num Jobs
+             * @description Of each state that a job is in.
+             */
+            num_jobs: {
+                [key: string]: number;
+            };
+            /**
+             * Architectures
+             * @description Those that jobs name, to choose from.
+             */
+            architectures: string[];
         };
         /**
          * RegularizationPanel
@@ -2621,7 +3431,7 @@ export interface components {
             height?: number | null;
             /**
              * Guidance Scale
-             * @description How literally the prompt is taken. Training previews of dev use 1 as the guides say; at inference about 2 is loose, 3.5-4 literal.
+             * @description How literally the prompt is taken.
              */
             guidance_scale?: number | null;
             /**
@@ -2655,7 +3465,7 @@ export interface components {
             time_out_per_sample: number;
             /**
              * Prompts
-             * @description Two to four are enough to judge by; one without the trigger shows what leaks.
+             * @description What is drawn at every sampling, one picture each.
              */
             prompts?: components["schemas"]["SamplePrompt"][];
         };
@@ -2738,13 +3548,23 @@ export interface components {
          * @description How much a problem matters at the door.
          * @enum {string}
          */
-        Severity: "error" | "warning";
+        Severity: "error" | "warning" | "info";
         /**
          * Side
          * @description How long the longer side is, in pixels: for a grid, and for a grid of large cells.
          * @enum {integer}
          */
         Side: 256 | 640;
+        /**
+         * Span
+         * @description A range of the guides, its ends included.
+         */
+        Span: {
+            /** Lowest */
+            lowest: number;
+            /** Highest */
+            highest: number;
+        };
         /**
          * SystemState
          * @description What the settings page and the header show.
@@ -2780,7 +3600,7 @@ export interface components {
             target_type: "lora" | "lokr";
             /**
              * Linear Rank
-             * @description Size of the LoRA's inner dimension. The guides take 16-32 for styles, 32-64 for characters and objects; 4-8 hardly moves FLUX.2. Of a LoKr it is the rank of the second matrix, which is whole where the rank reaches half its size.
+             * @description Size of the LoRA's inner dimension. 4-8 hardly moves FLUX.2. Of a LoKr it is the rank of the second matrix, which is whole where the rank reaches half its size.
              * @default 32
              */
             linear_rank: number;
@@ -2802,7 +3622,7 @@ export interface components {
             lokr_full_rank: boolean;
             /**
              * Dropout
-             * @description Share of a layer's inputs that what is trained does not see at a step: x becomes x * m / (1 - dropout), m = 0 with this probability and 1 otherwise. The base sees them all. 0.05-0.1 against overfitting of few pictures. Samples and validation drop nothing.
+             * @description Share of a layer's inputs that what is trained does not see at a step: x becomes x * m / (1 - dropout), m = 0 with this probability and 1 otherwise. The base sees them all. Samples and validation drop nothing.
              * @default 0
              */
             dropout: number;
@@ -2820,6 +3640,12 @@ export interface components {
              */
             layer_pattern: string;
         };
+        /**
+         * Tier
+         * @description How large a card is.
+         * @enum {string}
+         */
+        Tier: "small" | "medium" | "large";
         /**
          * TokenGiven
          * @description The token, to be kept by the browser as a cookie that no script can read.
@@ -2850,7 +3676,7 @@ export interface components {
             gradient_accumulation: number;
             /**
              * Steps
-             * @description Optimizer steps. The guides: style 800-2000, character or object 1000-2500, edit 1500-3000.
+             * @description Optimizer steps.
              * @default 2000
              */
             steps: number;
@@ -2863,7 +3689,7 @@ export interface components {
             optimizer: "adamw8bit" | "adamw" | "adafactor" | "prodigy" | "lion8bit";
             /**
              * Learning Rate
-             * @description The guides start at 1e-4 on FLUX.2 and take 5e-5 when samples overshoot; 1e-5 to 3e-5 with Lion8bit, 1 with Prodigy. The tiny model wants 1e-3 to 3e-3 (Lion8bit: 1e-4 to 1e-3).
+             * @description How far a step moves the LoRA, by its optimizer. Lion8bit wants 1e-5 to 3e-5, Prodigy 1. The tiny model wants 1e-3 to 3e-3 (Lion8bit: 1e-4 to 1e-3).
              * @default 0.0001
              */
             learning_rate: number;
@@ -3010,7 +3836,7 @@ export interface components {
         };
         /**
          * Verdict
-         * @description What queueing would say.
+         * @description What queueing would say, and advice, which is no reason to change anything.
          */
         Verdict: {
             /** Valid */
@@ -3019,6 +3845,8 @@ export interface components {
             errors: components["schemas"]["ProblemEntry"][];
             /** Warnings */
             warnings: components["schemas"]["ProblemEntry"][];
+            /** Advice */
+            advice: components["schemas"]["ProblemEntry"][];
         };
         /**
          * WaitsFor
@@ -3056,7 +3884,818 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    health: {
+    read_preview: {
+        parameters: {
+            query?: {
+                /** @description Any number; another one asks anew. */
+                n?: number;
+            };
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The preview. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": unknown;
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    list_samples: {
+        parameters: {
+            query?: {
+                /** @description Also what was set aside by a resume from an earlier step. */
+                superseded?: boolean;
+                limit?: number;
+                after?: string | null;
+            };
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_SampleEntry_"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    read_samples: {
+        parameters: {
+            query?: {
+                ids?: string | null;
+            };
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The pictures. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": unknown;
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    read_sample: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+                sample_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The picture. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": unknown;
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    read_thumbnail: {
+        parameters: {
+            query?: {
+                /** @description Of the longer side, in pixels. */
+                side?: components["schemas"]["Side"];
+            };
+            header?: never;
+            path: {
+                job_id: number;
+                sample_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The picture, small. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/webp": unknown;
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    list_checkpoints: {
+        parameters: {
+            query?: {
+                limit?: number;
+                after?: string | null;
+            };
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_CheckpointEntry_"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    read_checkpoint: {
+        parameters: {
+            query?: {
+                /** @description Its keys in these names; as it was saved if left out. */
+                format?: ("diffusers" | "comfyui") | null;
+            };
+            header?: never;
+            path: {
+                job_id: number;
+                checkpoint_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The LoRA. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    read_workflow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+                checkpoint_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The workflow. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    read_bundle: {
+        parameters: {
+            query?: {
+                /** @description Of a checkpoint; the newest if left out. */
+                step?: number | null;
+                /** @description Whether the datasets come along. */
+                dataset?: boolean;
+            };
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The bundle. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-tar": string;
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    create_job_from_bundle: {
+        parameters: {
+            query?: {
+                /** @description Of the training; a free one if left out. */
+                name?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-tar": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportReport"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    read_datasets: {
         parameters: {
             query?: never;
             header?: never;
@@ -3071,7 +4710,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Health"];
+                    "application/json": components["schemas"]["Page_DatasetEntry_"];
                 };
             };
             /** @description The request is malformed or addressed to an unknown host. */
@@ -3121,7 +4760,7 @@ export interface operations {
             };
         };
     };
-    open_session: {
+    read_job_datasets: {
         parameters: {
             query?: never;
             header?: never;
@@ -3130,16 +4769,18 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["TokenGiven"];
+                "application/json": components["schemas"]["JobToExamine"];
             };
         };
         responses: {
             /** @description Successful Response */
-            204: {
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["JobDatasets"];
+                };
             };
             /** @description The request is malformed or addressed to an unknown host. */
             400: {
@@ -3188,21 +4829,105 @@ export interface operations {
             };
         };
     };
-    close_session: {
+    read_picture: {
+        parameters: {
+            query?: {
+                /** @description Scaled down to this many px, as WebP. */
+                side?: number | null;
+            };
+            header?: never;
+            path: {
+                name: string;
+                file: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The picture. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/*": unknown;
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    read_failure: {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                job_id: number;
+            };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
             /** @description Successful Response */
-            204: {
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["Failure"] | null;
+                };
             };
             /** @description The request is malformed or addressed to an unknown host. */
             400: {
@@ -3231,6 +4956,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorAnswer"];
                 };
             };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
             /** @description What was sent cannot be used; one entry for each fault. */
             422: {
                 headers: {
@@ -3251,7 +4985,93 @@ export interface operations {
             };
         };
     };
-    read_system: {
+    apply_cure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    read_hooks: {
         parameters: {
             query?: never;
             header?: never;
@@ -3266,7 +5086,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SystemState"];
+                    "application/json": components["schemas"]["HooksState"];
                 };
             };
             /** @description The request is malformed or addressed to an unknown host. */
@@ -3316,7 +5136,7 @@ export interface operations {
             };
         };
     };
-    rescan_output: {
+    try_hooks: {
         parameters: {
             query?: never;
             header?: never;
@@ -3326,12 +5146,12 @@ export interface operations {
         requestBody?: never;
         responses: {
             /** @description Successful Response */
-            200: {
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RescanReport"];
+                    "application/json": components["schemas"]["HookTest"];
                 };
             };
             /** @description The request is malformed or addressed to an unknown host. */
@@ -3354,6 +5174,466 @@ export interface operations {
             };
             /** @description The request comes from another origin. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    read_presets: {
+        parameters: {
+            query?: {
+                architecture?: components["schemas"]["Architecture"];
+                gpu?: string;
+                /** @description Of a card that is not here, in place of `gpu`'s. */
+                vram_bytes?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Presets"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    read_queue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueState"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    pause_queue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Pause"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueState"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    resume_queue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Pause"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueState"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    move_in_queue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MoveInQueue"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    change_place_in_queue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlaceInQueue"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3455,7 +5735,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["JobToExamine"];
+                "application/json": components["schemas"]["JobToValidate"];
             };
         };
         responses: {
@@ -3588,6 +5868,11 @@ export interface operations {
         parameters: {
             query?: {
                 status?: components["schemas"]["JobStatus"][] | null;
+                /** @description In the name. */
+                search?: string | null;
+                architecture?: string | null;
+                /** @description Whether a moment or another job holds it back. */
+                scheduled?: boolean | null;
                 order?: components["schemas"]["JobOrder"];
                 limit?: number;
                 after?: string | null;
@@ -3822,6 +6107,15 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description It runs: it is stopped first, then deleted. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deletion"];
+                };
+            };
             /** @description Successful Response */
             204: {
                 headers: {
@@ -4774,7 +7068,7 @@ export interface operations {
             };
         };
     };
-    read_queue: {
+    health: {
         parameters: {
             query?: never;
             header?: never;
@@ -4789,7 +7083,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["QueueState"];
+                    "application/json": components["schemas"]["Health"];
                 };
             };
             /** @description The request is malformed or addressed to an unknown host. */
@@ -4839,7 +7133,7 @@ export interface operations {
             };
         };
     };
-    pause_queue: {
+    open_session: {
         parameters: {
             query?: never;
             header?: never;
@@ -4848,18 +7142,16 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Pause"];
+                "application/json": components["schemas"]["TokenGiven"];
             };
         };
         responses: {
             /** @description Successful Response */
-            200: {
+            204: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/json": components["schemas"]["QueueState"];
-                };
+                content?: never;
             };
             /** @description The request is malformed or addressed to an unknown host. */
             400: {
@@ -4908,27 +7200,21 @@ export interface operations {
             };
         };
     };
-    resume_queue: {
+    close_session: {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Pause"];
-            };
-        };
+        requestBody?: never;
         responses: {
             /** @description Successful Response */
-            200: {
+            204: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/json": components["schemas"]["QueueState"];
-                };
+                content?: never;
             };
             /** @description The request is malformed or addressed to an unknown host. */
             400: {
@@ -4977,20 +7263,14 @@ export interface operations {
             };
         };
     };
-    move_in_queue: {
+    read_system: {
         parameters: {
             query?: never;
             header?: never;
-            path: {
-                job_id: number;
-            };
+            path?: never;
             cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["MoveInQueue"];
-            };
-        };
+        requestBody?: never;
         responses: {
             /** @description Successful Response */
             200: {
@@ -4998,7 +7278,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Job"];
+                    "application/json": components["schemas"]["SystemState"];
                 };
             };
             /** @description The request is malformed or addressed to an unknown host. */
@@ -5028,24 +7308,6 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorAnswer"];
                 };
             };
-            /** @description There is no such thing. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The state of the job does not allow it. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
             /** @description What was sent cannot be used; one entry for each fault. */
             422: {
                 headers: {
@@ -5066,107 +7328,11 @@ export interface operations {
             };
         };
     };
-    change_place_in_queue: {
+    read_load: {
         parameters: {
             query?: never;
             header?: never;
-            path: {
-                job_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["PlaceInQueue"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Job"];
-                };
-            };
-            /** @description The request is malformed or addressed to an unknown host. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The token is missing or wrong. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The request comes from another origin. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description There is no such thing. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The state of the job does not allow it. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description What was sent cannot be used; one entry for each fault. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description Our own mistake; the server's log has the traceback. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    list_samples: {
-        parameters: {
-            query?: {
-                /** @description Also what was set aside by a resume from an earlier step. */
-                superseded?: boolean;
-                limit?: number;
-                after?: string | null;
-            };
-            header?: never;
-            path: {
-                job_id: number;
-            };
+            path?: never;
             cookie?: never;
         };
         requestBody?: never;
@@ -5177,7 +7343,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page_SampleEntry_"];
+                    "application/json": components["schemas"]["LoadHistory"];
                 };
             };
             /** @description The request is malformed or addressed to an unknown host. */
@@ -5207,15 +7373,6 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorAnswer"];
                 };
             };
-            /** @description There is no such thing. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
             /** @description What was sent cannot be used; one entry for each fault. */
             422: {
                 headers: {
@@ -5236,251 +7393,14 @@ export interface operations {
             };
         };
     };
-    read_samples: {
+    rescan_output: {
         parameters: {
             query?: {
-                ids?: string | null;
+                /** @description Training name: this job's folder alone. */
+                only?: string | null;
             };
             header?: never;
-            path: {
-                job_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The pictures. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/zip": unknown;
-                };
-            };
-            /** @description The request is malformed or addressed to an unknown host. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The token is missing or wrong. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The request comes from another origin. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description There is no such thing. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description What was sent cannot be used; one entry for each fault. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description Our own mistake; the server's log has the traceback. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    read_sample: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                job_id: number;
-                sample_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The picture. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "image/png": unknown;
-                };
-            };
-            /** @description The request is malformed or addressed to an unknown host. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The token is missing or wrong. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The request comes from another origin. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description There is no such thing. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description What was sent cannot be used; one entry for each fault. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description Our own mistake; the server's log has the traceback. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    read_thumbnail: {
-        parameters: {
-            query?: {
-                /** @description Of the longer side, in pixels. */
-                side?: components["schemas"]["Side"];
-            };
-            header?: never;
-            path: {
-                job_id: number;
-                sample_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The picture, small. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "image/webp": unknown;
-                };
-            };
-            /** @description The request is malformed or addressed to an unknown host. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The token is missing or wrong. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The request comes from another origin. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description There is no such thing. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description What was sent cannot be used; one entry for each fault. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description Our own mistake; the server's log has the traceback. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    list_checkpoints: {
-        parameters: {
-            query?: {
-                limit?: number;
-                after?: string | null;
-            };
-            header?: never;
-            path: {
-                job_id: number;
-            };
+            path?: never;
             cookie?: never;
         };
         requestBody?: never;
@@ -5491,7 +7411,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page_CheckpointEntry_"];
+                    "application/json": components["schemas"]["RescanReport"];
                 };
             };
             /** @description The request is malformed or addressed to an unknown host. */
@@ -5514,95 +7434,6 @@ export interface operations {
             };
             /** @description The request comes from another origin. */
             403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description There is no such thing. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description What was sent cannot be used; one entry for each fault. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description Our own mistake; the server's log has the traceback. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    read_checkpoint: {
-        parameters: {
-            query?: {
-                /** @description Its keys in these names; as it was saved if left out. */
-                format?: ("diffusers" | "comfyui") | null;
-            };
-            header?: never;
-            path: {
-                job_id: number;
-                checkpoint_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The LoRA. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/octet-stream": unknown;
-                };
-            };
-            /** @description The request is malformed or addressed to an unknown host. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The token is missing or wrong. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The request comes from another origin. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description There is no such thing. */
-            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6003,287 +7834,6 @@ export interface operations {
             };
         };
     };
-    read_datasets: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Page_DatasetEntry_"];
-                };
-            };
-            /** @description The request is malformed or addressed to an unknown host. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The token is missing or wrong. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The request comes from another origin. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description What was sent cannot be used; one entry for each fault. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description Our own mistake; the server's log has the traceback. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    read_picture: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                name: string;
-                file: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The picture. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "image/*": unknown;
-                };
-            };
-            /** @description The request is malformed or addressed to an unknown host. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The token is missing or wrong. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The request comes from another origin. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description There is no such thing. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description What was sent cannot be used; one entry for each fault. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description Our own mistake; the server's log has the traceback. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    read_hooks: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HooksState"];
-                };
-            };
-            /** @description The request is malformed or addressed to an unknown host. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The token is missing or wrong. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The request comes from another origin. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description What was sent cannot be used; one entry for each fault. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description Our own mistake; the server's log has the traceback. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    try_hooks: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HookTest"];
-                };
-            };
-            /** @description The request is malformed or addressed to an unknown host. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The token is missing or wrong. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The request comes from another origin. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The state of the job does not allow it. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description What was sent cannot be used; one entry for each fault. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description Our own mistake; the server's log has the traceback. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
     stream_events: {
         parameters: {
             query?: {
@@ -6298,7 +7848,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description open, job, job_deleted, steps, sample, sample_failed, checkpoint, checkpoint_removed, superseded, measurement, command, alarm, log, system, reset */
+            /** @description open, job, job_deleted, steps, sample, sample_failed, preview, checkpoint, checkpoint_removed, superseded, measurement, command, alarm, log, queue, hooks, system, load, reset */
             200: {
                 headers: {
                     [name: string]: unknown;

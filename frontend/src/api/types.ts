@@ -19,9 +19,26 @@ export type Checkpoint = Schemas["CheckpointEntry"];
 export type DatasetSummary = Schemas["DatasetEntry"];
 export type Device = Schemas["DeviceEntry"];
 export type SystemInfo = Schemas["SystemState"];
+export type LoadSample = Schemas["LoadSample"];
+export type LoadHistory = Schemas["LoadHistory"];
+export type QueueState = Schemas["QueueState"];
+export type HooksState = Schemas["HooksState"];
+export type Delivery = Schemas["Delivery"];
+export type TrashEntry = Schemas["TrashEntry"];
 export type JobSchema = Schemas["JobSchema"];
 export type Validation = Schemas["Verdict"];
 export type LogPart = Schemas["LogPart"];
+
+export type Presets = Schemas["Presets"];
+export type NamedSettings = Schemas["NamedSettings"];
+export type KindOfLora = Schemas["KindOfLora"];
+export type JobPlan = Schemas["JobPlan"];
+export type DevicePlan = Schemas["DevicePlan"];
+export type PlanPhase = Schemas["PhaseEntry"];
+export type JobDatasets = Schemas["JobDatasets"];
+export type DatasetContents = Schemas["DatasetContents"];
+/** What of a place in the queue is to be another; what is left out stays. */
+export type PlaceChange = Partial<Schemas["PlaceInQueue"]>;
 
 /** A job as the form holds it: it may be incomplete, so nothing more is promised of its shape. */
 export type JobConfigValue = Record<string, unknown>;

@@ -27,7 +27,7 @@ beforeEach(() => {
     .on("GET /api/jobs", jobsOf())
     .on("GET /api/system", () => system)
     .on("GET /api/job-schema", () => ({ ...syntheticSchema, example: syntheticSchema.defaults }))
-    .on("POST /api/jobs/validate", () => ({ valid: true, errors: [], warnings: [] }));
+    .on("POST /api/jobs/validate", () => ({ valid: true, errors: [], warnings: [], advice: [] }));
 });
 
 function open(path: string) {
@@ -122,6 +122,22 @@ describe("the queue", () => {
     await user.click(await screen.findByRole("button", { name: "Delete job" }));
     await waitFor(() => expect(server.asked("DELETE /api/jobs/1")).toHaveLength(1));
     expect(server.asked("DELETE /api/jobs/1")[0]?.query.get("files")).not.toBe("true");
+    await waitFor(() => expect(screen.queryByText("ink-portraits")).toBeNull());
+  });
+
+  test("keeps a job in sight that has to be stopped before it is deleted", async () => {
+    server
+      .on("GET /api/jobs", jobsOf(jobSummary()))
+      .on("DELETE /api/jobs/1", () => ({ job_id: 1, status: "stopping", files: false }));
+    const user = open("/");
+    await user.click(await screen.findByRole("button", { name: "More actions for ink-portraits" }));
+    await user.click(await screen.findByRole("menuitem", { name: "Delete" }));
+    expect(await screen.findByText(/finishes its step, saves and stops/)).toBeVisible();
+    await user.click(await screen.findByRole("button", { name: "Delete job" }));
+    await waitFor(() => expect(server.asked("DELETE /api/jobs/1")).toHaveLength(1));
+    expect(await screen.findByText(/is being stopped, and is deleted then/)).toBeVisible();
+    expect(screen.getByText("ink-portraits")).toBeVisible();
+    await streamed("job_deleted", { id: 1 }, 9);
     await waitFor(() => expect(screen.queryByText("ink-portraits")).toBeNull());
   });
 

@@ -4,7 +4,7 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { lazy, Suspense, useState } from "react";
 import { Route, Switch } from "wouter";
 import { ApiError } from "@/api/errors";
-import { LiveProvider } from "@/api/live";
+import { type Alarm, LiveProvider } from "@/api/live";
 import type { JobSummary } from "@/api/types";
 import { Announcer, announce } from "@/components/ui/announcer";
 import { ErrorBoundary } from "@/components/ui/error-boundary";
@@ -21,6 +21,7 @@ const ComparePage = lazy(() => import("./pages/compare-page"));
 const GalleryPage = lazy(() => import("./pages/gallery-page"));
 const JobPage = lazy(() => import("./pages/job-page"));
 const SystemPage = lazy(() => import("./pages/system-page"));
+const TrashPage = lazy(() => import("./pages/trash-page"));
 
 function newQueryClient(): QueryClient {
   return new QueryClient({
@@ -43,6 +44,11 @@ function announceStatus(job: JobSummary): void {
   announce(text.queue.statusChanged(job.training_name, text.status[job.status]));
 }
 
+function announceAlarm({ job, problem, active }: Alarm): void {
+  const name = job?.training_name ?? text.queue.title;
+  announce(active ? text.alarms.raised(name, problem.message) : text.alarms.over(name));
+}
+
 /** `env="test"` leaves transitions out, for tests in a document that never paints. */
 export function App({ env = "default" }: { env?: "default" | "test" }) {
   const [client] = useState(newQueryClient);
@@ -51,7 +57,11 @@ export function App({ env = "default" }: { env?: "default" | "test" }) {
       <QueryClientProvider client={client}>
         <TokenGate>
           {(lock) => (
-            <LiveProvider onStatusMoved={announceStatus} onUnauthorized={lock}>
+            <LiveProvider
+              onStatusMoved={announceStatus}
+              onAlarm={announceAlarm}
+              onUnauthorized={lock}
+            >
               <Shell>
                 <ErrorBoundary>
                   <Suspense fallback={<PageLoading />}>
@@ -85,6 +95,7 @@ function Pages() {
       </Route>
       <Route path="/jobs/:id">{({ id }) => <JobPage key={id} jobId={Number(id)} />}</Route>
       <Route path="/system" component={SystemPage} />
+      <Route path="/trash" component={TrashPage} />
       <Route component={NotFoundPage} />
     </Switch>
   );

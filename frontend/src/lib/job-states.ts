@@ -8,5 +8,4 @@ export const ACTIVE = states("starting", "running", "stopping");
 export const STOPPABLE = states("queued", "starting", "running", "stopping");
 export const QUEUEABLE = states("draft", "stopped", "completed", "failed", "interrupted");
 export const EDITABLE = QUEUEABLE;
-export const DELETABLE = QUEUEABLE;
 export const FINISHED = states("stopped", "completed", "failed", "interrupted");

@@ -10,4 +10,5 @@ export const paths = {
   job: (id: number) => `/jobs/${id}`,
   editJob: (id: number) => `/jobs/${id}/edit`,
   system: "/system",
+  trash: "/trash",
 };

@@ -1,13 +1,21 @@
 /**
  * Every sentence of the page, in English. Labels and helps of a job's settings come from the job
- * schema, and what is wrong with a job from the server; neither stands here.
+ * schema, and what is wrong with a job from the server; neither stands here. The queue page, the
+ * job page and the machine have files of their own beside this one.
  */
 
+import { enJob } from "./en-job";
+import { enMachine } from "./en-machine";
+import { enQueue } from "./en-queue";
 import { checkpoints, samples } from "./gallery";
 
 const plural = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`;
 
 export const en = {
+  ...enQueue,
+  ...enJob,
+  ...enMachine,
+
   app: {
     name: "Darkroom",
     skipToContent: "Skip to content",
@@ -79,6 +87,7 @@ export const en = {
     title: "Queue",
     running: "Running",
     waiting: "Waiting",
+    scheduled: "Scheduled",
     drafts: "Drafts",
     finished: "Finished",
     nothingRunning: "Nothing is running. Queue a job and it starts here.",
@@ -148,12 +157,14 @@ export const en = {
     more: (name: string) => `More actions for ${name}`,
     cancel: "Cancel",
     deleteTitle: (name: string) => `Delete ${name}?`,
+    deleteStopsFirst: "It runs: it finishes its step, saves and stops, and is deleted then.",
     deleteBody:
-      "The job leaves the list. Its folder with samples and checkpoints stays where it is unless you choose otherwise.",
+      "It leaves the list. Its folder with samples and checkpoints stays where it is unless you choose otherwise.",
     deleteFiles: "Also move its output folder to the trash",
-    deleteFilesHelp: "It goes to output/.trash, where you can still take files out.",
+    deleteFilesHelp: "From there it can be brought back until it expires.",
     deleteConfirm: "Delete job",
     deleted: (name: string) => `${name} was deleted.`,
+    deletedLater: (name: string) => `${name} is being stopped, and is deleted then.`,
     queued: (name: string) => `${name} is in the queue.`,
     stopping: (name: string) => `${name} finishes its step, saves and stops.`,
     unqueued: (name: string) => `${name} is out of the queue.`,
@@ -364,39 +375,6 @@ export const en = {
 
   warnings: {
     title: (count: number) => (count === 1 ? "One note on this job" : `${count} notes on this job`),
-  },
-
-  system: {
-    title: "System",
-    devices: "Devices",
-    cpu: (name: string) => `CPU, ${name}`,
-    noDevices: "No device was found.",
-    memory: (used: string, total: string) => `${used} of ${total} in use`,
-    memoryOf: (name: string) => `Memory of ${name} in use`,
-    memoryUnknown: "Memory not reported",
-    folders: "Folders",
-    folderNames: {
-      datasets: "Datasets",
-      output: "Output",
-      cache: "Caches",
-      models: "Models",
-    } as Record<string, string>,
-    worker: "Worker",
-    workerState: "State",
-    workerAlive: (when: string) => `At work, last seen ${when}`,
-    workerAway: (when: string) => `Away, last seen ${when}`,
-    workerNeverSeen: "Away, never seen",
-    access: "Access",
-    thisServer: "This server",
-    tokenRequired: "A token is required",
-    tokenNotRequired: "This machine only, no token",
-    hubToken: "Hugging Face token",
-    hubTokenSet: "Set",
-    hubTokenNotSet: "Not set",
-    version: "Version",
-    appearance: "Appearance",
-    appearanceHelp: "System follows what your device is set to.",
-    free: (bytes: string) => `${bytes} free`,
   },
 
   time: {

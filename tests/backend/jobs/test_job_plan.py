@@ -9,7 +9,10 @@ from fastapi.testclient import TestClient
 
 from backend.db.engine import Database
 from backend.db.models import Worker
+from backend.jobs import machines
+from backend.settings import Settings
 from tests.backend.installation import job_config
+from trainer.disk_places import Folder, Place
 
 GIB = 1 << 30
 SMALL_CARD = "GPU-11111111-1111-1111-1111-111111111111"
@@ -22,7 +25,15 @@ def device(id: str, name: str, gib: float) -> dict[str, Any]:
 
 
 @pytest.fixture
-def two_cards(database: Database) -> None:
+def disk(monkeypatch: pytest.MonkeyPatch) -> dict[Folder, Place]:
+    """The disks of the machine, unknown until a test says what they are: not those of this one."""
+    known: dict[Folder, Place] = {}
+    monkeypatch.setattr(machines, "places_of", lambda **_folders: known)
+    return known
+
+
+@pytest.fixture
+def two_cards(database: Database, disk: dict[Folder, Place]) -> None:
     """A worker whose machine has a card that dev fits on and one that it does not."""
     with database.write() as session:
         session.add(
@@ -125,3 +136,27 @@ def test_the_door_refuses_what_does_not_fit_and_lets_in_who_insists(client: Test
     assert "does_not_fit" in codes(config, "warnings")
     # Any free card may be the large one.
     assert "does_not_fit" not in codes(dev_job(), "errors")
+
+
+@pytest.mark.usefixtures("two_cards")
+def test_a_job_without_room_on_the_disk_is_not_queued_and_the_changes_make_it_fit(
+    client: TestClient, settings: Settings, disk: dict[Folder, Place]
+) -> None:
+    config = job_config(save={"save_every": 2})
+    disk["output"] = Place(settings.output_dir, 1, 20 << 20)
+    (plan,) = planned(client, config=config)
+    (short,) = plan["shortfalls"]
+    assert (short["missing"], short["folder"]) == ("disk", "output")
+    assert short["path"] == str(settings.output_dir)
+    assert short["needed_bytes"] > short["available_bytes"] == 20 << 20
+    answer = client.post("/api/jobs", json={"config": config, "queue": True})
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["code"] == "disk_too_small"
+    assert str(settings.output_dir) in error["message"]
+    (change,) = plan["changes"]
+    assert error["params"]["changes"] == [change]
+    assert change["settings"] == {"save.max_step_saves_to_keep": 2}
+    config["save"] |= {"max_step_saves_to_keep": 2}
+    answer = client.post("/api/jobs", json={"config": config, "queue": True})
+    assert answer.status_code == 201, answer.text

@@ -233,7 +233,6 @@ def test_what_does_not_fit_the_state_is_409_with_the_state(
     for answer in (
         client.post(f"/api/jobs/{job_id}/queue"),
         client.patch(f"/api/jobs/{job_id}", json={"config": job_config()}),
-        client.delete(f"/api/jobs/{job_id}"),
     ):
         assert answer.status_code == 409
         assert answer.json()["errors"][0]["params"]["status"] == "running"
@@ -417,3 +416,18 @@ def test_a_job_for_a_card_that_no_worker_has_is_refused(
     config = job_config(job={"gpu": "GPU-12345678-aaaa"})
     verdict = client.post("/api/jobs/validate", json={"config": config}).json()
     assert [(e["code"], e["field"]) for e in verdict["errors"]] == [("gpu_missing", "job.gpu")]
+
+
+def test_validation_gives_advice_by_what_the_lora_is_to_learn(client: TestClient) -> None:
+    config = job_config(model={"model_architecture": "flux2-dev"}, training={"steps": 3000})
+
+    def advised(**more: str) -> set[str]:
+        verdict = client.post("/api/jobs/validate", json={"config": config} | more).json()
+        assert all(one["severity"] == "info" for one in verdict["advice"])
+        return {one["code"] for one in verdict["advice"]}
+
+    assert advised() == set()
+    assert advised(kind="style") == {"steps_outside_guides", "few_pictures_for_kind"}
+    assert (
+        client.post("/api/jobs/validate", json={"config": config, "kind": "x"}).status_code == 422
+    )

@@ -36,6 +36,16 @@ def test_a_page_gets_what_it_listens_to_in_order(database: Database) -> None:
     assert (of_one.cursor, of_queue.cursor, nothing.cursor, nothing.news) == (4, 4, 4, [])
 
 
+def test_what_became_of_a_notice_is_news_of_the_system(database: Database) -> None:
+    with database.write() as session:
+        feed.announce(session, "hooks", None, {})
+    with database.read() as session:
+        heard = read_news(session, Topics(system=True), 0)
+        others = read_news(session, Topics(queue=True, job_ids=frozenset({1})), 0)
+    assert [(news.name, news.json) for news in heard.news] == [("hooks", "{}")]
+    assert others.news == []
+
+
 def test_more_than_a_batch_comes_in_batches_without_a_gap(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -220,3 +220,57 @@ def test_why_a_run_ended_early_is_kept_with_it(
     say(database, settings, job_id, started(), begins(), step(4), finished)
     (run,) = client.get(f"/api/jobs/{job_id}").json()["runs"]
     assert [(p["code"], p["severity"]) for p in run["problems"]] == [("early_stop", "warning")]
+
+
+def test_a_preview_is_told_to_the_pages_of_its_job_and_can_be_fetched(
+    database: Database, settings: Settings, client: TestClient, job_id: int
+) -> None:
+    preview = events.SamplePreview(step=4, prompt_index=1, done=3, total=20, path="preview.png")
+    assert client.get(f"/api/jobs/{job_id}/preview").status_code == 404
+    file = JobFolder(settings.output_dir, "style").run(1).preview
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"a picture")
+    say(database, settings, job_id, started(), begins(), preview)
+    with database.read() as session:
+        told = read_news(session, Topics(job_ids=frozenset({job_id})), 0).news
+        elsewhere = read_news(session, Topics(queue=True), 0).news
+    (news,) = [one for one in told if one.name == "preview"]
+    assert json.loads(news.json) == {
+        "job_id": job_id,
+        "step": 4,
+        "prompt_index": 1,
+        "done": 3,
+        "total": 20,
+    }
+    assert "preview" not in {one.name for one in elsewhere}
+    answer = client.get(f"/api/jobs/{job_id}/preview?n=3")
+    assert (answer.status_code, answer.content) == (200, b"a picture")
+    assert answer.headers["cache-control"] == "no-store"
+    assert client.get("/api/jobs/999/preview").status_code == 404
+
+
+def test_each_lora_has_a_workflow_for_comfyui_unless_its_model_is_the_tiny_one(
+    client: TestClient, database: Database, settings: Settings, job_id: int
+) -> None:
+    file = JobFolder(settings.output_dir, "style").checkpoint(5) / "lora.safetensors"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"a LoRA")
+    saved = events.CheckpointSaved(
+        step=5,
+        path="checkpoints/step-000005",
+        lora="checkpoints/step-000005/lora.safetensors",
+        size_bytes=6,
+    )
+    say(database, settings, job_id, started(), begins(), step(5), saved)
+    (entry,) = client.get(f"/api/jobs/{job_id}/checkpoints").json()["items"]
+    address = f"/api/jobs/{job_id}/checkpoints/{entry['id']}/workflow"
+    refused = client.get(address)
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (409, "no_workflow")
+    with database.write() as session:
+        job = session.get_one(Job, job_id)
+        job.config = job.config | {"model": {"model_architecture": "klein-base-4b"}}
+    answer = client.get(address)
+    assert 'filename="style-step-000005.comfyui.json"' in answer.headers["content-disposition"]
+    loaders = [n for n in answer.json()["nodes"] if n["type"] == "LoraLoaderModelOnly"]
+    assert [node["widgets_values"] for node in loaders] == [["style-step-000005.safetensors", 1.0]]
+    assert client.get(f"/api/jobs/{job_id}/checkpoints/99/workflow").status_code == 404

@@ -68,3 +68,18 @@ def test_a_card_that_does_not_tell_a_figure_is_still_a_card(
     assert (gpu.temperature_celsius, gpu.power_watts, gpu.utilization_percent) == (50, None, None)
     assert read_machine("GPU-1").gpu_power_share is None
     assert read_machine("GPU-2").gpu_memory_used_share is None
+
+
+def test_a_card_that_fell_off_the_bus_does_not_hide_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nvml = library(DeviceGetCount=2)
+
+    def handle(index: int) -> object:
+        if index == 0:
+            raise NVMLError
+        return object()
+
+    nvml.nvmlDeviceGetHandleByIndex = handle
+    monkeypatch.setattr(devices, "pynvml", nvml)
+    assert [found.id for found in devices.list_devices()] == ["GPU-1", "cpu"]

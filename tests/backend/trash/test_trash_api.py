@@ -9,15 +9,22 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
 from backend.db.engine import Database
+from backend.db.models import Job, Run
 from backend.jobs.status import JobStatus
+from backend.runs.outcome import Outcome
+from backend.runs.settle import settle
 from backend.settings import Settings
 from backend.trash import entries
+from backend.trash.deletion import delete_as_asked, jobs_to_delete
+from backend.worker.deletions import TROUBLE_SECONDS, Deletions
 from backend.worker.presence import Presence
 from tests.backend.installation import job_config
 from tests.backend.jobs.test_jobs_api import codes, create, put
 from tests.backend.rescan.test_rescan import everything, make_job, without_ids, write_run
+from trainer import folder_lock
 from trainer.job_folder import JobFolder
 
 
@@ -40,6 +47,15 @@ def restore(client: TestClient, entry: dict[str, Any]) -> Any:
 
 def checkpoints(client: TestClient) -> list[dict[str, Any]]:
     return client.get("/api/jobs/1/checkpoints").json()["items"]
+
+
+def end_run(database: Database, job_id: int) -> None:
+    """What the worker does when the trainer is gone."""
+    with database.write() as session:
+        job = session.get_one(Job, job_id)
+        run = session.scalars(select(Run).where(Run.job_id == job_id)).one()
+        outcome = Outcome(JobStatus.STOPPED, "the trainer stopped")
+        settle(session, job, run, outcome, 3, ended_at=datetime.now(UTC))
 
 
 def test_a_deleted_job_comes_back_as_it_was(client: TestClient, style: JobFolder) -> None:
@@ -212,3 +228,93 @@ def test_a_note_that_leads_elsewhere_is_no_entry(tmp_path: Path) -> None:
         assert entries.entries(tmp_path) == []
     (entry.path / entries.NOTE).write_text(json.dumps(note))
     assert [found.id for found in entries.entries(tmp_path)] == [entry.id]
+
+
+@pytest.mark.parametrize("status", [JobStatus.STARTING, JobStatus.RUNNING, JobStatus.STOPPING])
+@pytest.mark.parametrize("files", [True, False])
+def test_a_job_that_runs_is_stopped_first_and_deleted_once_it_has_ended(
+    client: TestClient, database: Database, settings: Settings, status: JobStatus, files: bool
+) -> None:
+    create(client, job_config(), queue=True)
+    put(database, 1, status)
+    folder = JobFolder(settings.output_dir, "style")
+    folder.samples.mkdir(parents=True)
+    answer = client.delete(f"/api/jobs/1?files={files}")
+    assert answer.status_code == 202
+    assert answer.json() == {"job_id": 1, "status": "stopping", "files": files}
+    job = client.get("/api/jobs/1").json()
+    assert (job["status"], job["is_being_deleted"]) == ("stopping", True)
+    assert not delete_as_asked(database, settings, 1), "its trainer may still write"
+    end_run(database, 1)
+    with database.read() as session:
+        assert jobs_to_delete(session) == [1]
+    assert delete_as_asked(database, settings, 1)
+    assert not delete_as_asked(database, settings, 1), "another worker that comes late"
+    assert client.get("/api/jobs/1").status_code == 404
+    assert folder.path.exists() is not files
+    assert [entry["training_name"] for entry in trash(client)] == ["style"] * files
+
+
+def test_asked_twice_to_delete_a_job_that_runs_the_last_word_about_its_files_counts(
+    client: TestClient, database: Database, settings: Settings
+) -> None:
+    create(client, job_config(), queue=True)
+    put(database, 1, JobStatus.RUNNING)
+    JobFolder(settings.output_dir, "style").samples.mkdir(parents=True)
+    client.delete("/api/jobs/1?files=true")
+    assert client.delete("/api/jobs/1?files=false").json()["files"] is False
+    end_run(database, 1)
+    delete_as_asked(database, settings, 1)
+    assert trash(client) == []
+
+
+def test_what_is_being_deleted_is_not_queued_or_changed_meanwhile(
+    client: TestClient, database: Database
+) -> None:
+    create(client, job_config(), queue=True)
+    put(database, 1, JobStatus.RUNNING)
+    client.delete("/api/jobs/1")
+    end_run(database, 1)
+    for answer in (
+        client.post("/api/jobs/1/queue"),
+        client.patch("/api/jobs/1", json={"config": job_config()}),
+    ):
+        assert (answer.status_code, codes(answer)) == (409, ["wrong_state"])
+        assert "being deleted" in answer.json()["errors"][0]["message"]
+    assert client.delete("/api/jobs/1").status_code == 204, "nobody has to wait for a worker"
+
+
+def test_trouble_with_the_trash_keeps_the_job_and_is_tried_again(
+    client: TestClient, database: Database, settings: Settings
+) -> None:
+    create(client, job_config(), queue=True)
+    put(database, 1, JobStatus.RUNNING)
+    folder = JobFolder(settings.output_dir, "style")
+    folder.samples.mkdir(parents=True)
+    client.delete("/api/jobs/1?files=true")
+    end_run(database, 1)
+    (settings.output_dir / entries.TRASH).write_text("a file where the trash should be")
+    seconds = [100.0]
+    deletions = Deletions(database, settings, clock=lambda: seconds[0])
+    deletions.carry_out()
+    assert client.get("/api/jobs/1").json()["is_being_deleted"]
+    answer = client.delete("/api/jobs/1?files=true")
+    assert (answer.status_code, codes(answer)) == (409, ["trash_unusable"])
+    assert folder.samples.exists()
+    (settings.output_dir / entries.TRASH).unlink()
+    deletions.carry_out()
+    assert client.get("/api/jobs/1").status_code == 200, "not at once, or the log is flooded"
+    seconds[0] += TROUBLE_SECONDS
+    deletions.carry_out()
+    assert client.get("/api/jobs/1").status_code == 404
+    assert not folder.path.exists()
+
+
+def test_a_folder_that_a_trainer_holds_is_not_taken_from_under_it(
+    client: TestClient, style: JobFolder
+) -> None:
+    with folder_lock.held(style.lock):
+        answer = client.delete("/api/jobs/1?files=true")
+        assert (answer.status_code, codes(answer)) == (409, ["wrong_state"])
+        assert style.result.is_file()
+    assert client.delete("/api/jobs/1?files=true").status_code == 204

@@ -11,9 +11,13 @@ import { Notice } from "@/components/ui/notice";
 import { PageHeader } from "@/components/ui/page-header";
 import { QueryView } from "@/components/ui/query-view";
 import { toast } from "@/components/ui/toast";
+import { DatasetContents } from "@/features/datasets/dataset-contents";
 import { DatasetPicker } from "@/features/datasets/dataset-picker";
+import type { FormAid } from "@/features/job-form/form-aid";
 import type { DatasetPickerProps } from "@/features/job-form/form-context";
 import { JobForm } from "@/features/job-form/job-form";
+import { PlanPanel } from "@/features/job-form/plan-panel";
+import { PresetPanel } from "@/features/job-form/preset-panel";
 import { giftOf, withGift } from "@/lib/form-link";
 import { EDITABLE } from "@/lib/job-states";
 import { paths } from "@/lib/paths";
@@ -21,6 +25,14 @@ import { text } from "@/messages";
 import { NotFoundPage } from "./not-found-page";
 
 const renderDatasetPicker = (props: DatasetPickerProps) => <DatasetPicker {...props} />;
+const renderDatasetContents = (props: { config: JobConfigValue; place: number }) => (
+  <DatasetContents {...props} />
+);
+
+function Plan({ aid }: { aid: FormAid }) {
+  const system = useQuery(systemQuery);
+  return <PlanPanel aid={aid} ramBytes={system.data?.memory.total_bytes ?? null} />;
+}
 
 /** A new job, a copy of one, or the edit of one: the same form over another beginning. */
 export default function JobFormPage({ jobId }: { jobId: number | null }) {
@@ -118,6 +130,9 @@ function NewForm({ schema, storageKey, saved }: NewFormProps) {
         saved={start}
         devices={system.data?.devices ?? []}
         renderDatasetPicker={renderDatasetPicker}
+        renderDatasetContents={renderDatasetContents}
+        renderAbove={(aid) => <PresetPanel aid={aid} open />}
+        renderBeside={(aid) => <Plan aid={aid} />}
         saveLabel={text.form.saveDraft}
         queueLabel={text.form.queueJob}
         onSave={(config) => create(config, false)}
@@ -174,6 +189,9 @@ function EditForm({ schema, job, gift }: EditFormProps) {
         saved={start}
         devices={system.data?.devices ?? []}
         renderDatasetPicker={renderDatasetPicker}
+        renderDatasetContents={renderDatasetContents}
+        renderAbove={(aid) => <PresetPanel aid={aid} open={false} />}
+        renderBeside={(aid) => <Plan aid={aid} />}
         saveLabel={job.status === "draft" ? text.form.saveDraft : text.form.save}
         queueLabel={job.status === "draft" ? text.form.queueJob : text.form.saveAndQueue}
         onSave={async (config) => {

@@ -4,7 +4,7 @@ import { lazy, Suspense, useState } from "react";
 import { Link } from "wouter";
 import { ApiError } from "@/api/errors";
 import { useTopics } from "@/api/live";
-import { jobQuery, systemQuery } from "@/api/queries";
+import { jobQuery, keys, systemQuery } from "@/api/queries";
 import type { Job } from "@/api/types";
 import { Notice } from "@/components/ui/notice";
 import { ProblemList } from "@/components/ui/problem-list";
@@ -13,8 +13,11 @@ import { CheckpointsPanel } from "@/features/checkpoints/checkpoints-panel";
 import { DatasetPicker } from "@/features/datasets/dataset-picker";
 import type { DatasetPickerProps } from "@/features/job-form/form-context";
 import { storeDraft } from "@/features/job-form/stored-draft";
+import { AdviceNotice } from "@/features/jobs/advice-notice";
+import { AlarmList } from "@/features/jobs/alarm-list";
 import { CurvePanel } from "@/features/jobs/curve-panel";
 import { FailurePanel } from "@/features/jobs/failure-panel";
+import { markOfJob, useGlance } from "@/features/jobs/glance";
 import { JobHeader } from "@/features/jobs/job-header";
 import { LogPanel } from "@/features/jobs/log-panel";
 import { RunsPanel } from "@/features/jobs/runs-panel";
@@ -51,6 +54,10 @@ export default function JobPage({ jobId }: { jobId: number }) {
 function JobView({ job }: { job: Job }) {
   const system = useQuery(systemQuery);
   const [changing, setChanging] = useState<"never" | "closed" | "open">("never");
+  useGlance(markOfJob(job), keys.job(job.id));
+  // What is alarming has a place of its own, and the words for what it may be.
+  const alarming = new Set(job.alarms.map(({ code }) => code));
+  const notes = job.warnings.filter(({ code }) => !alarming.has(code));
   const expecting = ACTIVE.has(job.status) || job.status === "queued";
   return (
     <div className={classes.stack}>
@@ -67,11 +74,13 @@ function JobView({ job }: { job: Job }) {
       )}
       {job.status === "queued" && system.data && <WorkerBanner system={system.data} />}
       {(job.status === "failed" || job.status === "interrupted") && <FailurePanel job={job} />}
-      {job.warnings.length > 0 && (
-        <Notice tone="info" title={text.warnings.title(job.warnings.length)}>
-          <ProblemList problems={job.warnings} />
+      <AlarmList job={job} />
+      {notes.length > 0 && (
+        <Notice tone="info" title={text.warnings.title(notes.length)}>
+          <ProblemList problems={notes} />
         </Notice>
       )}
+      {job.status !== "draft" && <AdviceNotice job={job} />}
       {job.status === "draft" ? (
         <Button component={Link} href={paths.editJob(job.id)} variant="default">
           {text.actions.edit}

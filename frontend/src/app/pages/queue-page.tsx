@@ -1,41 +1,126 @@
-import { useQuery } from "@tanstack/react-query";
-import { hasNoJobs } from "@/api/job-lists";
+import { Button } from "@mantine/core";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { useEffect } from "react";
+import { Link } from "wouter";
+import { hasNoJobs, isFiltered, type JobFilter, type JobLists } from "@/api/job-lists";
 import { useTopics } from "@/api/live";
-import { jobSchemaQuery, jobsQuery, systemQuery } from "@/api/queries";
+import { jobSchemaQuery, jobsQuery, keys, queueQuery, systemQuery } from "@/api/queries";
+import { announce } from "@/components/ui/announcer";
+import { Empty } from "@/components/ui/empty";
+import { ErrorBoundary } from "@/components/ui/error-boundary";
+import { Icon } from "@/components/ui/icons";
 import { PageHeader } from "@/components/ui/page-header";
 import { QueryView } from "@/components/ui/query-view";
 import { FirstVisit } from "@/features/jobs/first-visit";
+import { markOfQueue, useGlance } from "@/features/jobs/glance";
+import { QueueFilter } from "@/features/jobs/queue-filter";
 import { QueueSections } from "@/features/jobs/queue-sections";
-import { DeviceLine } from "@/features/system/device-line";
+import { QueueSummary } from "@/features/jobs/queue-summary";
+import { SelectionProvider } from "@/features/jobs/selection";
+import { SelectionBar } from "@/features/jobs/selection-bar";
+import { useJobFilter } from "@/features/jobs/use-job-filter";
+import { DeviceCards } from "@/features/system/device-cards";
+import { PauseButton, PausedNotice } from "@/features/system/queue-pause";
+import { WHOLE_QUEUE } from "@/features/system/use-pause";
 import { WorkerBanner } from "@/features/system/worker-banner";
+import { paths } from "@/lib/paths";
 import { text } from "@/messages";
 import classes from "./pages.module.css";
 
 export function QueuePage() {
   useTopics("queue", "system");
-  const jobs = useQuery(jobsQuery);
+  const [filter, changeFilter] = useJobFilter();
+  const jobs = useQuery({ ...jobsQuery(filter), placeholderData: keepPreviousData });
   const system = useQuery(systemQuery);
-  const isFirstVisit = jobs.data !== undefined && hasNoJobs(jobs.data);
-  const schema = useQuery({ ...jobSchemaQuery, enabled: isFirstVisit });
+  const queue = useQuery(queueQuery).data;
+  const isFirstVisit = jobs.data !== undefined && !isFiltered(filter) && hasNoJobs(jobs.data);
 
   return (
     <>
       <PageHeader
         title={text.queue.title}
-        lead={system.data && <DeviceLine system={system.data} />}
+        lead={
+          queue && <QueueSummary queue={queue} onChoose={(status) => changeFilter({ status })} />
+        }
+        actions={
+          !isFirstVisit && (
+            <>
+              {queue && <PauseButton queue={queue} />}
+              <Button
+                component={Link}
+                href={paths.trash}
+                variant="default"
+                leftSection={<Icon name="trash" size={15} />}
+              >
+                {text.trash.open}
+              </Button>
+            </>
+          )
+        }
       />
       <div className={classes.stack}>
         {system.data && <WorkerBanner system={system.data} />}
+        {queue && <PausedNotice queue={queue} />}
+        <ErrorBoundary>
+          <QueryView query={system} loading={132}>
+            {(state) => <DeviceCards system={state} />}
+          </QueryView>
+        </ErrorBoundary>
+        {!isFirstVisit && <QueueFilter filter={filter} onChange={changeFilter} />}
         <QueryView query={jobs} loading={320}>
           {(lists) =>
             isFirstVisit ? (
-              <FirstVisit hasExample={(schema.data?.example ?? null) !== null} />
+              <ExplainedQueue />
             ) : (
-              <QueueSections lists={lists} />
+              <Jobs
+                lists={lists}
+                filter={filter}
+                isPaused={queue?.paused.includes(WHOLE_QUEUE) ?? false}
+                isFetching={jobs.isPlaceholderData}
+              />
             )
           }
         </QueryView>
       </div>
     </>
+  );
+}
+
+function ExplainedQueue() {
+  const schema = useQuery(jobSchemaQuery);
+  return <FirstVisit hasExample={(schema.data?.example ?? null) !== null} />;
+}
+
+interface JobsProps {
+  lists: JobLists;
+  filter: JobFilter;
+  isPaused: boolean;
+  isFetching: boolean;
+}
+
+function Jobs({ lists, filter, isPaused, isFetching }: JobsProps) {
+  const filtered = isFiltered(filter);
+  useGlance(filtered ? null : markOfQueue(lists, isPaused), keys.jobLists);
+  const sections = Object.values(lists);
+  const count = sections.reduce((sum, { items }) => sum + items.length, 0);
+  const isMore = sections.some(({ next }) => next !== null);
+  const found = filtered && !isFetching ? text.find.found(count, isMore) : null;
+  useEffect(() => {
+    if (found !== null) {
+      announce(found);
+    }
+  }, [found]);
+
+  return (
+    <SelectionProvider>
+      <div className={classes.stack} style={{ gap: 32 }} aria-busy={isFetching}>
+        {filtered && count === 0 && !isFetching ? (
+          <Empty icon="zoom" title={text.find.none} />
+        ) : (
+          <QueueSections lists={lists} filter={filter} />
+        )}
+        <SelectionBar lists={lists} />
+      </div>
+    </SelectionProvider>
   );
 }

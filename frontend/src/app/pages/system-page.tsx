@@ -4,6 +4,7 @@ import { systemQuery } from "@/api/queries";
 import { PageHeader } from "@/components/ui/page-header";
 import { QueryView } from "@/components/ui/query-view";
 import { AppearancePanel } from "@/features/settings/appearance-panel";
+import { HooksPanel } from "@/features/system/hooks-panel";
 import {
   AccessPanel,
   DevicesPanel,
@@ -29,6 +30,7 @@ export default function SystemPage() {
             <div className={classes.stack}>
               <FoldersPanel system={state} />
               <AccessPanel system={state} />
+              <HooksPanel />
             </div>
           </div>
         )}

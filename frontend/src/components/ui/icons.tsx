@@ -32,6 +32,7 @@ const shapes = {
   draft: <path d="M6 3.5h8l4 4v13H6zM14 3.5v4h4" />,
   edit: <path d="M5 19l1-4L16.5 4.5l3 3L9 18zM14.5 6.5l3 3" />,
   failed: <path d="M12 3.5l9 16H3zM12 10v4.5M12 17.200v.1" />,
+  grip: <path d="M9 6v.1M15 6v.1M9 12v.1M15 12v.1M9 18v.1M15 18v.1" />,
   info: (
     <>
       <circle cx="12" cy="12" r="8.5" />
@@ -47,7 +48,7 @@ const shapes = {
       <circle cx="18.5" cy="12" r="1" />
     </>
   ),
-  pause: <path d="M8 5.500v13M16 5.500v13" />,
+  pause: <path d="M8.5 5.5v13M15.5 5.5v13" />,
   picture: (
     <>
       <rect x="3.5" y="5" width="17" height="14" rx="2" />

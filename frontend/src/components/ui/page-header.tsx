@@ -1,6 +1,6 @@
 import { type ReactNode, useEffect, useRef } from "react";
-import { text } from "@/messages";
 import classes from "./page-header.module.css";
+import { setPageTitle } from "./page-title";
 
 interface PageHeaderProps {
   title: string;
@@ -20,7 +20,7 @@ let pagesShown = 0;
 export function PageHeader({ title, before, beside, lead, actions }: PageHeaderProps) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
-    document.title = `${title} · ${text.app.name}`;
+    setPageTitle(title);
   }, [title]);
   useEffect(() => {
     pagesShown += 1;

@@ -10,7 +10,7 @@ import { toast, toastFailure } from "@/components/ui/toast";
 import { toastWithUndo } from "@/components/ui/undo-toast";
 import { loraFile } from "@/lib/archives";
 import { formatCount } from "@/lib/format";
-import { DELETABLE } from "@/lib/job-states";
+import { ACTIVE } from "@/lib/job-states";
 import { text } from "@/messages";
 
 interface CheckpointMenuProps {
@@ -59,7 +59,7 @@ export function CheckpointMenu({ checkpoint, job, jobId, startFrom }: Checkpoint
         <Menu.Item
           color="red"
           leftSection={<Icon name="trash" size={16} />}
-          disabled={job === undefined || !DELETABLE.has(job.status)}
+          disabled={job === undefined || ACTIVE.has(job.status)}
           onClick={() => remove.mutate()}
         >
           {text.checkpoints.remove}

@@ -23,7 +23,7 @@ beforeEach(() => {
   client = new QueryClient({ defaultOptions: { queries: { retry: false } } });
   server = new SmallServer()
     .on("GET /api/job-schema", () => syntheticSchema)
-    .on("POST /api/jobs/validate", () => ({ valid: true, errors: [], warnings: [] }))
+    .on("POST /api/jobs/validate", () => ({ valid: true, errors: [], warnings: [], advice: [] }))
     .on("GET /api/jobs/1/commands", () => pageOf(...asked))
     .on("POST /api/jobs/1/commands", ({ body }) => {
       const { settings } = body as { settings: Record<string, unknown> };
@@ -123,6 +123,7 @@ describe("changing a job that runs", () => {
         problem("nobody", "There is no cook.", "kitchen.cook"),
       ],
       warnings: [],
+      advice: [],
     }));
     const { user } = open();
     await type(user, "Guests", "7");

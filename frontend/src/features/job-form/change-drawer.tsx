@@ -119,6 +119,7 @@ function ChangeForm({
   const context: FormContextValue = {
     change: changeAt,
     problems,
+    plain: false,
     devices: [],
     defaults: schema.defaults,
     renderDatasetPicker,

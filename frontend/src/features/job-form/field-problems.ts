@@ -3,14 +3,15 @@ import { valueAt } from "./config-path";
 import type { PanelModel, Setting } from "./setting-model";
 
 export interface FieldProblem extends Omit<Problem, "severity"> {
-  /** `missing`: an error, but only because nothing was filled in yet. */
-  severity: "error" | "warning" | "missing";
+  /** `missing`: an error, but only because nothing was filled in yet. `info`: advice. */
+  severity: "error" | "warning" | "missing" | "info";
 }
 
 export function problemsOfValidation(validation: Validation): FieldProblem[] {
   return [
     ...validation.errors.map((problem) => ({ ...problem, severity: "error" as const })),
     ...validation.warnings.map((problem) => ({ ...problem, severity: "warning" as const })),
+    ...validation.advice.map((problem) => ({ ...problem, severity: "info" as const })),
   ];
 }
 

@@ -7,11 +7,15 @@ import type { FieldProblem } from "./field-problems";
 export interface FormContextValue {
   change(path: ConfigPath, value: unknown): void;
   problems: FieldProblem[];
+  /** Only the settings that most people touch, and what else matters. */
+  plain: boolean;
   devices: Device[];
   /** The job with every default, which new entries are copied from. */
   defaults: JobConfigValue;
   /** Draws the dataset picker, which is another feature's. */
   renderDatasetPicker(props: DatasetPickerProps): ReactNode;
+  /** Draws what the dataset at a place of the job's list holds; another feature's, too. */
+  renderDatasetContents?: (props: { config: JobConfigValue; place: number }) => ReactNode;
 }
 
 export interface DatasetPickerProps {
@@ -25,6 +29,9 @@ export interface DatasetPickerProps {
 }
 
 export const FormContext = createContext<FormContextValue | null>(null);
+
+/** What the form holds; apart, so that a letter typed redraws only those who look at all of it. */
+export const ConfigContext = createContext<JobConfigValue>({});
 
 export function useForm(): FormContextValue {
   const form = useContext(FormContext);

@@ -7,6 +7,7 @@ import classes from "./item-list.module.css";
 import { newItem } from "./new-values";
 import { fieldId, isSaid, ProblemLine, SettingField } from "./setting-field";
 import type { Setting } from "./setting-model";
+import { useShownSettings } from "./shown-settings";
 
 interface ItemListProps {
   setting: Setting;
@@ -86,8 +87,9 @@ interface ItemProps {
 /** What every entry needs stands open; what only takes the place of a common value is folded. */
 function Item({ setting, path, value, title, removal, onRemove }: ItemProps) {
   const values = (value ?? {}) as Record<string, unknown>;
-  const main = setting.fields.filter((field) => !field.nullable);
-  const own = setting.fields.filter((field) => field.nullable);
+  const { shown, more } = useShownSettings(setting.fields, path, values);
+  const main = shown.filter((field) => !field.nullable);
+  const own = shown.filter((field) => field.nullable);
   const ownInUse = own.some((field) => (values[field.key] ?? null) !== null);
   const draw = (field: Setting) => (
     <SettingField
@@ -124,6 +126,7 @@ function Item({ setting, path, value, title, removal, onRemove }: ItemProps) {
           {own.map(draw)}
         </details>
       )}
+      {more}
     </fieldset>
   );
 }

@@ -9,7 +9,7 @@ import type { JobConfigValue } from "@/api/types";
 import { JobForm, type JobFormProps } from "./job-form";
 
 let server: SmallServer;
-const allGood = () => ({ valid: true, errors: [], warnings: [] });
+const allGood = () => ({ valid: true, errors: [], warnings: [], advice: [] });
 
 beforeEach(() => {
   server = new SmallServer().on("POST /api/jobs/validate", allGood);
@@ -143,6 +143,7 @@ describe("validation while typing", () => {
       warnings: [
         { ...problem("odd", "Sour soup is unusual.", "kitchen.flavour"), severity: "warning" },
       ],
+      advice: [],
     }));
     const { user } = open();
     const link = await screen.findByRole("button", { name: "Go to Kitchen › Sizes" });
@@ -156,7 +157,12 @@ describe("validation while typing", () => {
 
   test("does not scold for what was not reached yet, until queueing is tried", async () => {
     const missing = problem("too_short", "Cook: nothing is not enough.", "kitchen.cook");
-    server.on("POST /api/jobs/validate", () => ({ valid: false, errors: [missing], warnings: [] }));
+    server.on("POST /api/jobs/validate", () => ({
+      valid: false,
+      errors: [missing],
+      warnings: [],
+      advice: [],
+    }));
     const refused = new ApiError(422, [missing]);
     const { user } = open({ onQueue: vi.fn(async () => Promise.reject(refused)) });
     expect(await screen.findByText("Still to fill in")).toBeVisible();
@@ -179,7 +185,12 @@ describe("validation while typing", () => {
     await act(async () => answers[1]?.(allGood()));
     await screen.findByText("Ready to queue");
     await act(async () =>
-      answers[0]?.({ valid: false, errors: [problem("old", "An old answer.")], warnings: [] }),
+      answers[0]?.({
+        valid: false,
+        errors: [problem("old", "An old answer.")],
+        warnings: [],
+        advice: [],
+      }),
     );
     expect(screen.queryByText("An old answer.")).toBeNull();
     expect(configOf(server.asked("POST /api/jobs/validate")[1]).kitchen?.cook).toBe("Ada");

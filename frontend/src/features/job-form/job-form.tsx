@@ -1,6 +1,6 @@
-import { Button, SegmentedControl } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
-import { lazy, Suspense, useCallback, useMemo, useRef, useState } from "react";
+import { lazy, type ReactNode, Suspense, useCallback, useMemo, useRef, useState } from "react";
 import { problemsOf } from "@/api/errors";
 import type { Device, JobConfigValue, JobSchema } from "@/api/types";
 import { announce } from "@/components/ui/announcer";
@@ -11,17 +11,24 @@ import { text } from "@/messages";
 import { ActionBar } from "./action-bar";
 import { type ConfigPath, withValueAt } from "./config-path";
 import { addressOf, type FieldProblem, withMissing } from "./field-problems";
-import { FormContext, type FormContextValue } from "./form-context";
+import type { FormAid } from "./form-aid";
+import { ConfigContext, FormContext, type FormContextValue } from "./form-context";
 import classes from "./job-form.module.css";
 import { withDefaults } from "./new-values";
 import { PanelNav } from "./panel-nav";
 import { PanelSection, panelId } from "./panel-section";
+import { hasPlainSettings } from "./plain-view";
 import { ProblemSummary } from "./problem-summary";
 import { fieldId } from "./setting-field";
 import { panelsOf } from "./setting-model";
 import { clearDraft, readDraft } from "./stored-draft";
+import { UndoNotice } from "./undo-notice";
+import { useApplied } from "./use-applied";
+import { useKind } from "./use-kind";
+import { usePlainView } from "./use-plain-view";
 import { useStoredConfig } from "./use-stored-config";
 import { useValidation } from "./use-validation";
+import { ViewSwitch } from "./view-switch";
 import type { EditorHandle } from "./yaml-editor";
 
 const YamlEditor = lazy(() => import("./yaml-editor"));
@@ -34,6 +41,10 @@ export interface JobFormProps {
   saved: JobConfigValue;
   devices: Device[];
   renderDatasetPicker: FormContextValue["renderDatasetPicker"];
+  renderDatasetContents?: FormContextValue["renderDatasetContents"];
+  /** Drawn above the panels and beside them, over what the form holds. */
+  renderAbove?: (aid: FormAid) => ReactNode;
+  renderBeside?: (aid: FormAid) => ReactNode;
   saveLabel: string;
   queueLabel: string;
   /** Throws what the server refuses. */
@@ -45,7 +56,7 @@ const NARROW = "(max-width: 48em)";
 
 /** The ten panels, checked by the server while they are filled in. */
 export function JobForm(props: JobFormProps) {
-  const { schema, devices, renderDatasetPicker } = props;
+  const { schema, devices, renderDatasetPicker, renderDatasetContents } = props;
   const panels = useMemo(() => panelsOf(schema), [schema]);
   const start = useMemo(
     () => withDefaults(schema.defaults, props.saved) as JobConfigValue,
@@ -55,7 +66,9 @@ export function JobForm(props: JobFormProps) {
     props.storageKey,
     start,
   );
-  const validation = useValidation(config);
+  const { kind, choose: chooseKind } = useKind(props.storageKey);
+  const applied = useApplied(config, change);
+  const validation = useValidation(config, kind);
   const [refusal, setRefusal] = useState<FieldProblem[]>([]);
   const [busy, setBusy] = useState<"save" | "queue" | null>(null);
   const summary = useRef<HTMLDivElement>(null);
@@ -74,6 +87,9 @@ export function JobForm(props: JobFormProps) {
     return attempted ? all : withMissing(all, config);
   }, [faults, refusal, validation.problems, attempted, config]);
 
+  const offersPlain = useMemo(() => hasPlainSettings(panels), [panels]);
+  const [asksPlain, setPlain] = usePlainView();
+  const plain = offersPlain && asksPlain;
   const changeAt = useRef((path: ConfigPath, value: unknown) => {
     setRefusal([]);
     change((before) => withValueAt(before, path, value));
@@ -82,11 +98,13 @@ export function JobForm(props: JobFormProps) {
     () => ({
       change: changeAt.current,
       problems,
+      plain,
       devices,
       defaults: schema.defaults,
       renderDatasetPicker,
+      renderDatasetContents,
     }),
-    [problems, devices, schema.defaults, renderDatasetPicker],
+    [problems, plain, devices, schema.defaults, renderDatasetPicker, renderDatasetContents],
   );
 
   // A text that is no job yet is kept as text: whoever comes back finds it.
@@ -154,100 +172,119 @@ export function JobForm(props: JobFormProps) {
     }
   };
 
+  const aid: FormAid = {
+    config,
+    panels,
+    devices,
+    kind,
+    onKind: chooseKind,
+    onApply: (label, settings) => {
+      setRefusal([]);
+      applied.apply(label, settings);
+      giveUpText();
+    },
+  };
   return (
     <FormContext value={context}>
-      <form
-        className={classes.form}
-        noValidate
-        onSubmit={(event) => {
-          event.preventDefault();
-          void submit("queue");
-        }}
-      >
-        <div className={classes.nav}>
-          <PanelNav panels={panels} problems={problems} onGo={view === "yaml" ? goTo : null} />
-        </div>
-        <div ref={summary} tabIndex={-1} className={classes.summary}>
-          {restoredAt !== null && (
-            <Notice
-              tone="info"
-              role="status"
-              action={
-                <Button
-                  variant="default"
-                  size="xs"
-                  onClick={() => {
-                    discard();
-                    giveUpText();
-                  }}
-                >
-                  {text.form.discard}
-                </Button>
-              }
-            >
-              {text.form.restored(formatAgo(restoredAt))}
-            </Notice>
-          )}
-          <ProblemSummary panels={panels} problems={problems} onGoTo={goTo} />
-        </div>
-        <div className={classes.panels}>
-          <SegmentedControl
-            className={classes.view}
-            aria-label={text.form.view}
-            value={view}
-            data={[
-              { value: "form", label: text.form.asForm },
-              { value: "yaml", label: text.form.asYaml },
-            ]}
-            onChange={(chosen) => void changeView(chosen)}
-          />
-          {view === "yaml" ? (
-            <Suspense fallback={<PageLoading />}>
-              <YamlEditor
-                key={edition}
-                storageKey={props.storageKey}
-                config={config}
-                problems={problems}
-                onChange={replaceConfig.current}
-                onFaults={setFaults}
-                onGiveUp={giveUpText}
-                onReady={onEditorReady}
-              />
-            </Suspense>
-          ) : (
-            panels.map((panel) => (
-              <PanelSection
-                key={panel.key}
-                panel={panel}
-                value={config[panel.key]}
-                fold={
-                  narrow
-                    ? {
-                        open: openPanels.has(panel.key),
-                        onToggle: () => setOpenPanels((before) => toggled(before, panel.key)),
-                      }
-                    : null
-                }
-              />
-            ))
-          )}
-        </div>
-        <ActionBar
-          validation={validation.state}
-          problems={problems}
-          kept={kept}
-          busy={busy}
-          saveLabel={props.saveLabel}
-          queueLabel={props.queueLabel}
-          onSave={() => void submit("save")}
-          onShowProblems={() => {
-            const first = addressOf(panels, problems[0]?.field);
-            if (first !== null) {
-              goTo(first.name);
-            }
+      <ConfigContext value={config}>
+        <form
+          className={classes.form}
+          noValidate
+          onSubmit={(event) => {
+            event.preventDefault();
+            void submit("queue");
           }}
-        />
-      </form>
+        >
+          <div className={classes.nav}>
+            <PanelNav panels={panels} problems={problems} onGo={view === "yaml" ? goTo : null} />
+          </div>
+          <div ref={summary} tabIndex={-1} className={classes.summary}>
+            {restoredAt !== null && (
+              <Notice
+                tone="info"
+                role="status"
+                action={
+                  <Button
+                    variant="default"
+                    size="xs"
+                    onClick={() => {
+                      discard();
+                      giveUpText();
+                    }}
+                  >
+                    {text.form.discard}
+                  </Button>
+                }
+              >
+                {text.form.restored(formatAgo(restoredAt))}
+              </Notice>
+            )}
+            <UndoNotice
+              last={applied.last}
+              onUndo={() => {
+                applied.undo();
+                giveUpText();
+              }}
+            />
+            {props.renderBeside?.(aid)}
+            <ProblemSummary panels={panels} problems={problems} onGoTo={goTo} />
+          </div>
+          <div className={classes.panels}>
+            {props.renderAbove?.(aid)}
+            <ViewSwitch
+              view={view}
+              onView={(chosen) => void changeView(chosen)}
+              plain={offersPlain ? plain : null}
+              onPlain={setPlain}
+            />
+            {view === "yaml" ? (
+              <Suspense fallback={<PageLoading />}>
+                <YamlEditor
+                  key={edition}
+                  storageKey={props.storageKey}
+                  config={config}
+                  problems={problems}
+                  onChange={replaceConfig.current}
+                  onFaults={setFaults}
+                  onGiveUp={giveUpText}
+                  onReady={onEditorReady}
+                />
+              </Suspense>
+            ) : (
+              panels.map((panel) => (
+                <PanelSection
+                  key={panel.key}
+                  panel={panel}
+                  value={config[panel.key]}
+                  fold={
+                    narrow
+                      ? {
+                          open: openPanels.has(panel.key),
+                          onToggle: () => setOpenPanels((before) => toggled(before, panel.key)),
+                        }
+                      : null
+                  }
+                />
+              ))
+            )}
+          </div>
+          <ActionBar
+            validation={validation.state}
+            problems={problems}
+            kept={kept}
+            busy={busy}
+            saveLabel={props.saveLabel}
+            queueLabel={props.queueLabel}
+            onSave={() => void submit("save")}
+            onShowProblems={() => {
+              const first = addressOf(panels, problems[0]?.field);
+              if (first !== null) {
+                goTo(first.name);
+              }
+            }}
+          />
+        </form>
+      </ConfigContext>
     </FormContext>
   );
 }

@@ -5,6 +5,7 @@ import { ItemList } from "./item-list";
 import classes from "./panel-section.module.css";
 import { fieldId, isSaid, ProblemLine, SettingField } from "./setting-field";
 import type { PanelModel } from "./setting-model";
+import { useShownSettings } from "./shown-settings";
 
 interface PanelSectionProps {
   panel: PanelModel;
@@ -55,13 +56,14 @@ export function PanelSection({ panel, value, fold }: PanelSectionProps) {
 function PanelFields({ panel, value }: Pick<PanelSectionProps, "panel" | "value">) {
   const { problems } = useForm();
   const { setting } = panel;
+  const values = (value ?? {}) as Record<string, unknown>;
+  const { shown, more } = useShownSettings(setting.fields, [panel.key], values);
   if (setting.kind === "items") {
     return <ItemList setting={setting} path={[panel.key]} value={value} alone />;
   }
   if (setting.kind !== "group") {
     return <SettingField setting={setting} path={[panel.key]} value={value} />;
   }
-  const values = (value ?? {}) as Record<string, unknown>;
   return (
     <div id={fieldId(panel.key)} tabIndex={-1} className={classes.fields}>
       {problems
@@ -69,7 +71,7 @@ function PanelFields({ panel, value }: Pick<PanelSectionProps, "panel" | "value"
         .map((problem) => (
           <ProblemLine key={problem.code + problem.message} problem={problem} />
         ))}
-      {setting.fields.map((field) => (
+      {shown.map((field) => (
         <SettingField
           key={field.key}
           setting={field}
@@ -77,6 +79,7 @@ function PanelFields({ panel, value }: Pick<PanelSectionProps, "panel" | "value"
           value={values[field.key]}
         />
       ))}
+      {more}
     </div>
   );
 }

@@ -1,5 +1,6 @@
 import { Notice } from "@/components/ui/notice";
 import { text } from "@/messages";
+import { words } from "@/messages/job-form";
 import { addressOf, type FieldProblem } from "./field-problems";
 import classes from "./problem-summary.module.css";
 import type { PanelModel } from "./setting-model";
@@ -15,6 +16,7 @@ export function ProblemSummary({ panels, problems, onGoTo }: ProblemSummaryProps
   const errors = problems.filter(({ severity }) => severity === "error");
   const missing = problems.filter(({ severity }) => severity === "missing");
   const warnings = problems.filter(({ severity }) => severity === "warning");
+  const advice = problems.filter(({ severity }) => severity === "info");
   return (
     <>
       {errors.length > 0 && (
@@ -31,6 +33,12 @@ export function ProblemSummary({ panels, problems, onGoTo }: ProblemSummaryProps
         <Notice tone="warn" title={text.form.warningsTitle(warnings.length)}>
           <List panels={panels} problems={warnings} onGoTo={onGoTo} />
         </Notice>
+      )}
+      {advice.length > 0 && (
+        <details className={classes.advice}>
+          <summary>{words.views.advice(advice.length)}</summary>
+          <List panels={panels} problems={advice} onGoTo={onGoTo} />
+        </details>
       )}
     </>
   );

@@ -1,9 +1,10 @@
-import { useId } from "react";
+import { useContext, useId } from "react";
 import { Icon } from "@/components/ui/icons";
 import { text } from "@/messages";
+import { words } from "@/messages/job-form";
 import { type ConfigPath, pathName } from "./config-path";
 import { type FieldProblem, problemsAt } from "./field-problems";
-import { useForm } from "./form-context";
+import { ConfigContext, useForm } from "./form-context";
 import { ItemList } from "./item-list";
 import classes from "./setting-field.module.css";
 import type { Setting } from "./setting-model";
@@ -56,6 +57,9 @@ export function SettingField({ setting, path, value }: SettingFieldProps) {
         </div>
         <p id={helpId} className={classes.help}>
           {setting.help}
+          {setting.guides !== null && (
+            <span className={classes.guides}>{words.views.guides(setting.guides)}</span>
+          )}
           {setting.noEffect !== null && (
             <span className={classes.noEffect}>{text.form.noEffect(setting.noEffect)}</span>
           )}
@@ -74,6 +78,7 @@ export function SettingField({ setting, path, value }: SettingFieldProps) {
           />
           {setting.unit !== null && <span className={classes.unit}>{setting.unit}</span>}
         </div>
+        {setting.widget === "dataset" && setting.required && <Contents path={path} />}
         <div id={problemsId}>
           {problems.map((problem) => (
             <ProblemLine key={problem.code + problem.field + problem.message} problem={problem} />
@@ -82,6 +87,14 @@ export function SettingField({ setting, path, value }: SettingFieldProps) {
       </div>
     </div>
   );
+}
+
+/** What a dataset of the list holds, below the name that chooses it. */
+function Contents({ path }: { path: ConfigPath }) {
+  const { renderDatasetContents } = useForm();
+  const config = useContext(ConfigContext);
+  const place = path.find((part) => typeof part === "number");
+  return typeof place === "number" ? renderDatasetContents?.({ config, place }) : null;
 }
 
 /** What is only still to fill in is said in the list on top, not against the field. */

@@ -36,6 +36,10 @@ export interface Setting {
   widget: string | null;
   unit: string | null;
   noEffect: string | null;
+  /** What the guides recommend. */
+  guides: string | null;
+  /** One of those that a plain form shows. */
+  plain: boolean;
   placeholder: string | null;
   choices: Choice[];
   /** Blank is a value: the setting takes its meaning from elsewhere. */
@@ -86,6 +90,8 @@ function settingOf(key: string, raw: Node, root: Node, required: boolean): Setti
     widget: stringOf(node.widget),
     unit: stringOf(node.unit),
     noEffect: stringOf(node.no_effect),
+    guides: stringOf(node.guides),
+    plain: node.plain === true,
     placeholder: stringOf(node.placeholder),
     choices,
     nullable,

@@ -13,11 +13,15 @@ export interface ValidationState {
 }
 
 /**
- * What queueing would say of this config, asked when typing pauses; of null nothing is asked. Only
+ * What queueing would say of this config, and advice by what it is to learn (`kind`), asked when
+ * typing pauses; of null nothing is asked. Only
  * the answer to the latest question counts; the one before it is cancelled. Until it comes the last
  * problems stay in sight.
  */
-export function useValidation(config: JobConfigValue | null): ValidationState {
+export function useValidation(
+  config: JobConfigValue | null,
+  kind: string | null = null,
+): ValidationState {
   const [known, setKnown] = useState<ValidationState>({ state: "checking", problems: [] });
   const asked = useRef(0);
 
@@ -33,7 +37,7 @@ export function useValidation(config: JobConfigValue | null): ValidationState {
     setKnown((before) => ({ ...before, state: "checking" }));
     const ask = async () => {
       try {
-        const answer = await api.validate(config, abort.signal);
+        const answer = await api.validate(config, kind, abort.signal);
         if (question === asked.current) {
           setKnown({
             state: answer.valid ? "valid" : "invalid",
@@ -52,7 +56,7 @@ export function useValidation(config: JobConfigValue | null): ValidationState {
       clearTimeout(timer);
       abort.abort();
     };
-  }, [config]);
+  }, [config, kind]);
 
   return known;
 }

@@ -13,7 +13,7 @@ const TEXT = "kitchen:\n  cook: Ada\n  guests: 4";
 
 beforeEach(() => {
   server = new SmallServer()
-    .on("POST /api/jobs/validate", () => ({ valid: true, errors: [], warnings: [] }))
+    .on("POST /api/jobs/validate", () => ({ valid: true, errors: [], warnings: [], advice: [] }))
     .on("POST /api/jobs/to-yaml", () => ({ text: TEXT }))
     .on("POST /api/jobs/from-yaml", ({ body }) => {
       const { text } = body as { text: string };
@@ -85,6 +85,7 @@ describe("the job as YAML", () => {
       valid: false,
       errors: [problem("too_few", "Four are too few.", "kitchen.guests.3")],
       warnings: [],
+      advice: [],
     }));
     const { user } = open();
     await user.click(screen.getByRole("radio", { name: "As YAML" }));

@@ -55,7 +55,7 @@ function open() {
   const page = render(
     <MantineProvider env="test">
       <QueryClientProvider client={client}>
-        <LiveProvider onStatusMoved={() => {}} onUnauthorized={() => {}}>
+        <LiveProvider onStatusMoved={() => {}} onAlarm={() => {}} onUnauthorized={() => {}}>
           <CurvePanel jobId={1} name="ink" expecting />
         </LiveProvider>
       </QueryClientProvider>

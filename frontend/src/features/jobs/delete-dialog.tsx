@@ -2,26 +2,35 @@ import { Button, Checkbox, Group } from "@mantine/core";
 import { useState } from "react";
 import type { JobSummary } from "@/api/types";
 import { Dialog } from "@/components/ui/dialog";
+import { ACTIVE } from "@/lib/job-states";
 import { text } from "@/messages";
 
 interface DeleteDialogProps {
-  job: Pick<JobSummary, "training_name" | "started_at">;
+  jobs: Pick<JobSummary, "training_name" | "started_at" | "status">[];
   opened: boolean;
   onClose: () => void;
   onDelete: (files: boolean) => void;
 }
 
 /** Files are kept unless asked otherwise, and then they go to a trash and not away. */
-export function DeleteDialog({ job, opened, onClose, onDelete }: DeleteDialogProps) {
+export function DeleteDialog({ jobs, opened, onClose, onDelete }: DeleteDialogProps) {
   const [files, setFiles] = useState(false);
+  const only = jobs.length === 1 ? jobs[0] : undefined;
   return (
     <Dialog
       opened={opened}
       onClose={onClose}
-      title={text.actions.deleteTitle(job.training_name || text.job.unnamed)}
+      title={
+        only === undefined
+          ? text.selection.deleteTitle(jobs.length)
+          : text.actions.deleteTitle(only.training_name || text.job.unnamed)
+      }
     >
-      {job.started_at !== null && (
+      {jobs.some((job) => job.started_at !== null) && (
         <>
+          {jobs.some((job) => ACTIVE.has(job.status)) && (
+            <p style={{ marginTop: 0 }}>{text.actions.deleteStopsFirst}</p>
+          )}
           <p style={{ marginTop: 0 }}>{text.actions.deleteBody}</p>
           <Checkbox
             checked={files}
@@ -42,7 +51,9 @@ export function DeleteDialog({ job, opened, onClose, onDelete }: DeleteDialogPro
             onClose();
           }}
         >
-          {text.actions.deleteConfirm}
+          {only === undefined
+            ? text.selection.deleteConfirm(jobs.length)
+            : text.actions.deleteConfirm}
         </Button>
       </Group>
     </Dialog>

@@ -1,10 +1,11 @@
 import { Button } from "@mantine/core";
+import { useState } from "react";
 import { Link, useLocation } from "wouter";
 import type { Job } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
 import { PageHeader } from "@/components/ui/page-header";
 import { StatusPill } from "@/components/ui/status-pill";
-import { EDITABLE } from "@/lib/job-states";
+import { EDITABLE, QUEUEABLE } from "@/lib/job-states";
 import { paths } from "@/lib/paths";
 import { text } from "@/messages";
 import { JobFigures } from "./job-figures";
@@ -12,7 +13,9 @@ import classes from "./job-header.module.css";
 import { JobMenu } from "./job-menu";
 import { MainAction } from "./main-action";
 import { PhaseLine } from "./phase-line";
+import { ResumeDialog } from "./resume-dialog";
 import { useJobActions } from "./use-job-actions";
+import { WaitWords } from "./wait-words";
 
 interface JobHeaderProps {
   job: Job;
@@ -24,6 +27,7 @@ interface JobHeaderProps {
 export function JobHeader({ job, onChange }: JobHeaderProps) {
   const actions = useJobActions();
   const [, navigate] = useLocation();
+  const [choosing, setChoosing] = useState<"never" | "closed" | "open">("never");
   const running = job.status === "running";
   return (
     <div>
@@ -62,12 +66,36 @@ export function JobHeader({ job, onChange }: JobHeaderProps) {
                 {text.actions.edit}
               </Button>
             )}
+            {QUEUEABLE.has(job.status) && job.resumable_from_steps.length > 0 && (
+              <Button
+                variant="default"
+                leftSection={<Icon name="clock" size={16} />}
+                aria-haspopup="dialog"
+                onClick={() => setChoosing("open")}
+              >
+                {text.resumeFrom.open}
+              </Button>
+            )}
             <MainAction job={job} actions={actions} />
             <JobMenu job={job} actions={actions} onDeleted={() => navigate(paths.queue)} />
           </>
         }
       />
+      {choosing !== "never" && (
+        <ResumeDialog
+          job={job}
+          opened={choosing === "open"}
+          onClose={() => setChoosing("closed")}
+          onQueue={(fromStep) => actions.queue.mutate({ ...job, fromStep })}
+        />
+      )}
       <div className={classes.progress}>
+        {job.waits_for !== null && (
+          <p className={classes.wait}>
+            {job.queue_position !== null && <>{text.job.position(job.queue_position)} · </>}
+            <WaitWords job={job} />
+          </p>
+        )}
         <PhaseLine job={job} />
         <JobFigures job={job} />
       </div>

@@ -14,10 +14,13 @@ import {
 import { FINISHED } from "@/lib/job-states";
 import { paths } from "@/lib/paths";
 import { text } from "@/messages";
+import { ChooseBox } from "./choose-box";
 import { JobMenu } from "./job-menu";
 import classes from "./job-row.module.css";
 import { MainAction } from "./main-action";
+import { OrderHandle } from "./order-handle";
 import { isMoving, type JobActions } from "./use-job-actions";
+import { WaitWords } from "./wait-words";
 
 interface JobRowProps {
   job: JobSummary;
@@ -35,15 +38,32 @@ function Row({ job, actions }: JobRowProps) {
   const name = job.training_name || text.job.unnamed;
   const address = job.status === "draft" ? paths.editJob(job.id) : paths.job(job.id);
   return (
-    <article className={classes.row}>
+    <article className={classes.row} data-job-id={job.id} data-status={job.status}>
+      <div className={classes.grips}>
+        <ChooseBox job={job} />
+        <OrderHandle job={job} />
+      </div>
       <Thumbnail src={job.thumbnail_url} alt="" size={56} />
       <div className={classes.main}>
         <h3 className={classes.name}>
           <Link href={address}>{name}</Link>
+          {job.status === "queued" && job.priority !== 0 && (
+            <span className={classes.priority} data-priority={job.priority}>
+              {text.priority.names[job.priority]}
+            </span>
+          )}
         </h3>
-        <p className={classes.facts}>{joinFacts(factsOf(job))}</p>
-        {job.status === "failed" && job.error !== null && (
-          <p className={classes.error}>{job.error.message}</p>
+        <p className={classes.facts}>
+          {joinFacts(factsOf(job))}
+          {job.waits_for !== null && (
+            <>
+              {" · "}
+              <WaitWords job={job} />
+            </>
+          )}
+        </p>
+        {job.error !== null && (job.status === "failed" || job.status === "interrupted") && (
+          <p className={classes.error}>{failureOf(job, job.error.message)}</p>
         )}
       </div>
       <div className={classes.state}>
@@ -55,6 +75,11 @@ function Row({ job, actions }: JobRowProps) {
       </div>
     </article>
   );
+}
+
+function failureOf(job: JobSummary, message: string): string {
+  const phase = job.phase === null ? undefined : text.phase[job.phase];
+  return phase === undefined ? message : `${phase}: ${message}`;
 }
 
 function factsOf(job: JobSummary): string[] {

@@ -21,7 +21,7 @@ test("a log is looked through by level and by words, and the words are marked", 
   render(
     <MantineProvider env="test">
       <QueryClientProvider client={new QueryClient()}>
-        <LiveProvider onStatusMoved={() => {}} onUnauthorized={() => {}}>
+        <LiveProvider onStatusMoved={() => {}} onAlarm={() => {}} onUnauthorized={() => {}}>
           <LogPanel jobId={1} runs={[1]} />
         </LiveProvider>
       </QueryClientProvider>

@@ -6,7 +6,7 @@ import { text } from "@/messages";
 import classes from "./phase-line.module.css";
 
 /** What it is doing, in words; how far the whole is, as a bar. A completed job needs neither. */
-export function PhaseLine({ job }: { job: JobSummary }) {
+export function PhaseLine({ job, withPercent = true }: { job: JobSummary; withPercent?: boolean }) {
   const total = job.total_steps ?? 0;
   const active = ACTIVE.has(job.status);
   if (job.status === "completed") {
@@ -23,7 +23,7 @@ export function PhaseLine({ job }: { job: JobSummary }) {
       {active && (
         <p className={classes.line}>
           <span className={classes.words}>{phaseInWords(job)}</span>
-          <span className="num">{formatPercent(job.step, total)}</span>
+          {withPercent && <span className="num">{formatPercent(job.step, total)}</span>}
         </p>
       )}
     </div>

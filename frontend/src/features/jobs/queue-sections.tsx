@@ -1,45 +1,113 @@
 import { Button } from "@mantine/core";
-import { useMutation, useQueryClient } from "@tanstack/react-query";
-import type { ReactNode } from "react";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { type ReactNode, useEffect, useMemo } from "react";
 import {
   fetchMoreJobs,
+  isFiltered,
+  isInSight,
+  type JobFilter,
   type JobList,
   type JobLists,
   type JobSection,
   withPage,
 } from "@/api/job-lists";
-import { keys } from "@/api/queries";
+import { jobsQuery, keys, queueQuery } from "@/api/queries";
+import type { JobStatus } from "@/api/types";
 import { announce } from "@/components/ui/announcer";
 import { toastFailure } from "@/components/ui/toast";
 import { text } from "@/messages";
+import { ChooseAllBox } from "./choose-box";
 import { JobRow } from "./job-row";
+import { OrderContext } from "./order-handle";
 import classes from "./queue-sections.module.css";
 import { RunningCard } from "./running-card";
 import { type JobActions, useJobActions } from "./use-job-actions";
+import { useQueueOrder } from "./use-queue-order";
+
+interface QueueSectionsProps {
+  lists: JobLists;
+  filter: JobFilter;
+}
 
 /** All jobs, by what can be expected of them: at work, waiting, being written, over. */
-export function QueueSections({ lists }: { lists: JobLists }) {
+export function QueueSections({ lists, filter }: QueueSectionsProps) {
   const actions = useJobActions();
+  const order = useWaitingOrder(filter);
+  const counts = useQuery(queueQuery).data?.num_jobs;
+  useNextMoment(lists.scheduled);
+  const filtered = isFiltered(filter);
+
+  const countOf = (list: JobList, ...states: JobStatus[]): string => {
+    const count = list.items.length;
+    if (list.next === null) {
+      return String(count);
+    }
+    const all = states.reduce((sum, state) => sum + (counts?.[state] ?? 0), 0);
+    return filtered || all === 0 ? text.queue.atLeast(count) : String(all);
+  };
+  // A section that a search leaves empty is not there; without a search it says what it is for.
+  const shows = (name: JobSection) =>
+    filtered ? isInSight(name, filter) && lists[name].items.length > 0 : true;
+  const rows = (section: JobSection) => (
+    <Rows section={section} filter={filter} list={lists[section]} actions={actions} />
+  );
+
   return (
     <div className={classes.sections}>
-      <Section title={text.queue.running} list={lists.running} none={text.queue.nothingRunning}>
-        <div className={classes.cards}>
-          {lists.running.items.map((job) => (
-            <RunningCard key={job.id} job={job} actions={actions} />
-          ))}
-        </div>
-      </Section>
-      <Section title={text.queue.waiting} list={lists.waiting} none={text.queue.nothingWaiting}>
-        <Rows section="waiting" list={lists.waiting} actions={actions} />
-      </Section>
-      {lists.drafts.items.length > 0 && (
-        <Section title={text.queue.drafts} list={lists.drafts} none="">
-          <Rows section="drafts" list={lists.drafts} actions={actions} />
+      {shows("running") && (
+        <Section
+          title={text.queue.running}
+          list={lists.running}
+          count={countOf(lists.running, "starting", "running", "stopping")}
+          none={text.queue.nothingRunning}
+        >
+          <div className={classes.cards} data-job-list="">
+            {lists.running.items.map((job) => (
+              <RunningCard key={job.id} job={job} actions={actions} />
+            ))}
+          </div>
         </Section>
       )}
-      <Section title={text.queue.finished} list={lists.finished} none={text.queue.nothingFinished}>
-        <Rows section="finished" list={lists.finished} actions={actions} />
-      </Section>
+      {shows("waiting") && (
+        <Section
+          title={text.queue.waiting}
+          list={lists.waiting}
+          count={countOf(lists.waiting)}
+          none={text.queue.nothingWaiting}
+        >
+          <OrderContext value={order}>{rows("waiting")}</OrderContext>
+        </Section>
+      )}
+      {lists.scheduled.items.length > 0 && (
+        <Section
+          title={text.queue.scheduled}
+          list={lists.scheduled}
+          count={countOf(lists.scheduled)}
+          none=""
+        >
+          {rows("scheduled")}
+        </Section>
+      )}
+      {lists.drafts.items.length > 0 && (
+        <Section
+          title={text.queue.drafts}
+          list={lists.drafts}
+          count={countOf(lists.drafts, "draft")}
+          none=""
+        >
+          {rows("drafts")}
+        </Section>
+      )}
+      {shows("finished") && (
+        <Section
+          title={text.queue.finished}
+          list={lists.finished}
+          count={countOf(lists.finished, "stopped", "completed", "failed", "interrupted")}
+          none={text.queue.nothingFinished}
+        >
+          {rows("finished")}
+        </Section>
+      )}
     </div>
   );
 }
@@ -47,36 +115,39 @@ export function QueueSections({ lists }: { lists: JobLists }) {
 interface SectionProps {
   title: string;
   list: JobList;
+  count: string;
   none: string;
   children: ReactNode;
 }
 
-function Section({ title, list, none, children }: SectionProps) {
-  const count = list.items.length;
+function Section({ title, list, count, none, children }: SectionProps) {
+  const isEmpty = list.items.length === 0;
   return (
     <section aria-label={title}>
-      <h2 className={classes.title}>
-        {title}
-        <span className={classes.count}>
-          {list.next === null ? count : text.queue.atLeast(count)}
-        </span>
-      </h2>
-      {count === 0 ? <p className={classes.none}>{none}</p> : children}
+      <div className={classes.head}>
+        {!isEmpty && <ChooseAllBox section={title} jobs={list.items} />}
+        <h2 className={classes.title}>
+          {title}
+          <span className={classes.count}>{count}</span>
+        </h2>
+      </div>
+      {isEmpty ? <p className={classes.none}>{none}</p> : children}
     </section>
   );
 }
 
 interface RowsProps {
   section: JobSection;
+  filter: JobFilter;
   list: JobList;
   actions: JobActions;
 }
 
-function Rows({ section, list, actions }: RowsProps) {
-  const more = useMore(section);
+function Rows({ section, filter, list, actions }: RowsProps) {
+  const more = useMore(section, filter);
   const { items, next } = list;
   return (
-    <div className={classes.rows}>
+    <div className={classes.rows} data-job-list="">
       {items.map((job) => (
         <JobRow key={job.id} job={job} actions={actions} />
       ))}
@@ -96,14 +167,54 @@ function Rows({ section, list, actions }: RowsProps) {
 }
 
 /** Fetch a section's next page, behind the cursor, and put it under what is there. */
-function useMore(section: JobSection) {
+function useMore(section: JobSection, filter: JobFilter) {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: (after: string) => fetchMoreJobs(section, after),
+    mutationFn: (after: string) => fetchMoreJobs(section, filter, after),
     onSuccess: (page) => {
-      client.setQueryData<JobLists>(keys.jobs, (lists) => lists && withPage(lists, section, page));
+      client.setQueryData(
+        jobsQuery(filter).queryKey,
+        (lists) => lists && withPage(lists, section, page),
+      );
       announce(text.queue.shownMore(page.items.length));
     },
     onError: (error) => toastFailure(text.queue.showMore, error),
   });
+}
+
+/** The order of the waiting list, read when it is needed: a row keeps it, and is not drawn anew. */
+function useWaitingOrder(filter: JobFilter) {
+  const client = useQueryClient();
+  const move = useQueueOrder();
+  return useMemo(
+    () => ({
+      list: (): JobList =>
+        client.getQueryData(jobsQuery(filter).queryKey)?.waiting ?? { items: [], next: null },
+      move,
+    }),
+    [client, filter, move],
+  );
+}
+
+const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** No event says that a job's moment has come: the lists are fetched again when the first has. */
+function useNextMoment({ items }: JobList): void {
+  const client = useQueryClient();
+  const moments = items.flatMap(({ waits_for, not_before }) =>
+    waits_for === "time" && not_before !== null ? [Date.parse(not_before)] : [],
+  );
+  const next = Math.min(...moments);
+  useEffect(() => {
+    if (!Number.isFinite(next)) {
+      return;
+    }
+    // A second later: the server's clock decides, and may be behind this one.
+    const wait = Math.min(Math.max(next - Date.now(), 0) + 1000, LONGEST_TIMEOUT_MS);
+    const timer = setTimeout(
+      () => void client.invalidateQueries({ queryKey: keys.jobLists }),
+      wait,
+    );
+    return () => clearTimeout(timer);
+  }, [client, next]);
 }

@@ -18,6 +18,13 @@ export function RunsPanel({ runs }: { runs: Run[] }) {
               <span className={classes.name}>{text.runs.number(run.number)}</span>
               <StatusPill status={run.status} />
               <p className={classes.facts}>{joinFacts(factsOf(run))}</p>
+              {run.problems
+                .filter(({ severity }) => severity !== "warning")
+                .map(({ code, message }) => (
+                  <p key={code + message} className={classes.problem}>
+                    {message}
+                  </p>
+                ))}
             </li>
           ))}
         </ol>

@@ -1,0 +1,20 @@
+import type { Device, JobConfigValue } from "@/api/types";
+import type { PanelModel } from "./setting-model";
+import type { SettingsByPath } from "./settings-by-path";
+
+/** What stands around the fields and may change them: presets, memory plan. */
+export interface FormAid {
+  config: JobConfigValue;
+  panels: PanelModel[];
+  devices: Device[];
+  /** What the LoRA is to learn, if the person said so. */
+  kind: string | null;
+  onKind: (kind: string) => void;
+  /** Set these, once; the label is what the way back is called. */
+  onApply: (label: string, settings: SettingsByPath) => void;
+}
+
+/** Sizes of cards that there are, in GB as their names say. */
+export const CARD_SIZES_GB = [8, 12, 16, 24, 32, 48, 80, 96, 141];
+
+export const GIB = 1024 ** 3;

@@ -1,0 +1,58 @@
+import { useEffect, useRef, useState } from "react";
+import { ServerAway } from "@/api/errors";
+
+const PAUSE_MS = 350;
+const RETRY_MS = 3000;
+
+export interface Answer<Data> {
+  /** `asking` until the present question has its answer; `refused`: it has none. */
+  state: "asking" | "there" | "refused" | "away";
+  /** The last answer; while another is under way it stays in sight. */
+  data: Data | null;
+}
+
+/**
+ * What the server says of something that is typed, asked when typing pauses. Only the answer to the
+ * latest question counts; the one before it is cancelled. A question is its `key`; null asks nothing.
+ */
+export function useAnswer<Data>(
+  key: string | null,
+  ask: (signal: AbortSignal) => Promise<Data>,
+): Answer<Data> {
+  const [known, setKnown] = useState<Answer<Data>>({ state: "asking", data: null });
+  const latest = useRef(ask);
+  latest.current = ask;
+
+  useEffect(() => {
+    if (key === null) {
+      return undefined;
+    }
+    const abort = new AbortController();
+    let timer: ReturnType<typeof setTimeout>;
+    setKnown((before) => ({ ...before, state: "asking" }));
+    const attempt = async () => {
+      try {
+        const data = await latest.current(abort.signal);
+        if (!abort.signal.aborted) {
+          setKnown({ state: "there", data });
+        }
+      } catch (error) {
+        if (abort.signal.aborted) {
+          return;
+        }
+        const away = error instanceof ServerAway;
+        setKnown((before) => ({ ...before, state: away ? "away" : "refused" }));
+        if (away) {
+          timer = setTimeout(() => void attempt(), RETRY_MS);
+        }
+      }
+    };
+    timer = setTimeout(() => void attempt(), PAUSE_MS);
+    return () => {
+      clearTimeout(timer);
+      abort.abort();
+    };
+  }, [key]);
+
+  return known;
+}

@@ -1,0 +1,35 @@
+import { useState } from "react";
+import type { JobConfigValue } from "@/api/types";
+import { differences, type SettingsByPath, withSettings } from "./settings-by-path";
+
+export interface Applied {
+  label: string;
+  count: number;
+  before: SettingsByPath;
+}
+
+/** Settings set together, and the way back: of the last first, each to what stood there before. */
+export function useApplied(
+  config: JobConfigValue,
+  change: (next: (config: JobConfigValue) => JobConfigValue) => void,
+) {
+  const [done, setDone] = useState<Applied[]>([]);
+  const last = done[done.length - 1] ?? null;
+  return {
+    last,
+    apply: (label: string, settings: SettingsByPath) => {
+      const { next, before } = differences(config, settings);
+      const count = Object.keys(next).length;
+      if (count > 0) {
+        change((held) => withSettings(held, next));
+        setDone((earlier) => [...earlier, { label, count, before }]);
+      }
+    },
+    undo: () => {
+      if (last !== null) {
+        change((held) => withSettings(held, last.before));
+        setDone((earlier) => earlier.slice(0, -1));
+      }
+    },
+  };
+}

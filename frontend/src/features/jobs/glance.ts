@@ -1,0 +1,72 @@
+/** How the queue, or one job, stands: in the window's title and picture. */
+
+import { useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
+import type { JobLists } from "@/api/job-lists";
+import type { JobSummary } from "@/api/types";
+import { type Mark, setPageMark } from "@/components/ui/page-title";
+import { ACTIVE } from "@/lib/job-states";
+import { text } from "@/messages";
+
+/** What the whole queue comes to: what runs, else what keeps it from running. */
+export function markOfQueue(lists: JobLists, isPaused: boolean): Mark | null {
+  const running = lists.running.items;
+  const [only, ...others] = running;
+  if (only !== undefined && others.length === 0) {
+    return markOfJob(only);
+  }
+  if (only !== undefined) {
+    return { words: text.glance.several(running.length), picture: "running", percent: null };
+  }
+  if (isPaused) {
+    return { words: text.glance.paused, picture: "paused", percent: null };
+  }
+  const waiting = lists.waiting.items.length + lists.scheduled.items.length;
+  if (waiting > 0) {
+    return { words: text.glance.waiting(waiting), picture: "waiting", percent: null };
+  }
+  const last = lists.finished.items[0];
+  return last?.status === "failed" ? markOfJob(last) : null;
+}
+
+export function markOfJob(job: JobSummary): Mark | null {
+  if (ACTIVE.has(job.status)) {
+    const total = job.total_steps ?? 0;
+    const percent = total > 0 ? Math.floor((100 * job.step) / total) : null;
+    const words = percent === null ? text.glance.starting : text.glance.running(percent);
+    return { words, picture: "running", percent };
+  }
+  switch (job.status) {
+    case "failed":
+      return { words: text.glance.failed, picture: "failed", percent: null };
+    case "interrupted":
+      return { words: text.glance.interrupted, picture: "failed", percent: null };
+    case "completed":
+      return { words: text.glance.completed, picture: "completed", percent: 100 };
+    default:
+      return null;
+  }
+}
+
+/** Timers of hidden tabs are slowed down by browsers anyhow. */
+const HIDDEN_MS = 30_000;
+
+/**
+ * Show the mark while the component is on the page. A hidden tab has no stream: `queryKey` is then
+ * fetched twice a minute, for the title is all that is seen of it.
+ */
+export function useGlance(mark: Mark | null, queryKey: readonly unknown[]): void {
+  const client = useQueryClient();
+  // A mark that says the same changes nothing, so that this may be called with a new one each time.
+  useEffect(() => setPageMark(mark));
+  useEffect(() => () => setPageMark(null), []);
+  const key = JSON.stringify(queryKey);
+  useEffect(() => {
+    const timer = setInterval(() => {
+      if (document.visibilityState === "hidden") {
+        void client.refetchQueries({ queryKey: JSON.parse(key), type: "active" });
+      }
+    }, HIDDEN_MS);
+    return () => clearInterval(timer);
+  }, [client, key]);
+}

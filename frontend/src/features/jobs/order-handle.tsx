@@ -1,0 +1,80 @@
+import { createContext, type KeyboardEvent, useContext } from "react";
+import type { JobList } from "@/api/job-lists";
+import type { JobSummary } from "@/api/types";
+import { announce } from "@/components/ui/announcer";
+import { Icon } from "@/components/ui/icons";
+import { text } from "@/messages";
+import classes from "./order-handle.module.css";
+import { startRowDrag } from "./row-drag";
+import type { MoveJob } from "./use-queue-order";
+import { type Step, targetOf } from "./waiting-order";
+
+/** The waiting list as it is when a key is pressed, and how to move in it. */
+interface Order {
+  list: () => JobList;
+  move: MoveJob;
+}
+
+/** Null outside of a list that has an order. Its value never changes, so that no row is drawn anew. */
+export const OrderContext = createContext<Order | null>(null);
+
+/** Move a job by one place or to an end; says why not where there is nowhere to go. */
+export function useOrderStep(): ((job: JobSummary, step: Step) => void) | null {
+  const order = useContext(OrderContext);
+  if (order === null) {
+    return null;
+  }
+  return (job, step) => {
+    const target = targetOf(order.list(), job.id, step);
+    if (typeof target === "string") {
+      announce(text.order[target](job.training_name));
+    } else {
+      order.move(job, target.before);
+    }
+  };
+}
+
+const stepOfKey: Record<string, Step> = {
+  ArrowUp: "up",
+  ArrowDown: "down",
+  Home: "top",
+  End: "bottom",
+};
+
+/** Where a waiting row is taken hold of. */
+export function OrderHandle({ job }: { job: JobSummary }) {
+  const order = useContext(OrderContext);
+  const step = useOrderStep();
+  if (order === null || step === null || job.queue_position === null) {
+    return null;
+  }
+  const id = `order-${job.id}`;
+
+  const press = (event: KeyboardEvent) => {
+    const wanted = stepOfKey[event.key];
+    if (wanted === undefined || event.altKey || event.ctrlKey || event.metaKey) {
+      return;
+    }
+    event.preventDefault();
+    step(job, wanted);
+    // A row that moves down is taken out of the document and put in again, which loses the focus.
+    requestAnimationFrame(() => document.getElementById(id)?.focus());
+  };
+
+  return (
+    <button
+      type="button"
+      id={id}
+      className={classes.handle}
+      aria-label={text.order.handle(job.training_name, job.queue_position)}
+      aria-keyshortcuts="ArrowUp ArrowDown Home End"
+      title={text.order.help}
+      onKeyDown={press}
+      onPointerDown={(event) =>
+        startRowDrag(event.currentTarget, event.nativeEvent, (before) => order.move(job, before))
+      }
+    >
+      <Icon name="grip" size={18} />
+    </button>
+  );
+}

@@ -1,0 +1,29 @@
+/** What a job's page says besides its curves, pictures and files: where to go on from, advice. */
+
+export const enJob = {
+  resumeFrom: {
+    open: "Go on from a step…",
+    title: (name: string) => `Where ${name} goes on from`,
+    lead: "What was trained beyond that step is set aside in the folder superseded, not deleted.",
+    choice: "Step",
+    newest: (step: string) => `Step ${step}, the newest`,
+    step: (step: string) => `Step ${step}`,
+    beginning: "The beginning",
+    confirm: "Queue",
+  },
+
+  advice: {
+    title: "What the measurements say",
+    changesNothing: (change: string, step: string) =>
+      `With the trigger, the LoRA changes the base model's answer by ${change} after ${step} steps: hardly at all.`,
+    changesNothingCure:
+      "Raise the Learning Rate (1e-4 is usual) or the Linear Rank, and look whether the captions hold the trigger and leave it something to mean.",
+    overwritesBase: (without: string, withTrigger: string) =>
+      `Without the trigger it changes the answer by ${without}, with it by ${withTrigger}: it changes everything it draws.`,
+    overwritesBaseCure:
+      "Turn on Differential Output Preservation, lower the Learning Rate to 7.5e-5 with Linear Rank 16, or use an earlier checkpoint.",
+    pastItsBest: (best: string, bestStep: string, now: string) =>
+      `Validation was lowest at step ${bestStep} (${best}) and is ${now} now: it learns these pictures by heart.`,
+    pastItsBestCure: "Use the checkpoint nearest to that step, or lower Steps.",
+  },
+};

@@ -1,0 +1,159 @@
+"""The door of a drawing: what is known of it before a model loads; see door.py for a job's.
+
+Imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from trainer.config import JobConfig
+from trainer.drawing_config import NO_PICTURES, DrawingConfig, as_job, lora_files
+from trainer.errors import BadLora, BadModel, DarkroomError, JobRefused, Problem, Severity
+from trainer.folders import Folders
+from trainer.lora_header import read_metadata
+from trainer.machine import Machine
+from trainer.memory_check import judge_job, memory_problems
+from trainer.model_check import revision_problems, source_problems
+from trainer.model_parts import ModelSource, model_source
+from trainer.prompt_check import long_prompt_problems
+from trainer.quantization_support import kind_problems
+from trainer.sample_check import control_image_problems
+from trainer.schema_refusals import schema_problem
+from trainer.variants import VARIANTS, Architecture
+
+
+@dataclass(frozen=True)
+class DrawingVerdict:
+    """What the door found. drawing: None when the schema refuses it. loras: the files."""
+
+    drawing: DrawingConfig | None
+    problems: list[Problem] = field(default_factory=list)
+    model_problems: list[Problem] = field(default_factory=list)
+    lora_problems: list[Problem] = field(default_factory=list)
+    loras: list[Path] = field(default_factory=list)
+
+    @property
+    def all_problems(self) -> list[Problem]:
+        """Errors and warnings."""
+        return self.problems + self.lora_problems + self.model_problems
+
+    @property
+    def errors(self) -> list[Problem]:
+        """What keeps it from being drawn."""
+        return [one for one in self.all_problems if one.severity == Severity.ERROR]
+
+    @property
+    def warnings(self) -> list[Problem]:
+        return [one for one in self.all_problems if one.severity == Severity.WARNING]
+
+    def admitted(self) -> DrawingConfig:
+        """The drawing, if it can be drawn.
+
+        Raises JobRefused, BadLora or BadModel, by what the first error is about; whichever it is
+        carries all errors found.
+        """
+        if not self.errors:
+            assert self.drawing is not None
+            return self.drawing
+        kinds: tuple[tuple[list[Problem], type[DarkroomError]], ...] = (
+            (self.problems, JobRefused),
+            (self.lora_problems, BadLora),
+            (self.model_problems, BadModel),
+        )
+        kind = next(
+            kind
+            for problems, kind in kinds
+            if any(one.severity == Severity.ERROR for one in problems)
+        )
+        raise kind.from_problems(self.errors)
+
+
+def examine_drawing(
+    data: Mapping[str, Any],
+    folders: Folders,
+    machine_for: Callable[[JobConfig], Machine | None] | None = None,
+) -> DrawingVerdict:
+    """Everything wrong with a drawing, unchecked as it came from a page or a file."""
+    try:
+        drawing = parse_drawing(data)
+    except JobRefused as refusal:
+        return DrawingVerdict(None, list(refusal.problems))
+    try:
+        files = lora_files(drawing, folders)
+    except JobRefused as refusal:
+        return DrawingVerdict(drawing, list(refusal.problems))
+    except BadLora as error:
+        return DrawingVerdict(drawing, lora_problems=list(error.problems))
+    job = as_job(drawing, files)
+    model_problems, source = _model_problems(job, folders)
+    problems = kind_problems(job) + control_image_problems(job, folders.datasets)
+    if source is not None:
+        _, _, long_prompts = long_prompt_problems(job, NO_PICTURES, source)
+        problems += long_prompts
+    machine = None if machine_for is None else machine_for(job)
+    if machine is not None:
+        problems += memory_problems(job, judge_job(job, NO_PICTURES, machine, folders), machine)
+    return DrawingVerdict(
+        drawing,
+        [named_as_in_drawing(one) for one in problems],
+        [named_as_in_drawing(one) for one in model_problems],
+        [one for file in files for one in _base_problems(drawing, file)],
+        files,
+    )
+
+
+def parse_drawing(data: Mapping[str, Any]) -> DrawingConfig:
+    """The drawing in a mapping. Raises JobRefused with one Problem for each field at fault."""
+    try:
+        return DrawingConfig.model_validate(data)
+    except ValidationError as error:
+        schema = DrawingConfig.model_json_schema()
+        raise JobRefused.from_problems(
+            [schema_problem(details, schema) for details in error.errors(include_url=False)]
+        ) from error
+
+
+def named_as_in_drawing(problem: Problem) -> Problem:
+    """A problem of the job that stands for the drawing, at the drawing's own field."""
+    if problem.field is None:
+        return problem
+    own = problem.field.replace("sample.prompts.", "pictures.")
+    own = {"sample.negative_prompt": "negative_prompt", "advanced.memory_plan": "model"}.get(
+        own, own
+    )
+    return replace(problem, field=own)
+
+
+def _base_problems(drawing: DrawingConfig, file: Path) -> list[Problem]:
+    """Does the file say that it is another model's? A distilled model takes its base's LoRA."""
+    told = read_metadata(file).get("architecture")
+    own = drawing.variant
+    if told is None or told in {own.architecture, own.distilled_from}:
+        return []
+    known = VARIANTS[Architecture(told)] if told in set(Architecture) else None
+    if known is not None and known.distilled_from == own.architecture:
+        return []
+    return [
+        Problem(
+            "lora_of_another_base",
+            f"{file} was trained on {known.label if known else told}, and the pictures are to be "
+            f"drawn with {own.label}.",
+            "Choose that Model Architecture, or another LoRA.",
+            "model.model_architecture",
+            params={"path": str(file), "architecture": told},
+        )
+    ]
+
+
+def _model_problems(job: JobConfig, folders: Folders) -> tuple[list[Problem], ModelSource | None]:
+    try:
+        source = model_source(job.model, folders)
+    except JobRefused as refusal:
+        return list(refusal.problems), None
+    return source_problems(source) + revision_problems(job.model.revision, source), source
