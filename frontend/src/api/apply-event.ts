@@ -18,6 +18,7 @@ import type {
   LoadSample,
   Measurement,
   Metric,
+  Preview,
   QueueState,
   Sample,
   SystemInfo,
@@ -35,6 +36,9 @@ export function applyJob(client: QueryClient, summary: JobSummary, moved: Status
   client.setQueryData<Job>(keys.job(summary.id), (job) => job && { ...job, ...summary });
   if (before?.status !== summary.status) {
     void client.invalidateQueries({ queryKey: keys.queue });
+  }
+  if (summary.phase !== "sample") {
+    applyPreviewOver(client, summary.id);
   }
   if (before !== undefined && before.status !== summary.status) {
     moved(summary);
@@ -116,7 +120,17 @@ export function applyCommand(client: QueryClient, id: number, command: Command):
   }
 }
 
+/** What a job is drawing, step by step; over when the picture is there or could not be drawn. */
+export function applyPreview(client: QueryClient, id: number, preview: Preview): void {
+  client.setQueryData<Preview | null>(keys.preview(id), preview);
+}
+
+export function applyPreviewOver(client: QueryClient, id: number): void {
+  client.setQueryData<Preview | null>(keys.preview(id), (known) => known && null);
+}
+
 export function applySample(client: QueryClient, id: number, sample: Sample): void {
+  applyPreviewOver(client, id);
   client.setQueryData<Sample[]>(
     keys.samples(id),
     (samples) => samples && [...samples.filter((other) => other.id !== sample.id), sample],

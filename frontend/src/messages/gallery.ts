@@ -15,6 +15,8 @@ export const samples = {
   notDrawn: "Not drawn",
   failed: "Failed",
   failedBecause: (why: string) => `Not drawn: ${why}`,
+  drawing: "Drawing",
+  drawingAt: (done: number, total: number) => `${done} / ${total}`,
   damaged: "The picture cannot be read",
   emptyPrompt: "(the empty prompt)",
   promptColumn: "Prompt",

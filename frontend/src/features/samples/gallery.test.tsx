@@ -4,7 +4,7 @@ import userEvent from "@testing-library/user-event";
 import { sample } from "@tests/examples";
 import { describe, expect, test, vi } from "vitest";
 import { Gallery } from "./gallery";
-import type { GalleryJob } from "./gallery-model";
+import { drawingOf, type GalleryJob } from "./gallery-model";
 import { subtract } from "./picture-difference";
 import { recipeText } from "./recipe-panel";
 
@@ -86,6 +86,16 @@ describe("the grid", () => {
     expect(within(box).getByText("Compared with base")).toBeVisible();
     expect(within(box).getAllByRole("img")).toHaveLength(2);
   });
+});
+
+test("shows what is being drawn where it will stand, and how far it is", () => {
+  const preview = { job_id: 1, step: 150, prompt_index: 1, done: 7, total: 20 };
+  open({ drawing: drawingOf(preview, samples, undefined) });
+  const bar = screen.getByRole("progressbar", { name: "Drawing" });
+  expect(bar).toHaveAttribute("aria-valuenow", "7");
+  const row = bar.closest('[role="row"]') as HTMLElement;
+  expect(within(row).getByText("a hat")).toBeInTheDocument();
+  expect(screen.getByRole("columnheader", { name: "Step 150" })).toBeInTheDocument();
 });
 
 describe("the lightbox", () => {
