@@ -5,8 +5,9 @@
  * a stream that opens a moment before or after a fetch makes neither a gap nor a double.
  */
 
-import type { QueryClient } from "@tanstack/react-query";
+import type { QueryClient, QueryKey } from "@tanstack/react-query";
 import { withJob, withoutJob } from "./job-lists";
+import { askAgainIfAsking } from "./late-answers";
 import { keys, MAX_CURVE_POINTS } from "./queries";
 import { changeShownJobs, shownJob } from "./shown-jobs";
 import type {
@@ -27,13 +28,23 @@ import type {
 /** Called with a job's old and new state when the stream moved it. */
 export type StatusListener = (job: JobSummary) => void;
 
+/** What is fetched already changes at once; what is just being fetched is asked for once more. */
+function change<Data>(
+  client: QueryClient,
+  queryKey: QueryKey,
+  next: (known: Data | undefined) => Data | undefined,
+): void {
+  client.setQueryData<Data>(queryKey, next);
+  askAgainIfAsking(client, queryKey);
+}
+
 export function applyJob(client: QueryClient, summary: JobSummary, moved: StatusListener): void {
   const before = client.getQueryData<Job>(keys.job(summary.id)) ?? shownJob(client, summary.id);
   if (before !== undefined && before.updated_at > summary.updated_at) {
     return;
   }
   changeShownJobs(client, (lists, filter) => withJob(lists, summary, filter));
-  client.setQueryData<Job>(keys.job(summary.id), (job) => job && { ...job, ...summary });
+  change<Job>(client, keys.job(summary.id), (job) => job && { ...job, ...summary });
   if (before?.status !== summary.status) {
     void client.invalidateQueries({ queryKey: keys.queue });
   }
@@ -59,7 +70,7 @@ export function applyJobDeleted(client: QueryClient, id: number): void {
  * a screen shows, the curve is fetched again, thinned out by the server.
  */
 export function applySteps(client: QueryClient, id: number, items: Metric[]): void {
-  client.setQueryData<Metric[]>(keys.metrics(id), (metrics) => metrics && joined(metrics, items));
+  change<Metric[]>(client, keys.metrics(id), (metrics) => metrics && joined(metrics, items));
   const length = client.getQueryData<Metric[]>(keys.metrics(id))?.length ?? 0;
   if (length > 2 * MAX_CURVE_POINTS) {
     void client.invalidateQueries(
@@ -94,7 +105,7 @@ export function joined(metrics: Metric[], items: Metric[]): Metric[] {
 
 /** A measurement takes the place of that of its step and of what an earlier run had beyond it. */
 export function applyMeasurement(client: QueryClient, id: number, point: Measurement): void {
-  client.setQueryData<Measurement[]>(keys.measurements(id), (known) => {
+  change<Measurement[]>(client, keys.measurements(id), (known) => {
     if (known === undefined || known.some(({ run }) => run > point.run)) {
       return known;
     }
@@ -107,7 +118,8 @@ export function applyMeasurement(client: QueryClient, id: number, point: Measure
 
 /** What was asked of the trainer, newest first; a change that it took is in the job's config. */
 export function applyCommand(client: QueryClient, id: number, command: Command): void {
-  client.setQueryData<Command[]>(
+  change<Command[]>(
+    client,
     keys.commands(id),
     (known) =>
       known &&
@@ -131,14 +143,16 @@ export function applyPreviewOver(client: QueryClient, id: number): void {
 
 export function applySample(client: QueryClient, id: number, sample: Sample): void {
   applyPreviewOver(client, id);
-  client.setQueryData<Sample[]>(
+  change<Sample[]>(
+    client,
     keys.samples(id),
     (samples) => samples && [...samples.filter((other) => other.id !== sample.id), sample],
   );
 }
 
 export function applyCheckpoint(client: QueryClient, id: number, checkpoint: Checkpoint): void {
-  client.setQueryData<Checkpoint[]>(
+  change<Checkpoint[]>(
+    client,
     keys.checkpoints(id),
     (known) => known && [...known.filter((other) => other.id !== checkpoint.id), checkpoint],
   );
@@ -150,7 +164,7 @@ export function applyCheckpointRemoved(
   step: number,
   isFinal: boolean,
 ): void {
-  client.setQueryData<Checkpoint[]>(keys.checkpoints(id), (known) =>
+  change<Checkpoint[]>(client, keys.checkpoints(id), (known) =>
     known?.filter((one) => one.step !== step || one.is_final !== isFinal),
   );
   void client.invalidateQueries({ queryKey: keys.trash });
