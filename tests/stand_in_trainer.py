@@ -13,6 +13,7 @@ The job's Trigger Word says how:
     hang       hears no command after step 2; ends by SIGTERM
     ignore     hears no command after step 2, and no SIGTERM; so does a child of its own
     garbage    mixes half lines, unknown events and a huge line into an ok run
+    crowded    waits for space before its first save, until the file `room` lies in its run folder
     sleepy     like ok, but keeps silent until the file `go` lies in its run folder
     chain      takes its time over each step, ends well by SIGTERM, and its files hold a digest of
                every step since the first: a step that is lost or doubled changes the result
@@ -223,6 +224,17 @@ class StandIn:
 
     def save(self, step: int) -> None:
         self.log.append(events.PhaseStarted(phase="save", step=step))
+        if self.behaviour == "crowded" and not (self.run.path / "room").exists():
+            self.log.append(
+                events.WaitingForSpace(
+                    phase="save",
+                    folder=str(self.folder.path),
+                    needed_bytes=812_000_000,
+                    free_bytes=120_000_000,
+                )
+            )
+            self.until(lambda: (self.run.path / "room").exists())
+            self.log.append(events.PhaseStarted(phase="save", step=step))
         target = self.folder.checkpoint(step)
         if not target.exists():
             with new_folder(target) as temporary:

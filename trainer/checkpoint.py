@@ -128,6 +128,14 @@ def save_checkpoint(
     return written
 
 
+def checkpoint_bytes(state: TrainingState, dtype: torch.dtype) -> int:
+    """What the folder of this state takes on the disk, but for its few kilobytes of JSON."""
+    file = sum(tensor.numel() for tensor in state.lora.values()) * dtype.itemsize
+    tensors = [*state.lora.values(), *(state.average or {}).values()]
+    tensors += state.optimizer.tensors.values()
+    return file + sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
 def open_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint in a folder. Raises BadCheckpoint if a file is missing or not as written."""
     try:

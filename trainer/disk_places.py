@@ -36,8 +36,12 @@ def place_of(folder: Path) -> Place | None:
 def places_of(*, cache: Path, models: Path, output: Path | None) -> dict[Folder, Place]:
     """Those of a job's three kinds of files that are known."""
     folders: dict[Folder, Path | None] = {"models": models, "cache": cache, "output": output}
-    found = {name: place_of(path) for name, path in folders.items() if path is not None}
-    return {name: place for name, place in found.items() if place is not None}
+    found: dict[Folder, Place] = {}
+    for name, path in folders.items():
+        place = None if path is None else place_of(path)
+        if place is not None:
+            found[name] = place
+    return found
 
 
 def free_bytes(folder: Path) -> int:

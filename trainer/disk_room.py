@@ -63,7 +63,7 @@ def shortages(
 
 def _too_small(parts: Sequence[DiskPart], places: Mapping[Folder, Place]) -> Iterator[DiskShortage]:
     for disk in dict.fromkeys(place.disk for place in places.values()):
-        here = [name for name, place in places.items() if place.disk == disk]
+        here: list[Folder] = [name for name, place in places.items() if place.disk == disk]
         mine = sorted(
             (part for part in parts if part.folder in here and part.num_bytes > 0),
             key=lambda part: -part.num_bytes,

@@ -35,7 +35,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The temporary name keeps the suffix, since libraries choose formats by it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}{path.suffix}")
     try:
         yield temporary
@@ -50,24 +50,36 @@ def replacing(path: Path) -> Iterator[Path]:
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder to fill; on success it becomes `path`, which must not exist yet."""
     assert not path.exists(), f"{path} exists already"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
     temporary.mkdir()
     try:
         yield temporary
         flush_tree(temporary)
-        publish_folder(temporary, path)
+        move(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def publish_folder(filled: Path, path: Path) -> None:
-    """Give a folder, flushed by `flush_tree`, its final name, which must be free. Raises OSError.
+def move(source: Path, target: Path) -> None:
+    """Rename a file or folder to where nothing is, on the same disk; for certain when this returns.
 
-    Both lie on one disk.
+    What is in a folder must be flushed before (`flush_tree`). Raises OSError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.rename(filled, path)
+    make_folder(target.parent)
+    os.rename(source, target)
+    flush_folder(target.parent)
+    flush_folder(source.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, for certain: what is moved into one that the disk has not
+    kept would be lost with it.
+    """
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
     flush_folder(path.parent)
 
 

@@ -13,7 +13,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -77,6 +77,23 @@ class Progress(Event):
     done: int
     total: int
     message: str = ""
+
+
+class WaitingForSpace(Event):
+    """The run waits for room on the disk of `folder` before it goes on; said again every few
+    seconds. The next phase, also of the same name, says that it is over. free_bytes: at present.
+    """
+
+    type: Literal["waiting_for_space"] = "waiting_for_space"
+    phase: Phase
+    folder: str
+    needed_bytes: int
+    free_bytes: int
+
+    @property
+    def sentence(self) -> str:
+        """What people read as its progress."""
+        return f"waiting for space: needs {_mb(self.needed_bytes)}, {_mb(self.free_bytes)} free"
 
 
 class Step(Event):
@@ -256,6 +273,7 @@ AnyEvent = Annotated[
     | RunBegins
     | PhaseStarted
     | Progress
+    | WaitingForSpace
     | Step
     | Measured
     | Sample
@@ -272,6 +290,10 @@ AnyEvent = Annotated[
     Field(discriminator="type"),
 ]
 _ANY_EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
+
+
+def _mb(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:,.0f} MB"
 
 
 class EventLog:
@@ -331,25 +353,7 @@ def parse_line(line: str) -> AnyEvent | None:
 
 
 _KNOWN_TYPES = frozenset(
-    {
-        "run_started",
-        "run_begins",
-        "phase",
-        "progress",
-        "step",
-        "measured",
-        "sample",
-        "sample_preview",
-        "sample_failed",
-        "checkpoint",
-        "best_checkpoint",
-        "checkpoint_removed",
-        "superseded",
-        "warning",
-        "command",
-        "command_refused",
-        "run_finished",
-    }
+    kind.model_fields["type"].default for kind in get_args(get_args(AnyEvent)[0])
 )
 
 

@@ -13,11 +13,13 @@ from safetensors import SafetensorError
 
 from trainer.errors import DarkroomError, DiskFull, JobRefused, OutOfMemory
 from trainer.peak_memory import peak_resident_bytes
+from trainer.run_record import OUT_OF_SPACE
 
 _LOST_ERRORS = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENOTCONN}
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV}
 # safetensors and the CPU allocator report these as text only.
-_DISK_WORDS = ("no space left on device", "disk quota exceeded", "read-only file system")
+_OUT_OF_SPACE_WORDS = ("no space left on device", "disk quota exceeded")
+_DISK_WORDS = (*_OUT_OF_SPACE_WORDS, "read-only file system")
 # Whose exceptions mean that a block could not be compiled, whichever class they are.
 _COMPILER_MODULES = ("torch._dynamo", "torch._inductor", "triton")
 _HOST_MEMORY_WORDS = ("can't allocate memory", "cannot allocate memory", "not enough memory")
@@ -59,6 +61,16 @@ def named_failure(error: BaseException) -> DarkroomError | None:
             params={"file": str(error.filename)},
         )
     return None
+
+
+def is_out_of_space(error: BaseException) -> bool:
+    """Whether a write failed because the disk, or a quota on it, is full."""
+    if isinstance(error, OSError) and error.errno in OUT_OF_SPACE:
+        return True
+    text = str(error).lower()
+    return isinstance(error, OSError | SafetensorError) and any(
+        words in text for words in _OUT_OF_SPACE_WORDS
+    )
 
 
 def _with_causes(error: BaseException) -> Iterator[BaseException]:

@@ -39,6 +39,7 @@ from trainer.resume import (
     set_aside_from,
     set_aside_other_base_pictures,
 )
+from trainer.room import Room
 from trainer.run_record import Outcome, RunRecord, opened_run
 from trainer.run_start import loading_progress, start, stopping_on_signals
 from trainer.sample_round import SampleRounds, is_sample_due, missing_requests
@@ -133,7 +134,8 @@ def train(
         rounds = SampleRounds(job, pipeline, encoded, record, datasets=folders.datasets)
         changes = ChangeTaker(encoded, rounds, record, folders=folders, device=device)
         measurer = Measurer(job, encoded, sides.validation, record)
-        saver = Saver(record, base_model, encoded.manifest)
+        room = Room(record)
+        saver = Saver(record, room, base_model, encoded.manifest)
         batches = BatchSource(
             sides.training,
             encoded,
@@ -155,7 +157,7 @@ def train(
                 rounds.draw_all(trainee)
         saver.save(trainee)
         draw_last(trainee, rounds, record)
-    return finish(trainee, record)
+    return finish(trainee, record, room)
 
 
 def choose(
@@ -292,15 +294,23 @@ def draw_last(trainee: Trainee, rounds: SampleRounds, record: RunRecord) -> None
         rounds.draw_missing_at(trainee, trainee.step)
 
 
-def finish(trainee: Trainee, record: RunRecord) -> Outcome:
-    """Make a checkpoint's LoRA the result: the last one's, or the best one's after an early end."""
+def finish(trainee: Trainee, record: RunRecord, room: Room) -> Outcome:
+    """Make a checkpoint's LoRA the result: the last one's, or the best one's after an early end.
+
+    A run that was stopped while the disk had no room for either goes on here when it is started
+    again.
+    """
     folder, step, job = record.job_folder, trainee.step, trainee.job
     reason = ended_early(trainee)
-    if step < job.training.steps and reason is None:
+    is_saved = folder.checkpoint(step).exists()
+    if not is_saved or (step < job.training.steps and reason is None):
         return Outcome(completed=False, step=step, lora=None)
     record.phase("finish", "result")
     best = best_step(job, trainee.measurements, folder.checkpoint_steps()) if reason else None
+    lora = folder.checkpoint(best or step) / LORA_FILE
+    if not room.wait_for(lora.stat().st_size):
+        return Outcome(completed=False, step=step, lora=None)
     with replacing(folder.result) as temporary:
-        shutil.copyfile(folder.checkpoint(best or step) / LORA_FILE, temporary)
+        shutil.copyfile(lora, temporary)
     write_workflow(job, folder.result)
     return Outcome(completed=True, step=step, lora=folder.result.name, ended_early=reason)

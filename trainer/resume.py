@@ -13,7 +13,6 @@ make anew and perhaps differently, move to superseded/<run>/, their pins with th
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from typing import Any
 from trainer.checkpoint import Checkpoint, check_fits, open_checkpoint
 from trainer.config import JobConfig
 from trainer.dataset_changes import dataset_digests, dataset_problems
-from trainer.durable_write import remove_leftovers, write_text
+from trainer.durable_write import move, remove_leftovers, write_text
 from trainer.errors import BadCheckpoint, Problem
 from trainer.job_folder import JobFolder
 from trainer.lora_file import read_metadata
@@ -139,14 +138,17 @@ def set_aside_from(folder: JobFolder, first: int, *, run_number: int) -> Path | 
 
 
 def move_aside(folder: JobFolder, path: Path, aside: Path) -> None:
-    """Move a file or folder of the job to the same place below `aside`, or beside what is there."""
+    """Move a file or folder of the job to the same place below `aside`, or beside what is there.
+
+    It is on the disk when this returns: a future that came back beside its successor after a power
+    cut would be taken for the newest.
+    """
     place = target = aside / path.relative_to(folder.path)
     number = 1
     while target.exists():
         number += 1
         target = place.with_stem(f"{place.stem}-{number}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(path, target)
+    move(path, target)
 
 
 def set_aside_other_base_pictures(

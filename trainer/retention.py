@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from trainer.durable_write import TEMPORARY_PREFIX
+from trainer.durable_write import TEMPORARY_PREFIX, flush_folder
 from trainer.job_folder import JobFolder
 
 
@@ -27,6 +27,7 @@ def remove_old_checkpoints(folder: JobFolder, *, keep: int, best: int | None = N
         # Renamed first, so that a reader never finds a checkpoint with half of its files.
         going = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
         os.rename(path, going)
+        flush_folder(path.parent)
         shutil.rmtree(going, ignore_errors=True)
     return removed
 

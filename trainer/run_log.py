@@ -26,6 +26,7 @@ from trainer.events import (
     SampleFailed,
     Step,
     Superseded,
+    WaitingForSpace,
     Warned,
 )
 
@@ -78,7 +79,7 @@ def log_level(event: Event) -> int:
     match event:
         case RunFinished(outcome="failed"):
             return logging.ERROR
-        case Warned() | SampleFailed() | CommandRefused():
+        case Warned() | SampleFailed() | CommandRefused() | WaitingForSpace():
             return logging.WARNING
         case _:
             return logging.INFO
@@ -106,6 +107,8 @@ def log_line(event: Event) -> str | None:
             return (
                 f"[{event.phase}] {event.done}/{event.total} {event.message}" if is_last else None
             )
+        case WaitingForSpace():
+            return f"[{event.phase}] {event.sentence} in {event.folder}"
         case Step():
             if event.step % LOG_EVERY_STEPS and event.step != 1:
                 return None

@@ -7,9 +7,11 @@ process can still write.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import platform
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +51,9 @@ from trainer.run_log import log_level, log_line, logging_to
 logger = logging.getLogger("trainer")
 
 Work = JobConfig | DrawingConfig
+# What a full disk and a quota answer.
+OUT_OF_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+FULL_DISK_POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ class RunRecord:
         self._save = False
         self._sample = False
         self._changes: list[Command] = []
+        self._heard: list[Command] = []
         self._phase: Phase | None = None
         self._step = 0
         self._events = EventLog(run_folder.events)
@@ -100,10 +106,27 @@ class RunRecord:
         )
 
     def report(self, event: Event) -> None:
-        """Append an event, and say it in the log too."""
+        """Append an event, and say it in the log too.
+
+        On a full disk the run waits until the event can be written, for it may be a step of the
+        curve. Once a stop was asked for, or when the run has failed, it is dropped: what counts
+        then is to save, and to end.
+        """
         if isinstance(event, Step):
             self._step = event.step
-        self._events.append(event)
+        while True:
+            try:
+                self._events.append(event)
+                break
+            except OSError as error:
+                if error.errno not in OUT_OF_SPACE:
+                    raise
+                self._listen()
+                has_failed = isinstance(event, RunFinished) and event.outcome == "failed"
+                if self.stop or has_failed:
+                    logger.warning("not written, since the disk is full: %r", event)
+                    break
+                time.sleep(FULL_DISK_POLL_SECONDS)
         line = log_line(event)
         if line:
             logger.log(log_level(event), line)
@@ -168,7 +191,9 @@ class RunRecord:
 
     def poll(self) -> bool:
         """Read new commands; True once a stop was asked for. Changes wait for `take_changes`."""
-        for command in self._commands.new_commands():
+        self._listen()
+        heard, self._heard = self._heard, []
+        for command in heard:
             if command.command == "change":
                 self._changes.append(command)
                 continue
@@ -181,6 +206,11 @@ class RunRecord:
         for line in self._commands.take_bad_lines():
             self.report(_no_command(line, self._step))
         return self.stop
+
+    def _listen(self) -> None:
+        """Read new commands without obeying any but a stop."""
+        self._heard += self._commands.new_commands()
+        self.stop |= any(command.command == "stop" for command in self._heard)
 
     def stop_if_requested(self) -> None:
         """Raises StopRequested between units of work that leave nothing to save."""

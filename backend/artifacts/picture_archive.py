@@ -18,13 +18,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from backend.artifacts.schemas import SampleEntry
+from backend.db.models import Sample
 
 MISSING = "missing.txt"
 _SLUG_LENGTH = 40
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # what a zip archive can say at least
 
 
-def picture_name(sample: SampleEntry) -> str:
+def picture_name(sample: Sample | SampleEntry) -> str:
     """The picture's place in an archive, readable to people."""
     slug = re.sub(r"[^\w]+", "-", sample.prompt.lower()).strip("-")[:_SLUG_LENGTH].strip("-")
     words = [f"{sample.prompt_index + 1:02d}", slug, f"seed{sample.seed}"]

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from backend.artifacts.addresses import checkpoint_url, sample_url, thumbnail_url
+from backend.artifacts.marks import JobMarks, read_marks, write_marks
 from backend.artifacts.picture_archive import picture_name
 from backend.artifacts.schemas import CheckpointEntry, SampleEntry
 from backend.db.models import Checkpoint, Sample
 from backend.errors import NotFound
 from backend.files import existing_file
+from backend.jobs.feed import announce
 from backend.jobs.queries import find_job
 from backend.lists import Page
 from backend.settings import Settings
 from trainer.folders import join_inside
 from trainer.job_folder import JobFolder
-from trainer.retention import kept_steps
-
-log = logging.getLogger(__name__)
 
 
 def list_samples(
-    session: Session, job_id: int, *, superseded: bool, limit: int, after: str | None
+    session: Session,
+    settings: Settings,
+    job_id: int,
+    *,
+    superseded: bool,
+    limit: int,
+    after: str | None,
 ) -> Page[SampleEntry]:
     """Pictures by step, then prompt, with or without what was set aside. Raises NotFound."""
-    find_job(session, job_id)
+    job = find_job(session, job_id)
     place = (Sample.step, Sample.prompt_index, Sample.id)
     query = select(Sample).where(Sample.job_id == job_id).order_by(*place)
     if not superseded:
@@ -40,7 +46,8 @@ def list_samples(
     page = rows[:limit]
     last = page[-1] if len(rows) > limit else None
     more = None if last is None else f"{last.step}-{last.prompt_index}-{last.id}"
-    return Page(items=[sample_entry(row) for row in page], next=more)
+    marks = read_marks(JobFolder(settings.output_dir, job.training_name))
+    return Page(items=[sample_entry(row, marks) for row in page], next=more)
 
 
 def list_checkpoints(
@@ -55,17 +62,42 @@ def list_checkpoints(
     rows = list(session.scalars(query.limit(limit + 1)))
     page = rows[:limit]
     more = f"{page[-1].step}-{int(page[-1].is_final)}" if len(rows) > limit else None
-    pinned = pinned_steps(JobFolder(settings.output_dir, job.training_name))
-    return Page(items=[checkpoint_entry(row, pinned) for row in page], next=more)
+    marks = read_marks(JobFolder(settings.output_dir, job.training_name))
+    return Page(items=[checkpoint_entry(row, marks) for row in page], next=more)
 
 
-def pinned_steps(folder: JobFolder) -> set[int]:
-    """Steps whose checkpoints stay; none of a pins.json that cannot be read."""
-    try:
-        return kept_steps(folder.pins)
-    except (OSError, ValueError, AttributeError) as error:
-        log.warning("%s cannot be read: %s", folder.pins, error)
-        return set()
+def mark_checkpoint(
+    session: Session,
+    settings: Settings,
+    job_id: int,
+    checkpoint_id: int,
+    changes: Mapping[str, Any],
+) -> CheckpointEntry:
+    """Pin, star or note a checkpoint or the end result, also while the job runs.
+
+    The session is a writer's. Raises NotFound or Conflict.
+    """
+    job = find_job(session, job_id)
+    row = find_checkpoint(session, job_id, checkpoint_id)
+    folder = JobFolder(settings.output_dir, job.training_name)
+    existing_file(folder.path, row.path)  # retention may have been quicker than its event
+    write_marks(folder, row, changes)
+    entry = checkpoint_entry(row, read_marks(folder))
+    announce(session, "checkpoint", job_id, {"job_id": job_id, **entry.model_dump(mode="json")})
+    return entry
+
+
+def mark_sample(
+    session: Session, settings: Settings, job_id: int, sample_id: int, changes: Mapping[str, Any]
+) -> SampleEntry:
+    """Star or note a picture. The session is a writer's. Raises NotFound or Conflict."""
+    job = find_job(session, job_id)
+    row = find_sample(session, job_id, sample_id)
+    folder = JobFolder(settings.output_dir, job.training_name)
+    write_marks(folder, row, changes)
+    entry = sample_entry(row, read_marks(folder))
+    announce(session, "sample", job_id, {"job_id": job_id, **entry.model_dump(mode="json")})
+    return entry
 
 
 def _pair(after: str) -> tuple[int, int]:
@@ -73,8 +105,9 @@ def _pair(after: str) -> tuple[int, int]:
     return int(step), int(second or 0)
 
 
-def sample_entry(row: Sample) -> SampleEntry:
+def sample_entry(row: Sample, marks: JobMarks) -> SampleEntry:
     """A picture's row in the wire form."""
+    own = marks.of(row)
     return SampleEntry(
         id=row.id,
         step=row.step,
@@ -91,12 +124,15 @@ def sample_entry(row: Sample) -> SampleEntry:
         file=row.path,
         superseded_by=row.superseded_by,
         thumbnail_url=thumbnail_url(row.job_id, row.id),
+        is_starred=own.is_starred,
+        note=own.note,
         url=sample_url(row.job_id, row.id),
     )
 
 
-def checkpoint_entry(row: Checkpoint, pinned: set[int]) -> CheckpointEntry:
+def checkpoint_entry(row: Checkpoint, marks: JobMarks) -> CheckpointEntry:
     """A checkpoint's row in the wire form."""
+    own = marks.of(row)
     return CheckpointEntry(
         id=row.id,
         step=row.step,
@@ -107,7 +143,9 @@ def checkpoint_entry(row: Checkpoint, pinned: set[int]) -> CheckpointEntry:
         num_layers=row.num_layers,
         lora_norm=row.lora_norm,
         is_best=row.is_best,
-        is_pinned=not row.is_final and row.step in pinned,
+        is_pinned=own.is_pinned,
+        is_starred=own.is_starred,
+        note=own.note,
         url=checkpoint_url(row.job_id, row.id),
     )
 
@@ -117,15 +155,9 @@ def sample_file(
 ) -> tuple[Path, str]:
     """The PNG of a sample and its name for the download. Raises NotFound."""
     job = find_job(session, job_id)
-    row = session.get(Sample, sample_id)
-    if row is None or row.job_id != job_id:
-        raise NotFound(
-            "no_such_sample",
-            f"Job {job_id} has no sample {sample_id}.",
-            "It may have been drawn anew or set aside by a resume; list the samples again.",
-        )
+    row = find_sample(session, job_id, sample_id)
     folder = JobFolder(settings.output_dir, job.training_name)
-    name = picture_name(sample_entry(row)).replace("/", "-")
+    name = picture_name(row).replace("/", "-")
     return existing_file(folder.path, row.path), f"{job.training_name}-{name}"
 
 
@@ -149,9 +181,7 @@ def pictures(
             "List the samples again.",
         )
     folder = JobFolder(settings.output_dir, job.training_name).path
-    return job.training_name, [
-        (picture_name(sample_entry(row)), join_inside(folder, row.path)) for row in rows
-    ]
+    return job.training_name, [(picture_name(row), join_inside(folder, row.path)) for row in rows]
 
 
 def _spans(ids: str) -> list[tuple[str, str, str]]:
@@ -163,6 +193,26 @@ def checkpoint_file(
 ) -> tuple[Path, str]:
     """The LoRA of a checkpoint and its name for the download. Raises NotFound."""
     job = find_job(session, job_id)
+    row = find_checkpoint(session, job_id, checkpoint_id)
+    name = job.training_name if row.is_final else f"{job.training_name}-step-{row.step:06d}"
+    folder = JobFolder(settings.output_dir, job.training_name).path
+    return existing_file(folder, row.path), f"{name}.safetensors"
+
+
+def find_sample(session: Session, job_id: int, sample_id: int) -> Sample:
+    """The row of a picture of this job. Raises NotFound."""
+    row = session.get(Sample, sample_id)
+    if row is None or row.job_id != job_id:
+        raise NotFound(
+            "no_such_sample",
+            f"Job {job_id} has no sample {sample_id}.",
+            "It may have been drawn anew or set aside by a resume; list the samples again.",
+        )
+    return row
+
+
+def find_checkpoint(session: Session, job_id: int, checkpoint_id: int) -> Checkpoint:
+    """The row of a checkpoint of this job. Raises NotFound."""
     row = session.get(Checkpoint, checkpoint_id)
     if row is None or row.job_id != job_id:
         raise NotFound(
@@ -170,6 +220,4 @@ def checkpoint_file(
             f"Job {job_id} has no checkpoint {checkpoint_id}.",
             "Only the newest are kept; list the checkpoints again.",
         )
-    name = job.training_name if row.is_final else f"{job.training_name}-step-{row.step:06d}"
-    folder = JobFolder(settings.output_dir, job.training_name).path
-    return existing_file(folder, row.path), f"{name}.safetensors"
+    return row

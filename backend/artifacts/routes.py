@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, Response, StreamingResponse
 from backend.artifacts import queries
 from backend.artifacts.lora_download import lora_download
 from backend.artifacts.picture_archive import stored_zip
-from backend.artifacts.schemas import CheckpointEntry, SampleEntry
+from backend.artifacts.schemas import CheckpointEntry, CheckpointMarks, SampleEntry, SampleMarks
 from backend.artifacts.thumbnails import Side, thumbnail
 from backend.dependencies import DatabaseOf, SettingsOf
 from backend.errors import error_responses
@@ -34,6 +34,7 @@ _LORA = {200: {"content": {"application/octet-stream": {}}, "description": "The 
 def list_samples(
     job_id: Id,
     database: DatabaseOf,
+    settings: SettingsOf,
     superseded: Annotated[
         bool, Query(description="Also what was set aside by a resume from an earlier step.")
     ] = False,
@@ -43,7 +44,7 @@ def list_samples(
     """Pictures by step, then prompt; step 0 is the base model's."""
     with database.read() as session:
         return queries.list_samples(
-            session, job_id, superseded=superseded, limit=limit, after=after
+            session, settings, job_id, superseded=superseded, limit=limit, after=after
         )
 
 
@@ -108,6 +109,16 @@ def read_thumbnail(
     return FileResponse(small, media_type=media_type, headers=_FOR_GOOD)
 
 
+@router.patch("/samples/{sample_id}", responses=error_responses(404, 409))
+def mark_sample(
+    job_id: Id, sample_id: Id, body: SampleMarks, database: DatabaseOf, settings: SettingsOf
+) -> SampleEntry:
+    """Star it or write a note; both lie beside the pictures, in pins.json."""
+    changes = body.model_dump(exclude_unset=True)
+    with database.write() as session:
+        return queries.mark_sample(session, settings, job_id, sample_id, changes)
+
+
 @router.get("/checkpoints", responses=error_responses(404))
 def list_checkpoints(
     job_id: Id,
@@ -119,6 +130,16 @@ def list_checkpoints(
     """LoRA files by step; the end result last."""
     with database.read() as session:
         return queries.list_checkpoints(session, settings, job_id, limit=limit, after=after)
+
+
+@router.patch("/checkpoints/{checkpoint_id}", responses=error_responses(404, 409))
+def mark_checkpoint(
+    job_id: Id, checkpoint_id: Id, body: CheckpointMarks, database: DatabaseOf, settings: SettingsOf
+) -> CheckpointEntry:
+    """Pin it, star it or write a note, also while the job runs: what is pinned or starred stays."""
+    changes = body.model_dump(exclude_unset=True)
+    with database.write() as session:
+        return queries.mark_checkpoint(session, settings, job_id, checkpoint_id, changes)
 
 
 @router.get(

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from backend.db.values import is_storable
+
+
+def _is_text(note: str) -> str:
+    if not is_storable(note):
+        raise ValueError("it holds half of a surrogate pair, which is no UTF-8")
+    return note
+
+
+Note = Annotated[str, Field(max_length=2_000), AfterValidator(_is_text)]
 
 
 class SampleEntry(BaseModel):
@@ -28,6 +40,8 @@ class SampleEntry(BaseModel):
                 "file": "samples/step-000100-prompt-00.png",
                 "superseded_by": None,
                 "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
+                "is_starred": False,
+                "note": "",
                 "url": "/api/jobs/1/samples/7/image",
             }
         }
@@ -49,6 +63,8 @@ class SampleEntry(BaseModel):
         description="Number of the run that went on from an earlier step and set it aside."
     )
     thumbnail_url: str = Field(description="A WebP of 256 px; `?side=640` for a larger one.")
+    is_starred: bool
+    note: str
     url: str = Field(description="The PNG; a sample drawn anew gets a new id and address.")
 
 
@@ -68,5 +84,26 @@ class CheckpointEntry(BaseModel):
         description="Frobenius norm of all that it adds to the base's weights; 0: nothing yet."
     )
     is_best: bool = Field(description="The best by validation, of those that are kept.")
-    is_pinned: bool = Field(description="Pinned or starred in pins.json: never removed for room.")
+    is_pinned: bool = Field(description="Never removed for room.")
+    is_starred: bool = Field(description="A favourite; never removed for room either.")
+    note: str
     url: str = Field(description="Downloads the LoRA as <training name>-step-000250.safetensors.")
+
+
+class CheckpointMarks(BaseModel):
+    """What to say of a checkpoint; what is left out stays as it is."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"pinned": True, "note": "the best hands"}}
+    )
+    pinned: bool = False
+    starred: bool = False
+    note: Note = ""
+
+
+class SampleMarks(BaseModel):
+    """What to say of a picture; what is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"starred": True}})
+    starred: bool = False
+    note: Note = ""

@@ -39,7 +39,7 @@ from backend.settings import Settings
 from backend.system.state import known_devices
 from trainer import folder_lock
 from trainer.config import JobConfig
-from trainer.durable_write import flush_tree, publish_folder
+from trainer.durable_write import flush_tree, make_folder, move
 from trainer.errors import FolderInUse, JobRefused
 from trainer.folders import join_inside
 from trainer.job_file import parse_job, parse_yaml, write_job_file
@@ -56,7 +56,7 @@ def import_bundle(
     """Read a bundle and make its job. name: of the training here; None takes the bundle's or the
     next free one. Raises BadBundle, Unusable, or Conflict; then nothing is there that was not.
     """
-    settings.output_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(settings.output_dir)
     with _alone(settings):
         reader = BundleReader(stream)
         return _Import(database, settings, reader, name).run()
@@ -98,7 +98,7 @@ class _Import:
             ("datasets", settings.datasets_dir),
             ("models", settings.models_dir),
         ):
-            root.mkdir(parents=True, exist_ok=True)
+            make_folder(root)
             folder = root / f"{_PREFIX}{uuid.uuid4().hex}"
             folder.mkdir()
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -161,7 +161,7 @@ class _Import:
                 alone.mkdir()
                 os.rename(file, alone / file.name)
                 flush_tree(alone)
-                publish_folder(alone, target)
+                move(alone, target)
         own = dict(enumerate(settled.datasets)) | {"control": settled.control_images}
         # A folder before those inside it.
         for place, placed in sorted(
@@ -184,7 +184,7 @@ class _Import:
         warnings = examine_config(settled.config, self._database, settings, is_new=False).warnings
         with self._database.write() as session, _undone_by(collected, folder.path):
             _refuse_taken(session, folder)
-            publish_folder(collected, folder.path)
+            move(collected, folder.path)
             write_job(session, None, read_folder(folder), [], warnings)
             job = session.scalar(select(Job).where(Job.training_name == folder.training_name))
             assert job is not None, "it was written just now"
@@ -294,7 +294,7 @@ def _publish_dataset(collected: Path, target: Path) -> None:
             "Import it again.",
             params={"folder": str(target)},
         )
-    publish_folder(collected, target)
+    move(collected, target)
 
 
 def _refuse_taken(session: Session, folder: JobFolder) -> None:

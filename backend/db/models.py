@@ -70,7 +70,7 @@ class Job(Base):
     beginning; None takes the newest checkpoint.
     stop_requested_at: a request of the API, obeyed by the worker.
     delete_request: another one: the job goes once its run has ended, its files with it or not.
-    loss … saving_seconds: of the latest run; seconds are medians or means measured so far.
+    loss … measuring_seconds: of the latest run; seconds are medians or means measured so far.
     warnings: of the door, from the last queueing.
     """
 
@@ -100,6 +100,8 @@ class Job(Base):
     step_seconds: Mapped[float | None]
     sampling_seconds: Mapped[float | None]
     saving_seconds: Mapped[float | None]
+    mean_step_seconds: Mapped[float | None]
+    measuring_seconds: Mapped[float | None]
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     warnings: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     created_at: Mapped[datetime] = mapped_column(default=now)

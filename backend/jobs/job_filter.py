@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, not_
+from sqlalchemy import ColumnElement, and_, case, func, not_, or_
 
 from backend.db.models import Job
 from backend.jobs.status import ACTIVE, JobStatus
@@ -34,7 +34,7 @@ class JobFilter:
         """For a query's `where`."""
         found: list[ColumnElement[bool]] = []
         if self.statuses:
-            found.append(shown_status_column().in_(self.statuses))
+            found.append(_is_shown_as(self.statuses))
         if self.search.strip():
             found.append(Job.training_name.icontains(self.search.strip(), autoescape=True))
         if self.architecture is not None:
@@ -42,6 +42,19 @@ class JobFilter:
         if self.is_scheduled is not None:
             found.append(not_(may_start()) if self.is_scheduled else may_start())
         return found
+
+
+def _is_shown_as(statuses: Sequence[JobStatus]) -> ColumnElement[bool]:
+    """`shown_status_column` compared, in words that the index on status understands."""
+    as_they_are = Job.status.in_(set(statuses) - ACTIVE)
+    active = ACTIVE & set(statuses)
+    if not active:
+        return as_they_are
+    not_asked = and_(Job.status.in_(active), Job.stop_requested_at.is_(None))
+    if JobStatus.STOPPING not in active:
+        return or_(as_they_are, not_asked)
+    asked = and_(Job.status.in_(ACTIVE), Job.stop_requested_at.is_not(None))
+    return or_(as_they_are, not_asked, asked)
 
 
 def shown_status_column() -> ColumnElement[Any]:

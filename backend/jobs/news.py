@@ -15,6 +15,8 @@ from backend.errors import Unusable
 from backend.jobs.queries import summaries
 
 BATCH = 500
+QUEUE_NEWS = ("job", "job_deleted", "queue", "alarm")
+SYSTEM_NEWS = ("hooks",)
 _TOPIC = re.compile(r"^(queue|system|job:\d{1,18})$")
 
 
@@ -29,11 +31,12 @@ class Topics:
 
 @dataclass(frozen=True)
 class News:
-    """One event as it is sent; `id` None for what is not in the feed."""
+    """One event as it is sent; `id` None for what is not in the feed, `job_id` for no job's."""
 
     name: str
     json: str
     id: int | None = None
+    job_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,27 @@ def read_news(session: Session, topics: Topics, cursor: int) -> Batch:
     return Batch(cursor=rows[-1].id if more else newest, more=more, news=_rendered(session, rows))
 
 
+def read_all_news(session: Session, after: int, up_to: int) -> list[News]:
+    """What happened after row `after` up to row `up_to` on every topic, oldest first."""
+    query = select(FeedEntry).where(FeedEntry.id > after, FeedEntry.id <= up_to)
+    return _rendered(session, list(session.scalars(query.order_by(FeedEntry.id))))
+
+
+def is_wanted(news: News, topics: Topics) -> bool:
+    """Whether a page that listens to the topics hears of it, as `_wanted` asks the database."""
+    return (
+        (topics.queue and news.name in QUEUE_NEWS)
+        or (topics.system and news.name in SYSTEM_NEWS)
+        or news.job_id in topics.job_ids
+    )
+
+
 def _wanted(topics: Topics) -> ColumnElement[bool] | None:
     conditions: list[ColumnElement[bool]] = []
     if topics.queue:
-        conditions.append(FeedEntry.name.in_(("job", "job_deleted", "queue", "alarm")))
+        conditions.append(FeedEntry.name.in_(QUEUE_NEWS))
     if topics.system:
-        conditions.append(FeedEntry.name == "hooks")
+        conditions.append(FeedEntry.name.in_(SYSTEM_NEWS))
     if topics.job_ids:
         conditions.append(FeedEntry.job_id.in_(topics.job_ids))
     return or_(*conditions) if conditions else None
@@ -103,7 +121,7 @@ def _rendered(session: Session, rows: Sequence[FeedEntry]) -> list[News]:
     news: list[News] = []
     for row in rows:
         if row.data is not None:
-            news.append(News(row.name, json.dumps(row.data), row.id))
+            news.append(News(row.name, json.dumps(row.data), row.id, row.job_id))
         elif row.job_id in rendered and last_of_job[row.job_id] == row.id:
-            news.append(News(row.name, rendered[row.job_id], row.id))
+            news.append(News(row.name, rendered[row.job_id], row.id, row.job_id))
     return news

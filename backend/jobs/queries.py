@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from backend.artifacts.addresses import thumbnail_url
@@ -28,7 +28,7 @@ from backend.jobs.schemas import (
     QueueState,
     RunEntry,
 )
-from backend.jobs.status import ACTIVE, JobStatus
+from backend.jobs.status import ACTIVE, JobStatus, shown
 from backend.jobs.waiting import WaitsFor, paused_devices, place, waits_for
 from backend.lists import Page
 from backend.settings import Settings
@@ -62,9 +62,11 @@ def list_jobs(
     after: str | None,
 ) -> Page[JobSummary]:
     """A page of jobs in this order. Raises Unusable for a cursor of another order."""
-    query = sorted_jobs(select(models.Job), order, after).limit(limit + 1)
-    query = query.where(*wanted.conditions())
-    jobs = list(session.scalars(query))
+    # Ids are sorted, not whole jobs: with their configs, ten thousand are forty megabytes.
+    ids = sorted_jobs(select(models.Job.id), order, after).limit(limit + 1)
+    chosen = list(session.scalars(ids.where(*wanted.conditions())))
+    found = {job.id: job for job in session.scalars(_jobs_of(chosen))}
+    jobs = [found[job_id] for job_id in chosen]
     page = jobs[:limit]
     more = cursor_behind(page[-1], order) if len(jobs) > limit else None
     return Page(items=summaries(session, page), next=more)
@@ -119,8 +121,11 @@ def queue_state(session: Session) -> QueueState:
 
 def shown_status(job: models.Job) -> JobStatus:
     """A job that was asked to stop is stopping, even before its worker looked."""
-    asked = job.stop_requested_at is not None and job.status in ACTIVE
-    return JobStatus.STOPPING if asked else job.status
+    return shown(job.status, job.stop_requested_at)
+
+
+def _jobs_of(ids: Sequence[int]) -> Select[Any]:
+    return select(models.Job).where(models.Job.id.in_(ids))
 
 
 def _summary(
@@ -269,33 +274,22 @@ def list_metrics(
         or_(run.kept_until_step.is_(None), metric.step <= run.kept_until_step),
     )
     joined = run.id == metric.run_id
-    first, last = session.execute(
-        select(func.min(metric.step), func.max(metric.step)).join(run, joined).where(on_the_curve)
-    ).one()
-    if last is None:
+    # The two ends, each one look into the index; min() and max() would read the whole curve.
+    steps = select(metric.step).join(run, joined).where(on_the_curve).limit(1)
+    first = session.scalar(steps.order_by(metric.step))
+    last = session.scalar(steps.order_by(metric.step.desc()))
+    if first is None or last is None:
         return Page(items=[])
     stride = math.ceil((last - first + 1) / max_points)
+    # Columns, not objects: a curve has thousands of points and each is only passed on.
+    columns = [getattr(metric, name) for name in MetricPoint.model_fields if name != "run"]
     rows = session.execute(
-        select(metric, run.number)
+        select(*columns, run.number.label("run"))
         .join(run, joined)
         .where(on_the_curve, or_(metric.step % stride == 0, metric.step == last))
         .order_by(metric.step)
     )
-    return Page(items=[metric_point(row, number) for row, number in rows])
-
-
-def metric_point(row: models.Metric, run_number: int) -> MetricPoint:
-    """A step as the curve shows it."""
-    return MetricPoint(
-        step=row.step,
-        loss=row.loss,
-        objective=row.objective,
-        preservation_loss=row.preservation_loss,
-        learning_rate=row.learning_rate,
-        gradient_norm=row.gradient_norm,
-        step_seconds=row.step_seconds,
-        run=run_number,
-    )
+    return Page(items=[MetricPoint.model_construct(**row) for row in rows.mappings()])
 
 
 def list_measurements(session: Session, job_id: int) -> Page[MeasurementPoint]:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from backend.db.columns import now
 from backend.db.engine import Database
-from backend.db.models import Job, Run
+from backend.db.models import Checkpoint, Job, Run
 from backend.db.values import is_storable
 from backend.errors import Conflict, Unusable
 from backend.jobs import queries, schemas
@@ -26,7 +26,7 @@ from backend.jobs.status import ACTIVE, EDITABLE, JobStatus
 from backend.jobs.waiting import change_place
 from backend.settings import Settings
 from trainer.config import JobConfig
-from trainer.errors import JobRefused, Problem
+from trainer.errors import JobRefused, Problem, Severity
 from trainer.job_folder import JobFolder
 from trainer.live_changes import changed_job
 from trainer.panels.field import TrainingName
@@ -106,6 +106,7 @@ def queue_job(
         job.resume_from_step = resume_from_step
         if said:
             change_place(session, job, said)
+        admitted.warnings.extend(_checkpoints_that_are_gone(session, settings, job))
         _enqueue(session, job, admitted, reason="queued")
         session.flush()
         session.refresh(job)
@@ -273,6 +274,28 @@ def _refuse_unknown_checkpoint(settings: Settings, job: Job, step: int | None) -
         field="resume_from_step",
         params={"step": step, "known": known},
     )
+
+
+def _checkpoints_that_are_gone(session: Session, settings: Settings, job: Job) -> list[Problem]:
+    """A job whose folder was renamed or emptied would begin anew, and nobody would know why."""
+    known = select(func.max(Checkpoint.step)).where(
+        Checkpoint.job_id == job.id, Checkpoint.is_final.is_(False)
+    )
+    step = session.scalar(known)
+    folder = JobFolder(settings.output_dir, job.training_name)
+    if step is None or job.resume_from_step == 0 or folder.checkpoint_steps():
+        return []
+    return [
+        Problem(
+            "checkpoints_gone",
+            f"{job.training_name} had come to a checkpoint at step {step}, and there is none in "
+            f"{folder.checkpoints} any more: it begins at step 0.",
+            "If the folder was renamed or moved, take the job out of the queue, put it back and "
+            "queue the job again.",
+            severity=Severity.WARNING,
+            params={"step": step, "folder": str(folder.path)},
+        )
+    ]
 
 
 def _has_run(session: Session, job_id: int) -> bool:

@@ -11,6 +11,7 @@ while it is asked to stop has completed.
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -39,3 +40,9 @@ LEGAL_MOVES: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.RUNNING: ENDS | {JobStatus.STOPPING},
     JobStatus.STOPPING: ENDS,
 } | {end: frozenset({JobStatus.QUEUED}) for end in ENDS}
+
+
+def shown(status: JobStatus, stop_requested_at: datetime | None) -> JobStatus:
+    """What people are told: asked to stop, a job is stopping, even before its worker looked."""
+    asked = stop_requested_at is not None and status in ACTIVE
+    return JobStatus.STOPPING if asked else status

@@ -71,7 +71,9 @@ async def stream_events(
                 yield _sent(await asyncio.to_thread(_system, database, settings))
             if topics.system and before[1] != seen[1] and watch.load.newest is not None:
                 yield _sent(News("load", watch.load.newest.model_dump_json()))
-            batch = await asyncio.to_thread(_read, database, topics, cursor)
+            batch = watch.since(topics, cursor)
+            if batch is None:
+                batch = await asyncio.to_thread(_read, database, topics, cursor)
             for news in batch.news:
                 yield _sent(news)
             cursor = batch.cursor

@@ -18,7 +18,7 @@ from backend.db.columns import now
 from backend.db.models import Job, QueuePause
 from backend.errors import Conflict, Unusable
 from backend.jobs.feed import announce, announce_job, announce_queue
-from backend.jobs.status import ACTIVE, JobStatus
+from backend.jobs.status import ACTIVE, JobStatus, shown
 
 ALL_DEVICES = "all"
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -1, 1
@@ -100,11 +100,12 @@ def move_before(session: Session, job: Job, other: Job | None) -> None:
     """
     for each in (job, other):
         if each is not None and each.status != JobStatus.QUEUED:
+            status = shown(each.status, each.stop_requested_at)
             raise Conflict(
                 "wrong_state",
-                f"{each.training_name} is {each.status} and has no place in the queue.",
+                f"{each.training_name} is {status} and has no place in the queue.",
                 "Look at the queue again; it has changed.",
-                params={"status": each.status.value, "job_id": each.id},
+                params={"status": status.value, "job_id": each.id},
             )
     waiting = session.execute(
         select(Job.id, Job.priority)
@@ -129,11 +130,12 @@ def move_before(session: Session, job: Job, other: Job | None) -> None:
 def change_place(session: Session, job: Job, changes: dict[str, Any]) -> None:
     """Set priority, not_before or run_after_job_id. Raises Conflict or Unusable."""
     if job.status in ACTIVE:
+        status = shown(job.status, job.stop_requested_at)
         raise Conflict(
             "wrong_state",
-            f"{job.training_name} is {job.status} and waits for nothing.",
+            f"{job.training_name} is {status} and waits for nothing.",
             "Set it before the job is queued again.",
-            params={"status": job.status.value, "job_id": job.id},
+            params={"status": status.value, "job_id": job.id},
         )
     if changes.get("run_after_job_id") is not None:
         _refuse_a_circle(session, job, changes["run_after_job_id"])

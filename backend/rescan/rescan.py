@@ -63,6 +63,8 @@ _TAKEN_FROM_A_NEWER_RUN = (
     "step_seconds",
     "sampling_seconds",
     "saving_seconds",
+    "mean_step_seconds",
+    "measuring_seconds",
     "error",
     "started_at",
     "finished_at",

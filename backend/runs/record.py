@@ -16,10 +16,12 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from backend.artifacts.queries import checkpoint_entry, pinned_steps, sample_entry
+from backend.artifacts.marks import read_marks
+from backend.artifacts.queries import checkpoint_entry, sample_entry
 from backend.db.columns import now
 from backend.db.models import Checkpoint, Job, Measurement, Metric, Run, Sample
 from backend.jobs.commands import settle_command
+from backend.jobs.eta import STEPS_OF_PACE, mean_step_seconds
 from backend.jobs.feed import announce
 from backend.jobs.moves import move
 from backend.jobs.queries import measurement_point
@@ -72,6 +74,8 @@ def _record_one(place: Place, event: events.AnyEvent) -> None:
             _phase_started(place, event.phase, event.time, event.message)
         case events.Progress():
             _progress(place, event)
+        case events.WaitingForSpace():
+            _waiting_for_space(place, event)
         case events.Sample():
             _sample(place, event)
         case events.SamplePreview():
@@ -142,7 +146,9 @@ def _phase_started(place: Place, phase: str, time: float, message: str) -> None:
             job.sampling_seconds = _blended(job.sampling_seconds, seconds)
         elif run.phase == "save":
             job.saving_seconds = _blended(job.saving_seconds, seconds)
-    if run.phase != phase:
+        elif run.phase == "validate":
+            job.measuring_seconds = _blended(job.measuring_seconds, seconds)
+    if run.phase != phase or run.phase_began is None:
         run.phase_began = time
     run.phase = job.phase = phase
     if phase == "train":
@@ -156,14 +162,23 @@ def _steps_done(job: Job) -> dict[str, Any]:
 
 
 def _blended(before: float | None, seconds: float) -> float:
-    """Half of what was, half of what is: follows a change within a few times."""
-    return seconds if before is None else (before + seconds) / 2
+    """A third of what is: follows a change within a few times, and no single one too far."""
+    return seconds if before is None else before + (seconds - before) / 3
 
 
 def _progress(place: Place, event: events.Progress) -> None:
     if place.run.phase != event.phase:
         _phase_started(place, event.phase, event.time, "")
     place.job.progress = {"done": event.done, "total": event.total, "message": event.message}
+
+
+def _waiting_for_space(place: Place, event: events.WaitingForSpace) -> None:
+    """A wait is no part of how long a save takes: its time counts from when there is room again."""
+    if place.run.phase != event.phase:
+        _phase_started(place, event.phase, event.time, "")
+    place.run.phase_began = None
+    megabytes = {"done": event.free_bytes // 10**6, "total": event.needed_bytes // 10**6}
+    place.job.progress = megabytes | {"message": event.sentence}
 
 
 def _record_steps(place: Place, steps: Sequence[events.Step]) -> None:
@@ -177,7 +192,9 @@ def _record_steps(place: Place, steps: Sequence[events.Step]) -> None:
     last = steps[-1]
     run.last_step = job.step = last.step
     job.loss = last.loss
-    job.step_seconds = _recent_median(place)
+    recent = _recent(place, Metric.step_seconds, job.step, limit=STEPS_OF_PACE)
+    job.step_seconds = statistics.median(recent[:RECENT_STEPS])
+    job.mean_step_seconds = mean_step_seconds(recent)
     job.progress = _steps_done(job)
     for start in range(0, len(rows), STEPS_IN_ONE_EVENT):
         part = rows[start : start + STEPS_IN_ONE_EVENT]
@@ -195,7 +212,10 @@ def _point(row: dict[str, Any], run_number: int) -> dict[str, Any]:
     return {**named, "run": run_number}
 
 
-def _recent(place: Place, column: Any, up_to_step: int) -> list[float]:
+def _recent(
+    place: Place, column: Any, up_to_step: int, *, limit: int = RECENT_STEPS
+) -> list[float]:
+    """Of this run, the latest first."""
     query = (
         select(column)
         .where(
@@ -204,13 +224,9 @@ def _recent(place: Place, column: Any, up_to_step: int) -> list[float]:
             Metric.step <= up_to_step,
         )
         .order_by(Metric.step.desc())
-        .limit(RECENT_STEPS)
+        .limit(limit)
     )
     return list(place.session.scalars(query))
-
-
-def _recent_median(place: Place) -> float:
-    return statistics.median(_recent(place, Metric.step_seconds, place.job.step))
 
 
 def _sample(place: Place, event: events.Sample) -> None:
@@ -242,7 +258,7 @@ def _sample(place: Place, event: events.Sample) -> None:
     )
     session.add(row)
     session.flush()
-    entry = sample_entry(row).model_dump(mode="json")
+    entry = sample_entry(row, read_marks(place.folder)).model_dump(mode="json")
     announce(session, "sample", job.id, {"job_id": job.id, **entry})
 
 
@@ -269,7 +285,9 @@ def _of_failed_sample(event: events.SampleFailed) -> Problem:
         "sample_failed",
         f"The picture of prompt {event.prompt_index + 1} at step {event.step} was not drawn: "
         f"{event.message}",
-        "Training goes on. If it stays so, change the prompt's size or the sample settings.",
+        "Make room on the disk; training goes on."
+        if "No space left" in event.message
+        else "Training goes on. If it stays so, change the prompt's size or the sample settings.",
         f"sample.prompts.{event.prompt_index}",
         Severity.WARNING,
         {"step": event.step, "prompt": event.prompt},
@@ -335,13 +353,13 @@ def _best_checkpoint(place: Place, event: events.BestCheckpoint) -> None:
     rows = place.session.scalars(
         select(Checkpoint).where(Checkpoint.job_id == place.job.id, Checkpoint.is_final.is_(False))
     ).all()
-    pinned = pinned_steps(place.folder)
+    marks = read_marks(place.folder)
     for row in rows:
         is_best = row.step == event.step
         if row.is_best == is_best:
             continue
         row.is_best = is_best
-        entry = checkpoint_entry(row, pinned).model_dump(mode="json")
+        entry = checkpoint_entry(row, marks).model_dump(mode="json")
         announce(place.session, "checkpoint", place.job.id, {"job_id": place.job.id, **entry})
 
 
@@ -383,7 +401,7 @@ def _checkpoint_saved(
     )
     session.add(row)
     session.flush()
-    entry = checkpoint_entry(row, pinned_steps(place.folder)).model_dump(mode="json")
+    entry = checkpoint_entry(row, read_marks(place.folder)).model_dump(mode="json")
     announce(session, "checkpoint", job.id, {"job_id": job.id, **entry})
 
 

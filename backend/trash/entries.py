@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from trainer.durable_write import flush_folder, write_text
+from trainer.durable_write import flush_folder, move, write_text
 
 TRASH = ".trash"
 NOTE = "trash.json"
@@ -93,12 +93,10 @@ def put(
     write_text(entry / NOTE, json.dumps(asdict(note), ensure_ascii=False, indent=1))
     if os.path.lexists(thing):
         try:
-            os.rename(thing, entry / thing.name)
+            move(thing, entry / thing.name)
         except OSError:
             shutil.rmtree(entry)
             raise
-        flush_folder(entry)
-        flush_folder(thing.parent)
     return Entry(entry, note)
 
 
@@ -107,9 +105,7 @@ def put_back(output: Path, entry: Entry) -> None:
     target = output / entry.note.path
     assert not os.path.lexists(target), f"{target} is taken"
     if entry.has_content:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.rename(entry.content, target)
-        flush_folder(target.parent)
+        move(entry.content, target)
     purge(entry)
 
 
@@ -131,6 +127,7 @@ def purge(entry: Entry) -> None:
     """Remove an entry for good."""
     going = entry.path.with_name(f"{_GOING}{entry.id}")
     os.rename(entry.path, going)
+    flush_folder(entry.path.parent)
     shutil.rmtree(going, ignore_errors=True)
 
 

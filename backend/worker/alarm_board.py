@@ -53,6 +53,6 @@ def write_changes(
         data = {"job_id": job.id, "run": run.number, **entry, "active": change.problem is not None}
         announce(session, "alarm", job.id, data)
         announce_job(session, job.id)
-        if change.code == "no_progress" and change.problem is not None:
+        if change.code in ("no_progress", "waiting_for_space") and change.problem is not None:
             said = {key: entry[key] for key in ("code", "message", "hint")}
             note(session, settings, "stalled", job, phase=run.phase, problem=said)

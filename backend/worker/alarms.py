@@ -8,6 +8,7 @@ slow_steps    the recent steps take twice as long as the best stretch of 50 in t
               is compared, not single steps: buckets of several sizes make steps of several lengths,
               in turn. It ends when they take less than 1.5 times as long.
 disk_low      less than `low_disk_bytes` free where the job is saved. It ends with a tenth more.
+waiting_for_space  the run waits for room before a save. It ends when the run goes on.
 """
 
 from __future__ import annotations
@@ -16,14 +17,21 @@ import statistics
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from backend.worker.likely_cause import Reading, cause_of_silence, cause_of_slow_steps
 from trainer.errors import Problem, Severity
-from trainer.events import Event, Step
+from trainer.events import (
+    CheckpointSaved,
+    Event,
+    PhaseStarted,
+    RunFinished,
+    Step,
+    WaitingForSpace,
+)
 
-AlarmCode = Literal["no_progress", "slow_steps", "disk_low"]
-ALARM_CODES: tuple[AlarmCode, ...] = ("no_progress", "slow_steps", "disk_low")
+AlarmCode = Literal["no_progress", "slow_steps", "disk_low", "waiting_for_space"]
+ALARM_CODES: tuple[AlarmCode, ...] = get_args(AlarmCode)
 
 STRETCH_STEPS = 50
 RECENT_STEPS = 20
@@ -58,6 +66,7 @@ class RunAlarms:
         self._heard_at = clock()
         self._has_news = False
         self._pace = Pace()
+        self._waiting: WaitingForSpace | Literal["unknown"] | None = "unknown"
         self._active: set[AlarmCode] = {code for code in ALARM_CODES if code in active}
         for seconds in step_seconds:
             self._pace.add(seconds)
@@ -71,6 +80,10 @@ class RunAlarms:
         for event in events:
             if isinstance(event, Step):
                 self._pace.add(event.step_seconds)
+            if isinstance(event, WaitingForSpace):
+                self._waiting = event
+            elif isinstance(event, Step | PhaseStarted | CheckpointSaved | RunFinished):
+                self._waiting = None
 
     def judge(
         self,
@@ -88,6 +101,7 @@ class RunAlarms:
             "no_progress": self._silence(phase, step),
             "slow_steps": self._slow_steps(step, look),
             "disk_low": self._disk_low(disk_free_bytes),
+            "waiting_for_space": self._waits(step),
         }
         self._has_news = False
         changes: list[Change] = []
@@ -147,8 +161,27 @@ class RunAlarms:
             f"The disk of the output folder has {free / _GIB:.1f} GiB left, less than "
             f"{self._low_disk_bytes / _GIB:.3g}.",
             "Empty the trash, delete checkpoints that you do not need, or clear the cache folder: "
-            "without room, the next save fails.",
+            "without room, the next save waits.",
             {"free_bytes": free},
+        )
+
+    def _waits(self, step: int) -> Problem | Literal["stays"] | None:
+        waiting = self._waiting
+        if waiting == "unknown":  # an alarm of an earlier watch stays until something is heard
+            return "stays" if "waiting_for_space" in self._active else None
+        if waiting is None:
+            return None
+        return _alarm(
+            "waiting_for_space",
+            f"The run is {waiting.sentence} on the disk of {waiting.folder}.",
+            "Empty the trash, delete what you do not need, or clear the cache folder: it goes on "
+            "by itself, without losing a step. Stopped now, it saves only if there is room.",
+            {
+                "step": step,
+                "folder": waiting.folder,
+                "needed_bytes": waiting.needed_bytes,
+                "free_bytes": waiting.free_bytes,
+            },
         )
 
 

@@ -8,10 +8,11 @@ next. The lease on the device is a row whose key is the device, written in the s
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import Select, exists, func, select
 from sqlalchemy.orm import Session
 
 from backend.db.columns import now
@@ -47,10 +48,19 @@ class Claim:
     resume_from_step: int | None = None
 
 
-def somebody_waits(session: Session) -> bool:
-    """Whether a claim is worth the write lock."""
+def free_devices(
+    session: Session, who: Identity, *, devices: Sequence[str], has_gpus: bool
+) -> list[str]:
+    """The devices for which a claim is worth the write lock: free, and somebody waits for them."""
     waiting = select(exists().where(Job.status == JobStatus.QUEUED))
-    return bool(session.scalar(waiting))
+    if not session.scalar(waiting):
+        return []
+    leased = set(session.scalars(select(Lease.device).where(Lease.machine == who.machine)))
+    return [
+        device
+        for device in devices
+        if device not in leased and session.scalar(_first_waiting(device, has_gpus)) is not None
+    ]
 
 
 def claim_next(
@@ -61,16 +71,9 @@ def claim_next(
         return None
     if paused_devices(session) & {device, ALL_DEVICES}:
         return None
-    first = (
-        select(Job.id)
-        .where(Job.status == JobStatus.QUEUED, Job.gpu.in_(accepted(device, has_gpus)), may_start())
-        .order_by(place(), Job.id)
-        .limit(1)
-        .scalar_subquery()
-    )
     job_id = move_one(
         session,
-        Job.id == first,
+        Job.id == _first_waiting(device, has_gpus).scalar_subquery(),
         from_status=JobStatus.QUEUED,
         to_status=JobStatus.STARTING,
         reason=f"claimed for {device} on {who.host}",
@@ -101,6 +104,16 @@ def claim_next(
         job.training_name,
         dict(job.config),
         job.resume_from_step,
+    )
+
+
+def _first_waiting(device: str, has_gpus: bool) -> Select[Any]:
+    """The job that is to start next on the device."""
+    return (
+        select(Job.id)
+        .where(Job.status == JobStatus.QUEUED, Job.gpu.in_(accepted(device, has_gpus)), may_start())
+        .order_by(place(), Job.id)
+        .limit(1)
     )
 
 

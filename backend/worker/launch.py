@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from backend.db.engine import Database
 from backend.db.models import Run
 from backend.launchers.launcher import Launcher, Order, TrainerProcess
+from backend.runs.record import add_problem
 from backend.settings import Settings
 from backend.worker.claim import Claim
 from trainer.config import JobConfig
+from trainer.errors import JobRefused, Problem, Severity
 from trainer.folders import PROJECT_FOLDER
-from trainer.job_file import write_job_file
+from trainer.job_file import read_job_file, write_job_file
 from trainer.job_folder import JobFolder
 from trainer.resume_rules import NEVER
+
+CHANGED_BY_HAND = "job.changed-by-hand.yaml"
 
 
 def launch(
@@ -23,13 +30,48 @@ def launch(
     trainer by the run's token (see recovery.py).
     """
     folder = JobFolder(settings.output_dir, claim.training_name)
-    write_job_file(folder.job_file, JobConfig.model_validate(claim.config))
+    job = JobConfig.model_validate(claim.config)
+    change = set_aside_change_by_hand(folder, job)
+    write_job_file(folder.job_file, job)
     process = launcher.start(_order(settings, claim, folder))
     with database.write() as session:
         run = session.get_one(Run, claim.run_id)
+        if change is not None:
+            add_problem(run, change)
         run.process_id = process.process_id
         run.process_start_ticks = process.start_ticks
     return process
+
+
+def set_aside_change_by_hand(folder: JobFolder, job: JobConfig) -> Problem | None:
+    """What to say of a job.yaml that somebody edited since the last run; it is kept beside.
+
+    The last run's own copy tells what was written then. Raises OSError.
+    """
+    numbers = folder.run_numbers()
+    if not numbers or not folder.job_file.is_file():
+        return None
+    written = _job_in(folder.run(numbers[-1]).job_file)
+    found = _job_in(folder.job_file)
+    if written is None or found in (written, job):
+        return None
+    kept = folder.job_file.with_name(CHANGED_BY_HAND)
+    os.replace(folder.job_file, kept)
+    what = "cannot be read any more" if found is None else "was changed by hand"
+    return Problem(
+        "job_file_changed",
+        f"{folder.job_file} {what} since the last run; the job was started as the queue knows it.",
+        f"The changed file is kept as {kept.name}. Change the job in the page, or import the file.",
+        severity=Severity.WARNING,
+        params={"kept_as": folder.relative(kept)},
+    )
+
+
+def _job_in(path: Path) -> JobConfig | None:
+    try:
+        return read_job_file(path)
+    except JobRefused:
+        return None
 
 
 def _order(settings: Settings, claim: Claim, folder: JobFolder) -> Order:

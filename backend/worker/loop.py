@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
 
-from backend.db.engine import Database
+from backend.db.engine import CommitWatch, Database
 from backend.hooks.sender import HookSender
 from backend.launchers.launcher import Launcher, TrainerProcess
 from backend.settings import Settings
 from backend.system.devices import list_devices
 from backend.system.schemas import DeviceEntry
-from backend.worker.claim import Claim, claim_next, somebody_waits
+from backend.worker.claim import Claim, claim_next, free_devices
 from backend.worker.close import close_unstarted
 from backend.worker.deletions import Deletions
 from backend.worker.launch import launch
@@ -27,6 +27,9 @@ from trainer.job_folder import JobFolder
 
 log = logging.getLogger(__name__)
 
+GLANCE_SECONDS = 0.02  # between two glances at the trainers' files
+SHORTEST_WAIT_SECONDS = 0.08  # a trainer that writes all the time must not keep the worker busy
+POLLS_BETWEEN_TURNS = 4  # when nothing happens; moments to start at are met to the second
 TROUBLE_SECONDS = 5.0  # until a run that could not be looked at is looked at again
 
 
@@ -57,12 +60,15 @@ class Worker:
         log.info("worker %s ready on %s", self._presence.identity.worker_id, self._device_names())
         hooks = HookSender(self._settings, self._database)
         hooks.start()
+        commits = CommitWatch(self._database)
         while not ending.is_set():
             try:
                 self.turn()
+                commits.settle()
             except OperationalError as error:  # locked by a copy or a full disk: it passes
                 log.warning("the database cannot be used just now: %s", error.orig)
-            ending.wait(self._settings.worker_poll_seconds)
+            self._wait(ending, commits)
+        commits.close()
         hooks.end()
         self.sign_off()
 
@@ -74,6 +80,28 @@ class Worker:
         """Say that it is gone; whoever comes next takes its runs over."""
         self._presence.sign_off()
 
+    def _wait(self, ending: threading.Event, commits: CommitWatch) -> None:
+        """Until the next turn, or until there is something to do in it.
+
+        A turn asks the database half a dozen questions; a glance at the length of a trainer's file
+        and at the database's own count of commits costs a hundredth of that. So turns are seldom,
+        and a step, a request or an end is seen at once all the same.
+        """
+        poll_seconds = self._settings.worker_poll_seconds
+        began = looked = time.monotonic()
+        while not ending.wait(min(poll_seconds, GLANCE_SECONDS)):
+            now = time.monotonic()
+            if now - began >= poll_seconds * POLLS_BETWEEN_TURNS:
+                return
+            if now - began < SHORTEST_WAIT_SECONDS:
+                continue
+            if commits.has_changed() or any(map(self._has_news, self._watches)):
+                return
+            if now - looked >= poll_seconds:
+                looked = now
+                if any(watch.has_ended() for watch in self._watches):
+                    return
+
     def turn(self) -> None:
         """Everything there is to do now."""
         self._presence.beat()
@@ -83,8 +111,12 @@ class Worker:
             if self._is_over(watch):
                 self._watches.remove(watch)
         self._deletions.carry_out()
-        for device in self._presence.device_ids:
+        for device in self._devices_to_start_on():
             self._start_next(device)
+
+    def _has_news(self, watch: RunWatch) -> bool:
+        is_in_trouble = self._clock() < self._look_again.get(watch.watched.run_id, 0.0)
+        return not is_in_trouble and watch.has_news()
 
     def _taken_over(self) -> list[tuple[Watched, TrainerProcess | None]]:
         return take_over(
@@ -113,10 +145,17 @@ class Worker:
             self._look_again[watch.watched.run_id] = self._clock() + TROUBLE_SECONDS
             return False
 
-    def _start_next(self, device: str) -> None:
+    def _devices_to_start_on(self) -> list[str]:
+        presence = self._presence
         with self._database.read() as session:
-            if not somebody_waits(session):
-                return
+            return free_devices(
+                session,
+                presence.identity,
+                devices=presence.device_ids,
+                has_gpus=presence.has_gpus,
+            )
+
+    def _start_next(self, device: str) -> None:
         with self._database.write() as session:
             claim = claim_next(
                 session,

@@ -7,8 +7,10 @@ by another worker as well, and goes on from the byte where the last one stopped.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -71,8 +73,10 @@ class RunWatch:
         self._settings = settings
         self.watched = watched
         self._process = process
+        self._ended = Ended(None) if process is None else None
         self._clock = clock
         self._next_judgement = 0.0
+        self._length_at_look = 0
         self._alarms = self._with_what_is_known(settings)
         self._stop = StopWatch(
             patience_seconds=settings.stop_patience_seconds,
@@ -80,10 +84,25 @@ class RunWatch:
             clock=clock,
         )
 
+    def has_news(self) -> bool:
+        """Whether the trainer wrote events since the last look began."""
+        return _length(self.watched.files.events) != self._length_at_look
+
+    def has_ended(self) -> bool:
+        """Whether the trainer is gone; the next look closes its run."""
+        return self._poll() is not None
+
+    def _poll(self) -> Ended | None:
+        """How the trainer ended, None while it lives; kept, since a code is told only once."""
+        if self._ended is None and self._process is not None:
+            self._ended = self._launcher.poll(self._process)
+        return self._ended
+
     def look(self) -> bool:
         """One look; True once the run is over and closed."""
+        self._length_at_look = _length(self.watched.files.events)
         # Polled before reading: whatever a trainer wrote before it ended is then in the files.
-        ended = Ended(None) if self._process is None else self._launcher.poll(self._process)
+        ended = self._poll()
         self._obey_requests()
         more = self._record_events()
         more |= self._record_log()
@@ -136,8 +155,9 @@ class RunWatch:
 
     def _record_events(self) -> bool:
         """Record one window of the event file; whether there was something in it."""
-        with self._database.read() as session:
-            offset = session.get_one(Run, self.watched.run_id).events_offset
+        offset = self._events_offset
+        if _length(self.watched.files.events) <= offset:
+            return False
         lines, end = read_lines(self.watched.files.events, offset)
         if end == offset:
             return False
@@ -145,12 +165,16 @@ class RunWatch:
         with self._database.write() as session:
             job = session.get_one(Job, self.watched.job_id)
             run = session.get_one(Run, self.watched.run_id)
+            if run.events_offset != offset:  # another worker has read on meanwhile
+                self._events_offset = run.events_offset
+                return True
             record_events(Place(session, job, run, self.watched.folder), found)
             for fault in faults:
                 self._report(run, fault)
             run.events_offset = end
             notice_events(session, self._settings, job, found)
             announce_job(session, job.id)
+        self._events_offset = end
         self._stop.hear(found)
         self._alarms.hear(found)
         return True
@@ -159,6 +183,7 @@ class RunWatch:
         """The run's alarms, with what an earlier watch of it has raised and measured."""
         with self._database.read() as session:
             run = session.get_one(Run, self.watched.run_id)
+            self._events_offset, self._log_offset = run.events_offset, run.log_offset
             of_run = (Metric.job_id == run.job_id, Metric.run_id == run.id)
             steps = session.scalars(
                 select(Metric.step_seconds).where(*of_run).order_by(Metric.step)
@@ -202,15 +227,21 @@ class RunWatch:
 
     def _record_log(self) -> bool:
         """Pass new lines of the log on; whether there were any."""
-        with self._database.read() as session:
-            offset = session.get_one(Run, self.watched.run_id).log_offset
+        offset = self._log_offset
+        if _length(self.watched.files.log) <= offset:
+            return False
         lines, end = lines_from(self.watched.files.log, offset, LOG_LINES_IN_ONE_EVENT)
         if end == offset:
             return False
         with self._database.write() as session:
-            session.get_one(Run, self.watched.run_id).log_offset = end
+            run = session.get_one(Run, self.watched.run_id)
+            if run.log_offset != offset:
+                self._log_offset = run.log_offset
+                return True
+            run.log_offset = end
             data = {"job_id": self.watched.job_id, "lines": lines}
             announce(session, "log", self.watched.job_id, data)
+        self._log_offset = end
         return True
 
     def _stop_if_it_does_not(self) -> None:
@@ -222,3 +253,10 @@ class RunWatch:
         elif measure is Measure.KILL:
             log.warning("job %d does not end; killing it", self.watched.job_id)
             self._launcher.kill(self._process)
+
+
+def _length(path: Path) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0

@@ -105,6 +105,8 @@ export function checkpoint(step: number, changes: Partial<Checkpoint> = {}): Che
     lora_norm: 1.25,
     is_best: false,
     is_pinned: false,
+    is_starred: false,
+    note: "",
     url: `/api/jobs/1/checkpoints/${step}/file`,
     ...changes,
   };
@@ -127,6 +129,8 @@ export function sample(id: number, step: number, promptIndex: number, prompt: st
     file: `samples/step-${String(step).padStart(6, "0")}-prompt-0${promptIndex}.png`,
     superseded_by: null,
     thumbnail_url: `/api/jobs/1/samples/${id}/thumbnail`,
+    is_starred: false,
+    note: "",
     url: `/api/jobs/1/samples/${id}/image`,
   };
 }

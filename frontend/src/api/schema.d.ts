@@ -106,6 +106,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/jobs/{job_id}/samples/{sample_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Mark Sample
+         * @description Star it or write a note; both lie beside the pictures, in pins.json.
+         */
+        patch: operations["mark_sample"];
+        trace?: never;
+    };
     "/api/jobs/{job_id}/checkpoints": {
         parameters: {
             query?: never;
@@ -124,6 +144,30 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/checkpoints/{checkpoint_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete Checkpoint
+         * @description Move one checkpoint, or the end result, to the trash; the answer is what restores it.
+         */
+        delete: operations["delete_checkpoint"];
+        options?: never;
+        head?: never;
+        /**
+         * Mark Checkpoint
+         * @description Pin it, star it or write a note, also while the job runs: what is pinned or starred stays.
+         */
+        patch: operations["mark_checkpoint"];
         trace?: never;
     };
     "/api/jobs/{job_id}/checkpoints/{checkpoint_id}/file": {
@@ -883,26 +927,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/jobs/{job_id}/checkpoints/{checkpoint_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /**
-         * Delete Checkpoint
-         * @description Move one checkpoint, or the end result, to the trash; the answer is what restores it.
-         */
-        delete: operations["delete_checkpoint"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/trash": {
         parameters: {
             query?: never;
@@ -1208,14 +1232,46 @@ export interface components {
             is_best: boolean;
             /**
              * Is Pinned
-             * @description Pinned or starred in pins.json: never removed for room.
+             * @description Never removed for room.
              */
             is_pinned: boolean;
+            /**
+             * Is Starred
+             * @description A favourite; never removed for room either.
+             */
+            is_starred: boolean;
+            /** Note */
+            note: string;
             /**
              * Url
              * @description Downloads the LoRA as <training name>-step-000250.safetensors.
              */
             url: string;
+        };
+        /**
+         * CheckpointMarks
+         * @description What to say of a checkpoint; what is left out stays as it is.
+         * @example {
+         *       "note": "the best hands",
+         *       "pinned": true
+         *     }
+         */
+        CheckpointMarks: {
+            /**
+             * Pinned
+             * @default false
+             */
+            pinned: boolean;
+            /**
+             * Starred
+             * @default false
+             */
+            starred: boolean;
+            /**
+             * Note
+             * @default
+             */
+            note: string;
         };
         /**
          * CommandEntry
@@ -3327,7 +3383,9 @@ export interface components {
          *       "guidance_scale": 1,
          *       "height": 128,
          *       "id": 7,
+         *       "is_starred": false,
          *       "lora_strength": 1,
+         *       "note": "",
          *       "prompt": "hatchstyle a red circle",
          *       "prompt_index": 0,
          *       "sample_steps": 20,
@@ -3390,11 +3448,34 @@ export interface components {
              * @description A WebP of 256 px; `?side=640` for a larger one.
              */
             thumbnail_url: string;
+            /** Is Starred */
+            is_starred: boolean;
+            /** Note */
+            note: string;
             /**
              * Url
              * @description The PNG; a sample drawn anew gets a new id and address.
              */
             url: string;
+        };
+        /**
+         * SampleMarks
+         * @description What to say of a picture; what is left out stays as it is.
+         * @example {
+         *       "starred": true
+         *     }
+         */
+        SampleMarks: {
+            /**
+             * Starred
+             * @default false
+             */
+            starred: boolean;
+            /**
+             * Note
+             * @default
+             */
+            note: string;
         };
         /**
          * SamplePanel
@@ -4279,6 +4360,96 @@ export interface operations {
             };
         };
     };
+    mark_sample: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+                sample_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SampleMarks"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SampleEntry"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
     list_checkpoints: {
         parameters: {
             query?: {
@@ -4331,6 +4502,182 @@ export interface operations {
             };
             /** @description There is no such thing. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    delete_checkpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+                checkpoint_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrashEntry"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    mark_checkpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+                checkpoint_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CheckpointMarks"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CheckpointEntry"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7434,92 +7781,6 @@ export interface operations {
             };
             /** @description The request comes from another origin. */
             403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description What was sent cannot be used; one entry for each fault. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description Our own mistake; the server's log has the traceback. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    delete_checkpoint: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                job_id: number;
-                checkpoint_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TrashEntry"];
-                };
-            };
-            /** @description The request is malformed or addressed to an unknown host. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The token is missing or wrong. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The request comes from another origin. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description There is no such thing. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-            /** @description The state of the job does not allow it. */
-            409: {
                 headers: {
                     [name: string]: unknown;
                 };

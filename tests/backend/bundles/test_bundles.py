@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import delete
 
 from backend.bundles.contents import collect
+from backend.bundles.importing import import_bundle
 from backend.bundles.writing import BundleStream, FileChanged
 from backend.cli import main
 from backend.db.engine import Database
@@ -29,6 +31,7 @@ from tests.backend.bundles.packed_jobs import (
     visible,
 )
 from tests.backend.installation import environment_in, job_config, make_dataset, settings_in
+from tests.trainer.power_cut import disks, lay_out, recording
 from trainer import folder_lock
 from trainer.job_folder import JobFolder
 
@@ -323,3 +326,31 @@ def test_the_command_line_packs_and_takes_in(
 def install(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     for name, value in environment_in(folder).items():
         monkeypatch.setenv(name, value)
+
+
+def test_whenever_the_power_goes_the_job_is_there_whole_or_not_at_all(
+    client: TestClient, style: int, tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = download(client, style)
+    disk, left = tmp_path / "disk", tmp_path / "left"
+    disk.mkdir()
+    database_file = tmp_path / "of-the-import.db"
+    shutil.copy(migrated, database_file)
+    outside = {"database_url": f"sqlite:///{database_file}", "cache_dir": tmp_path / "cache"}
+    there = settings_in(disk, **outside)
+    database = Database(there.database_url)
+    with recording(disk, monkeypatch) as recorder:
+        import_bundle(database, there, io.BytesIO(bundle))
+    database.close()
+    expected = {name: data for name, data in files_below(disk).items() if ".lock" not in name}
+    num_there = 0
+    for moment, tree in disks(recorder, most_at_once=3):
+        lay_out(tree, left)
+        found = files_below(left)
+        if "output/style" not in tree:
+            assert not any(path.startswith("output/style") for path in found)
+            continue
+        num_there += 1
+        lost = {name for name, data in expected.items() if found.get(name) != data}
+        assert not lost, f"cut after note {moment}"
+    assert num_there > 0

@@ -11,7 +11,7 @@ from typing import Literal
 
 from backend.launchers.launcher import Ended, Order, TrainerProcess
 from backend.system.schemas import DeviceEntry
-from trainer.events import EventLog, RunBegins, RunFinished, RunStarted, Step
+from trainer.events import Event, EventLog, RunBegins, RunFinished, RunStarted, Step
 from trainer.job_folder import JobFolder, RunFolder
 
 EXIT_CODES = {"completed": 0, "stopped": 3, "failed": 9}
@@ -56,6 +56,10 @@ class Puppet:
                 step_seconds=0.1,
             )
         )
+
+    def say(self, event: Event) -> None:
+        """Any other event."""
+        self._log.append(event)
 
     def finish(self, outcome: Literal["completed", "stopped", "failed"]) -> None:
         """Say a last word, and end."""

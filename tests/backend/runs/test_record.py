@@ -274,3 +274,40 @@ def test_each_lora_has_a_workflow_for_comfyui_unless_its_model_is_the_tiny_one(
     loaders = [n for n in answer.json()["nodes"] if n["type"] == "LoraLoaderModelOnly"]
     assert [node["widgets_values"] for node in loaders] == [["style-step-000005.safetensors", 1.0]]
     assert client.get(f"/api/jobs/{job_id}/checkpoints/99/workflow").status_code == 404
+
+
+def test_a_wait_for_space_is_progress_and_no_part_of_how_long_saving_takes(
+    database: Database, settings: Settings, job_id: int
+) -> None:
+    def at(time: float, event: events.Event) -> events.Event:
+        return event.model_copy(update={"time": time})
+
+    crowded = events.WaitingForSpace(
+        phase="save", folder="/out", needed_bytes=2_500_000_000, free_bytes=900_000
+    )
+    say(
+        database,
+        settings,
+        job_id,
+        at(1, started()),
+        at(2, begins()),
+        at(10, events.PhaseStarted(phase="train")),
+        at(20, events.PhaseStarted(phase="save")),
+        at(21, crowded),
+        at(3600, crowded),
+    )
+    with database.read() as session:
+        job = session.get_one(Job, job_id)
+        assert job.progress == {
+            "done": 0, "total": 2500, "message": "waiting for space: needs 2,500 MB, 1 MB free",
+        }  # fmt: skip
+        assert job.phase == "save"
+    say(
+        database,
+        settings,
+        job_id,
+        at(5000, events.PhaseStarted(phase="save", message="there is room again")),
+        at(5007, events.PhaseStarted(phase="train")),
+    )
+    with database.read() as session:
+        assert session.get_one(Job, job_id).saving_seconds == 7

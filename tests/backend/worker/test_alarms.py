@@ -16,7 +16,7 @@ from backend.worker.alarms import Change, Pace, RunAlarms
 from backend.worker.likely_cause import Reading, cause_of_silence, cause_of_slow_steps
 from tests.backend.installation import job_config, settings_in
 from trainer.errors import Problem, Severity
-from trainer.events import Phase, PhaseStarted, Step
+from trainer.events import CommandTaken, Phase, PhaseStarted, Step, WaitingForSpace
 
 GIB = 2**30
 
@@ -209,3 +209,30 @@ def test_the_machine_tells_its_memory_and_disk(client: TestClient) -> None:
     memory, disk = state["memory"], state["disk"]
     assert 0 < memory["available_bytes"] <= memory["total_bytes"]
     assert 0 < disk["output_free_bytes"] <= disk["output_total_bytes"]
+
+
+CROWDED = WaitingForSpace(
+    phase="save", folder="/out/style", needed_bytes=812_000_000, free_bytes=120_000_000
+)
+
+
+def test_a_run_that_waits_for_space_is_told_of_until_it_goes_on(clock: Clock) -> None:
+    watch = alarms(clock)
+    watch.hear([CROWDED])
+    problem = judge(watch)["waiting_for_space"]
+    assert problem is not None
+    assert "needs 812 MB, 120 MB free" in problem.message
+    assert "/out/style" in problem.message
+    watch.hear([CROWDED, CommandTaken(command="sample", command_seq=1, step=7)])
+    assert judge(watch) == {}, "once, and a command is no way on"
+    watch.hear([PhaseStarted(phase="save")])
+    assert judge(watch) == {"waiting_for_space": None}
+
+
+def test_a_worker_that_comes_later_keeps_the_alarm_until_the_run_says_more(clock: Clock) -> None:
+    watch = alarms(clock, active=["waiting_for_space"])
+    assert judge(watch) == {}
+    watch.hear([CROWDED])
+    assert judge(watch) == {}
+    watch.hear(steps(1.0))
+    assert judge(watch) == {"waiting_for_space": None}

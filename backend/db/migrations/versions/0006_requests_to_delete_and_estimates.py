@@ -1,4 +1,4 @@
-"""Requests to delete a job that runs
+"""Requests to delete a job that runs, and what an estimate of its time needs
 
 Revision ID: 0006
 Revises: 0005
@@ -15,4 +15,6 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("delete_request", sa.String(length=16), nullable=True))
+    op.add_column("jobs", sa.Column("mean_step_seconds", sa.Double(), nullable=True))
+    op.add_column("jobs", sa.Column("measuring_seconds", sa.Double(), nullable=True))
     op.create_index("ix_jobs_delete_request", "jobs", ["delete_request"])

@@ -1,0 +1,97 @@
+"""What a person says of checkpoints and samples: pinned, starred, a note. Kept in `pins.json`.
+
+    {"checkpoints": {"250": {"pinned": true, "note": "best hands"}},
+     "results": {"final": {"starred": true}},
+     "samples": {"step-000250-prompt-00.png": {"starred": true}}}
+
+The file lies beside what it marks and is the only place where marks are kept: they go with the
+folder, outlive the database and its rows, and are what the trainer's retention reads before it
+removes anything. It is replaced whole, by writers that take turns.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from backend.db.models import Checkpoint, Sample
+from backend.errors import Conflict
+from trainer.durable_write import write_text
+from trainer.job_folder import JobFolder
+from trainer.retention import read_pins
+
+log = logging.getLogger(__name__)
+
+_FINAL = "final"
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Of one checkpoint or sample."""
+
+    is_pinned: bool = False
+    is_starred: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class JobMarks:
+    """All marks of one job, as pins.json holds them."""
+
+    pins: Mapping[str, Any]
+
+    def of(self, row: Checkpoint | Sample) -> Marks:
+        """Those of a row's file."""
+        group, name = _place(row)
+        said = self.pins.get(group, {}).get(name, {})
+        note = said.get("note")
+        return Marks(
+            is_pinned=bool(said.get("pinned")),
+            is_starred=bool(said.get("starred")),
+            note=note if isinstance(note, str) else "",
+        )
+
+
+def read_marks(folder: JobFolder) -> JobMarks:
+    """The job's marks; none of a pins.json that cannot be read."""
+    try:
+        return JobMarks(read_pins(folder.pins))
+    except (OSError, ValueError) as error:
+        log.warning("%s cannot be read: %s", folder.pins, error)
+        return JobMarks({})
+
+
+def write_marks(folder: JobFolder, row: Checkpoint | Sample, changes: Mapping[str, Any]) -> None:
+    """Change `pinned`, `starred` or `note` of a row's file, and nothing else in pins.json.
+
+    The caller holds the database's write lock, which is what makes writers take turns. Raises
+    Conflict for a pins.json that cannot be read: what it says is not overwritten.
+    """
+    try:
+        pins = read_pins(folder.pins)
+    except (OSError, ValueError) as error:
+        raise Conflict(
+            "pins_unreadable",
+            f"{folder.pins} cannot be read: {error}.",
+            "Correct the file, or delete it to give up all marks of this job.",
+            params={"path": str(folder.pins)},
+        ) from error
+    group, name = _place(row)
+    of_group = dict(pins.get(group, {}))
+    marks = {**of_group.get(name, {}), **changes}
+    marks = {key: value for key, value in marks.items() if value not in (False, "", None)}
+    of_group[name] = marks
+    if not marks:
+        del of_group[name]
+    write_text(folder.pins, json.dumps({**pins, group: of_group}, ensure_ascii=False, indent=1))
+
+
+def _place(row: Checkpoint | Sample) -> tuple[str, str]:
+    """Where a row's marks stand in pins.json."""
+    if isinstance(row, Sample):
+        return "samples", PurePosixPath(row.path).name
+    return ("results", _FINAL) if row.is_final else ("checkpoints", str(row.step))

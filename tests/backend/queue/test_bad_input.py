@@ -1,0 +1,183 @@
+"""What other hands put into a job's folder is reported once, clearly, and stops nothing else.
+
+What a rescan says of damaged, renamed and copied folders is in tests/backend/rescan; what a resume
+says of a damaged checkpoint in tests/trainer.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from backend.db.engine import Database
+from backend.settings import Settings
+from backend.worker.loop import Worker
+from tests.backend.bundles.packed_jobs import save_checkpoint
+from tests.backend.installation import job_config
+from tests.backend.queue.puppets import Puppet, Puppeteer, device
+from trainer.events import CheckpointSaved
+from trainer.job_folder import LORA_FILE, JobFolder
+
+DEVICES = ("GPU-aaaa", "cpu")
+
+
+@pytest.fixture
+def puppeteer() -> Iterator[Puppeteer]:
+    puppeteer = Puppeteer()
+    yield puppeteer
+    for puppet in puppeteer.living:
+        puppet.end(0)
+
+
+@pytest.fixture
+def worker(settings: Settings, database: Database, puppeteer: Puppeteer) -> Worker:
+    worker = Worker(
+        settings,
+        database,
+        puppeteer,
+        clock=lambda: 0.0,
+        ask_devices=lambda: [device(name) for name in DEVICES],
+    )
+    worker.sign_on()
+    return worker
+
+
+def queue(client: TestClient, name: str, gpu: str = "cpu") -> int:
+    config = job_config(name, job={"gpu": gpu})
+    answer = client.post("/api/jobs", json={"config": config, "queue": True})
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"]
+
+
+def puppet_of(puppeteer: Puppeteer, name: str) -> Puppet:
+    (found,) = [puppet for puppet in puppeteer.living if puppet.training_name == name]
+    return found
+
+
+def job(client: TestClient, job_id: int) -> dict[str, Any]:
+    return client.get(f"/api/jobs/{job_id}").json()
+
+
+def test_nonsense_among_the_events_is_told_once_for_each_kind(
+    client: TestClient, worker: Worker, puppeteer: Puppeteer
+) -> None:
+    broken, fine = queue(client, "broken"), queue(client, "fine", DEVICES[0])
+    worker.turn()
+    puppet = puppet_of(puppeteer, "broken")
+    nonsense = [
+        "half a li\n",
+        '{"type": "step", "step": "five"}\n',
+        '{"type": "step", "step": 3, "loss": NaN}\n',
+        json.dumps({"type": "sample", "step": -1, "path": 7}) + "\n",
+        json.dumps({"type": "from_a_later_version", "seq": 9, "time": 1.0}) + "\n",
+        "[1, 2, 3]\n",
+        json.dumps({"type": "step", "step": 10**30, "loss": 1e400}) + "\n",
+        "\x00\x01\x02\n",
+        "x" * (3 << 20) + "\n",
+    ]
+    for _ in range(2):
+        for line in nonsense:
+            with puppet.files.events.open("a") as events:
+                events.write(line)
+            worker.turn()
+    puppet.begin(0)
+    puppet_of(puppeteer, "fine").begin(0)
+    with puppet.files.events.open("a") as events:
+        events.write('{"type": "step", "st')
+    for _ in range(9):  # a look reads a window of the file, and the huge lines fill several
+        worker.turn()
+    assert [job(client, each)["status"] for each in (broken, fine)] == ["running", "running"]
+    assert [job(client, each)["step"] for each in (broken, fine)] == [1, 1]
+    codes = [problem["code"] for problem in job(client, broken)["runs"][0]["problems"]]
+    assert codes, "it is told"
+    assert len(codes) == len(set(codes)), "once for each kind"
+    assert job(client, fine)["runs"][0]["problems"] == []
+    with puppet.files.events.open("a") as events:
+        events.write('ep": 2}\n')
+    puppet.finish("completed")
+    puppet_of(puppeteer, "fine").finish("completed")
+    worker.turn()
+    assert [job(client, each)["status"] for each in (broken, fine)] == ["completed", "completed"]
+
+
+def test_a_job_file_changed_by_hand_is_kept_beside_and_named(
+    client: TestClient, worker: Worker, puppeteer: Puppeteer, settings: Settings
+) -> None:
+    job_id = queue(client, "style")
+    folder = JobFolder(settings.output_dir, "style")
+    for changed in ("steps: 77", "steps: [no"):
+        worker.turn()
+        puppet = puppet_of(puppeteer, "style")
+        shutil.copy(folder.job_file, puppet.files.job_file)  # as the trainer does
+        puppet.finish("stopped")
+        worker.turn()
+        text = folder.job_file.read_text().replace("steps: 10", changed, 1)
+        folder.job_file.write_text(text)
+        client.post(f"/api/jobs/{job_id}/queue")
+        worker.turn()
+        latest = job(client, job_id)["runs"][-1]
+        assert [problem["code"] for problem in latest["problems"]] == ["job_file_changed"]
+        assert "steps: 10" in folder.job_file.read_text()
+        kept = folder.path / latest["problems"][0]["params"]["kept_as"]
+        assert kept.read_text() == text
+        assert job(client, job_id)["config"]["training"]["steps"] == 10
+        puppet = puppet_of(puppeteer, "style")
+        shutil.copy(folder.job_file, puppet.files.job_file)
+        puppet.finish("stopped")
+        worker.turn()
+        client.post(f"/api/jobs/{job_id}/queue")
+    worker.turn()
+    assert job(client, job_id)["runs"][-1]["problems"] == [], "what was said once is not repeated"
+
+
+def test_a_job_whose_folder_went_away_says_that_it_begins_anew(
+    client: TestClient, worker: Worker, puppeteer: Puppeteer, settings: Settings
+) -> None:
+    job_id, other = queue(client, "style"), queue(client, "other", DEVICES[0])
+    worker.turn()
+    puppet = puppet_of(puppeteer, "style")
+    puppet.begin(0)
+    folder = JobFolder(settings.output_dir, "style")
+    save_checkpoint(folder, 5)
+    saved = folder.checkpoint(5)
+    puppet.say(
+        CheckpointSaved(
+            step=5,
+            path=folder.relative(saved),
+            lora=folder.relative(saved / LORA_FILE),
+            size_bytes=1,
+        )
+    )
+    puppet.finish("stopped")
+    worker.turn()
+    folder.path.rename(settings.output_dir / "renamed")
+    queued = client.post(f"/api/jobs/{job_id}/queue").json()
+    assert "checkpoints_gone" in [warning["code"] for warning in queued["warnings"]]
+    client.post(f"/api/jobs/{job_id}/stop")
+    (settings.output_dir / "renamed").rename(folder.path)
+    queued = client.post(f"/api/jobs/{job_id}/queue").json()
+    assert "checkpoints_gone" not in [warning["code"] for warning in queued["warnings"]]
+    assert job(client, other)["status"] in ("starting", "running")
+
+
+def test_what_does_not_fit_the_state_is_answered_with_the_state(
+    client: TestClient, worker: Worker, puppeteer: Puppeteer
+) -> None:
+    job_id = queue(client, "style")
+    worker.turn()
+    worker.turn()
+    for method, path in (("POST", "/queue"), ("DELETE", ""), ("POST", "/move")):
+        body = {} if path else None
+        answer = client.request(method, f"/api/jobs/{job_id}{path}", json=body)
+        assert answer.status_code == 409, path
+        assert answer.json()["errors"][0]["params"]["status"] == "running"
+    puppet_of(puppeteer, "style").finish("completed")
+    worker.turn()
+    answer = client.post(f"/api/jobs/{job_id}/stop")
+    assert answer.status_code == 409
+    assert answer.json()["errors"][0]["params"]["status"] == "completed"
