@@ -31,6 +31,9 @@ export const samples = {
   fromStep: "From step",
   toStep: "to step",
   anyStep: "any",
+  star: "Star this picture",
+  note: "Note",
+  marking: "Marking the picture",
   starredOnly: "Starred",
   newestFirst: "Newest first",
   size: "Size of the pictures",
@@ -48,7 +51,7 @@ export const samples = {
   play: (number: number) => `Play prompt ${number} through its steps`,
   playShort: "Play",
   gridKeys:
-    "In the grid: arrow keys move, Enter opens, X selects, P plays the prompt through its steps.",
+    "In the grid: arrow keys move, Enter opens, S stars, X selects, P plays the prompt through its steps.",
 
   lightbox: "Sample",
   previousStep: "Earlier step",
@@ -86,6 +89,7 @@ export const samples = {
     ["B", "hold: the other picture"],
     ["1 – 5", "one, side by side, slider, blink, difference"],
     ["C", "compare the next ones with this"],
+    ["S", "star it"],
     ["+ − 0", "zoom; Shift and arrows move it"],
     ["P", "play the prompt through its steps"],
   ] as [string, string][],
@@ -141,6 +145,14 @@ export const checkpoints = {
   best: "Best",
   bestBy: "Of those kept, it has the lowest validation loss.",
   pinned: "Pinned",
+  starred: "Starred",
+  pin: "Pin: keep it whatever comes",
+  unpin: "Unpin",
+  star: "Star",
+  unstar: "Take the star away",
+  note: "Note",
+  writeNote: "Write a note",
+  marking: "Marking the checkpoint",
   checked: (layers: number, norm: string) =>
     `Read back and sound: ${plural(layers, "layer", "layers")}, norm ${norm}`,
   changesNothing: (layers: number) =>

@@ -20,6 +20,7 @@ import {
   type GalleryJob,
   recipeKey,
 } from "@/features/samples/gallery-model";
+import { useSampleMarks } from "@/features/samples/use-sample-marks";
 import { paths } from "@/lib/paths";
 import { text } from "@/messages";
 import { NotFoundPage } from "./not-found-page";
@@ -112,8 +113,9 @@ function Pictures({ job, samples, others, onRemove }: PicturesProps) {
   );
   const isLoading = [...otherJobs, ...otherSamples].some((query) => query.isPending);
   const withoutCommon = others.length > 0 && !isLoading && !haveCommon(jobs);
-  const ofSample = (sample: Sample) =>
-    parts.find((part) => part.samples.includes(sample))?.job ?? job;
+  const mark = useSampleMarks();
+  const ofSample = ({ id }: Sample) =>
+    parts.find((part) => part.samples.some((one) => one.id === id))?.job ?? job;
   return (
     <Panel
       title={text.samples.title}
@@ -141,6 +143,7 @@ function Pictures({ job, samples, others, onRemove }: PicturesProps) {
           <Gallery
             jobs={jobs}
             isTall
+            onMark={(sample, marks) => mark(ofSample(sample).id, sample, marks)}
             actions={(sample) => <UsePrompt job={ofSample(sample)} sample={sample} />}
           />
         )}

@@ -3,6 +3,7 @@ import { useState } from "react";
 import { Link } from "wouter";
 import type { Checkpoint, Job, Measurement, Sample } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
+import { NoteField } from "@/components/ui/note-field";
 import { formatBytes, formatCount, formatLoss, formatMoment, joinFacts } from "@/lib/format";
 import { QUEUEABLE } from "@/lib/job-states";
 import { paths } from "@/lib/paths";
@@ -10,6 +11,7 @@ import { text } from "@/messages";
 import { CheckpointMenu } from "./checkpoint-menu";
 import classes from "./checkpoints-panel.module.css";
 import { ResumeDialog } from "./resume-dialog";
+import { useCheckpointMarks } from "./use-checkpoint-marks";
 
 interface CheckpointItemProps {
   checkpoint: Checkpoint;
@@ -25,6 +27,8 @@ const SHOWN_PICTURES = 6;
 /** One checkpoint: what it is worth, whether it is sound, and what can be done with it. */
 export function CheckpointItem(props: CheckpointItemProps) {
   const { checkpoint, job, jobId, measurement, samples } = props;
+  const mark = useCheckpointMarks(jobId);
+  const [noting, setNoting] = useState(false);
   const [resuming, setResuming] = useState(false);
   const canResume =
     job !== undefined &&
@@ -62,6 +66,13 @@ export function CheckpointItem(props: CheckpointItemProps) {
           ))}
         </Link>
       )}
+      {(noting || checkpoint.note !== "") && (
+        <NoteField
+          label={text.checkpoints.note}
+          note={checkpoint.note}
+          onSave={(note) => mark(checkpoint, { note })}
+        />
+      )}
       <div className={classes.actions}>
         <Button
           component="a"
@@ -89,6 +100,8 @@ export function CheckpointItem(props: CheckpointItemProps) {
           job={job}
           jobId={jobId}
           startFrom={props.startFrom}
+          onMark={mark}
+          onNote={() => setNoting(true)}
         />
       </div>
       {job !== undefined && (
@@ -105,7 +118,7 @@ export function CheckpointItem(props: CheckpointItemProps) {
 
 /** Why this one is worth a look, and why it is still there. */
 function Marks({ checkpoint }: { checkpoint: Checkpoint }) {
-  const { is_final, is_best, is_pinned } = checkpoint;
+  const { is_final, is_best, is_pinned, is_starred } = checkpoint;
   return (
     <>
       {is_final && <span className={classes.mark}>{text.checkpoints.final}</span>}
@@ -117,6 +130,11 @@ function Marks({ checkpoint }: { checkpoint: Checkpoint }) {
       {is_pinned && (
         <span className={classes.mark} data-mark="pinned">
           {text.checkpoints.pinned}
+        </span>
+      )}
+      {is_starred && (
+        <span className={classes.mark} data-mark="best">
+          {text.checkpoints.starred}
         </span>
       )}
     </>

@@ -2,7 +2,7 @@ import { ActionIcon, Menu } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link } from "wouter";
 import { applyCheckpointRemoved } from "@/api/apply-event";
-import { api } from "@/api/client";
+import { api, type CheckpointMarks } from "@/api/client";
 import { keys } from "@/api/queries";
 import type { Checkpoint, Job } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
@@ -18,10 +18,19 @@ interface CheckpointMenuProps {
   job: Job | undefined;
   jobId: number;
   startFrom: string | null;
+  onMark: (checkpoint: Checkpoint, marks: CheckpointMarks) => void;
+  onNote: () => void;
 }
 
 /** What is done with a checkpoint less often. */
-export function CheckpointMenu({ checkpoint, job, jobId, startFrom }: CheckpointMenuProps) {
+export function CheckpointMenu({
+  checkpoint,
+  job,
+  jobId,
+  startFrom,
+  onMark,
+  onNote,
+}: CheckpointMenuProps) {
   const remove = useRemoval(checkpoint, jobId);
   const step = formatCount(checkpoint.step);
   return (
@@ -53,6 +62,26 @@ export function CheckpointMenu({ checkpoint, job, jobId, startFrom }: Checkpoint
         {startFrom !== null && (
           <Menu.Item component={Link} href={startFrom} leftSection={<Icon name="plus" size={16} />}>
             {text.checkpoints.newJob}
+          </Menu.Item>
+        )}
+        <Menu.Divider />
+        {!checkpoint.is_final && (
+          <Menu.Item
+            leftSection={<Icon name="save" size={16} />}
+            onClick={() => onMark(checkpoint, { pinned: !checkpoint.is_pinned })}
+          >
+            {checkpoint.is_pinned ? text.checkpoints.unpin : text.checkpoints.pin}
+          </Menu.Item>
+        )}
+        <Menu.Item
+          leftSection={<Icon name="star" size={16} />}
+          onClick={() => onMark(checkpoint, { starred: !checkpoint.is_starred })}
+        >
+          {checkpoint.is_starred ? text.checkpoints.unstar : text.checkpoints.star}
+        </Menu.Item>
+        {checkpoint.note === "" && (
+          <Menu.Item leftSection={<Icon name="edit" size={16} />} onClick={onNote}>
+            {text.checkpoints.writeNote}
           </Menu.Item>
         )}
         <Menu.Divider />

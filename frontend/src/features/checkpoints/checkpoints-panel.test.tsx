@@ -104,3 +104,26 @@ test("resumes from a step after saying what is set aside", async () => {
   await waitFor(() => expect(server.asked("POST /api/jobs/1/queue")).toHaveLength(1));
   expect(server.asked("POST /api/jobs/1/queue")[0]?.body).toEqual({ resume_from_step: 10 });
 });
+
+test("pins a checkpoint and keeps a note of it", async () => {
+  const server = serverOf();
+  server.on("PATCH /api/jobs/1/checkpoints/20", ({ body }) => {
+    const { pinned = false, note = "" } = body as { pinned?: boolean; note?: string };
+    return checkpoint(20, { is_pinned: pinned, note });
+  });
+  const user = open();
+  const more = { name: "More of the checkpoint of step 20" };
+  await user.click(await screen.findByRole("button", more));
+  await user.click(await screen.findByRole("menuitem", { name: /^Pin/ }));
+  await waitFor(() => expect(screen.getAllByText("Pinned")).toHaveLength(2));
+  await user.click(screen.getByRole("button", more));
+  await user.click(await screen.findByRole("menuitem", { name: "Write a note" }));
+  await user.type(screen.getByRole("textbox", { name: "Note" }), "best hands");
+  await user.tab();
+  await waitFor(() =>
+    expect(server.asked("PATCH /api/jobs/1/checkpoints/20").map(({ body }) => body)).toEqual([
+      { pinned: true },
+      { note: "best hands" },
+    ]),
+  );
+});

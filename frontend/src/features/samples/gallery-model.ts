@@ -266,7 +266,7 @@ export function filtered(gallery: Gallery, filter: Filter): Gallery {
           ...lane,
           byStep: kept(
             lane.byStep,
-            (step, sample) => inRange(step) && (!filter.starred || isStarred(sample)),
+            (step, sample) => inRange(step) && (!filter.starred || sample.is_starred),
           ),
           failures: kept(lane.failures, (step) => inRange(step) && !filter.starred),
           drawing: filter.starred ? null : lane.drawing,
@@ -285,10 +285,6 @@ function kept<Value>(
   keep: (step: number, value: Value) => boolean,
 ): Map<number, Value> {
   return new Map([...map].filter(([step, value]) => keep(step, value)));
-}
-
-export function isStarred(sample: Sample): boolean {
-  return "is_starred" in sample && sample.is_starred === true;
 }
 
 /** Numbers of pictures as the archive's address takes them: 3,7-12. */

@@ -13,11 +13,13 @@ const samples = STEPS.flatMap((step, column) =>
   ["a fox", "a hat"].map((prompt, row) => sample(column * 2 + row + 1, step, row, prompt)),
 );
 
+const mark = vi.fn();
+
 function open(change: Partial<GalleryJob> = {}, ...others: GalleryJob[]) {
   const job: GalleryJob = { id: 1, name: "ink", samples, failures: [], ...change };
   render(
     <MantineProvider env="test">
-      <Gallery jobs={[job, ...others]} />
+      <Gallery jobs={[job, ...others]} onMark={mark} />
     </MantineProvider>,
   );
   return userEvent.setup();
@@ -96,6 +98,25 @@ test("shows what is being drawn where it will stand, and how far it is", () => {
   const row = bar.closest('[role="row"]') as HTMLElement;
   expect(within(row).getByText("a hat")).toBeInTheDocument();
   expect(screen.getByRole("columnheader", { name: "Step 150" })).toBeInTheDocument();
+});
+
+test("S stars, in the grid and in the lightbox, and a note is kept when the field is left", async () => {
+  mark.mockClear();
+  const starred = samples.map((one) => ({ ...one, is_starred: one.id === 3 }));
+  const user = open({ samples: starred });
+  cell("Open prompt 1, base").focus();
+  await user.keyboard("s{ArrowRight}{Enter}");
+  const box = await lightbox();
+  const star = within(box).getByRole("button", { name: "Star this picture" });
+  expect(star).toHaveAttribute("aria-pressed", "true");
+  await user.keyboard("s");
+  await user.type(within(box).getByRole("textbox", { name: "Note" }), "bees");
+  await user.tab();
+  expect(mark.mock.calls.map(([sample, marks]) => [sample.id, marks])).toEqual([
+    [1, { starred: true }],
+    [3, { starred: false }],
+    [3, { note: "bees" }],
+  ]);
 });
 
 describe("the lightbox", () => {

@@ -3,7 +3,6 @@ import type { Sample } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
 import { text } from "@/messages";
 import type { Drawing, Failure } from "./gallery-model";
-import { isStarred } from "./gallery-model";
 import classes from "./sample-grid.module.css";
 import { stepTitle } from "./titles";
 
@@ -69,7 +68,7 @@ export const SampleCell = memo(
         >
           <Picture sample={sample} width={width} />
         </button>
-        {isStarred(sample) && (
+        {sample.is_starred && (
           <span className={classes.star}>
             <Icon name="star" size={14} />
           </span>

@@ -11,6 +11,7 @@ import { paths } from "@/lib/paths";
 import { text } from "@/messages";
 import { Gallery } from "./gallery";
 import { drawingOf, failuresOf } from "./gallery-model";
+import { useSampleMarks } from "./use-sample-marks";
 
 interface SamplesPanelProps {
   jobId: number;
@@ -55,6 +56,7 @@ interface JobPicturesProps extends SamplesPanelProps {
 
 function JobPictures({ jobId, samples, expecting, actions }: JobPicturesProps) {
   const job = useQuery(jobQuery(jobId)).data;
+  const mark = useSampleMarks();
   const preview = useQuery(previewQuery(jobId)).data;
   const jobs = useMemo(
     () => [
@@ -76,5 +78,7 @@ function JobPictures({ jobId, samples, expecting, actions }: JobPicturesProps) {
       </Empty>
     );
   }
-  return <Gallery jobs={jobs} actions={actions} />;
+  return (
+    <Gallery jobs={jobs} onMark={(sample, marks) => mark(jobId, sample, marks)} actions={actions} />
+  );
 }
