@@ -170,7 +170,7 @@ export const checkpoints = {
   moreFinal: "More of the final LoRA",
   newJob: "New job that starts from it",
   resume: "Resume from here",
-  resumeLabel: (step: string) => `Resume from step ${step}`,
+  resumeLabel: (step: string) => `Resume from here, step ${step}`,
   resumeTitle: (step: string) => `Go on from step ${step}?`,
   resumeSetsAside: (step: string, last: string) =>
     `The training goes on from step ${step}. What came after it, up to step ${last}, is set aside: pictures stay in the gallery and are marked, checkpoints move to the folder superseded.`,

@@ -65,16 +65,18 @@ export default function GalleryPage({ jobId }: { jobId: number }) {
                 />
               }
             />
-            <QueryView query={samples} loading={480}>
-              {(list) => (
-                <Pictures
-                  job={one}
-                  samples={list}
-                  others={others}
-                  onRemove={(id) => show(others.filter((other) => other !== id))}
-                />
-              )}
-            </QueryView>
+            <div className={classes.wide}>
+              <QueryView query={samples} loading={480}>
+                {(list) => (
+                  <Pictures
+                    job={one}
+                    samples={list}
+                    others={others}
+                    onRemove={(id) => show(others.filter((other) => other !== id))}
+                  />
+                )}
+              </QueryView>
+            </div>
           </div>
         );
       }}

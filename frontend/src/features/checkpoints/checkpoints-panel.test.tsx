@@ -98,7 +98,7 @@ test("deletes at once and takes it back at a press", async () => {
 test("resumes from a step after saying what is set aside", async () => {
   const server = serverOf().on("POST /api/jobs/1/queue", () => wholeJob({ status: "queued" }));
   const user = open();
-  await user.click(await screen.findByRole("button", { name: "Resume from step 10" }));
+  await user.click(await screen.findByRole("button", { name: "Resume from here, step 10" }));
   expect(await screen.findByText(/up to step 30, is set aside/)).toBeVisible();
   await user.click(screen.getByRole("button", { name: "Queue it" }));
   await waitFor(() => expect(server.asked("POST /api/jobs/1/queue")).toHaveLength(1));
