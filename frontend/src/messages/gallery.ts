@@ -166,6 +166,8 @@ export const checkpoints = {
     diffusers: "Download in Diffusers' names",
     comfyui: "Download in ComfyUI's names",
   },
+  bundle: "The job with it as a bundle",
+  workflow: "ComfyUI workflow that draws with it",
   more: (step: string) => `More of the checkpoint of step ${step}`,
   moreFinal: "More of the final LoRA",
   newJob: "New job that starts from it",

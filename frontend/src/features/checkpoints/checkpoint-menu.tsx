@@ -8,7 +8,7 @@ import type { Checkpoint, Job } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
 import { toast, toastFailure } from "@/components/ui/toast";
 import { toastWithUndo } from "@/components/ui/undo-toast";
-import { loraFile } from "@/lib/archives";
+import { jobBundle, loraFile, workflowFile } from "@/lib/archives";
 import { formatCount } from "@/lib/format";
 import { ACTIVE } from "@/lib/job-states";
 import { text } from "@/messages";
@@ -59,6 +59,25 @@ export function CheckpointMenu({
             {text.checkpoints.downloadAs[format]}
           </Menu.Item>
         ))}
+        <Menu.Item
+          component="a"
+          href={workflowFile(checkpoint.url)}
+          download
+          leftSection={<Icon name="download" size={16} />}
+        >
+          {text.checkpoints.workflow}
+        </Menu.Item>
+        {!checkpoint.is_final && (
+          <Menu.Item
+            component="a"
+            href={jobBundle(jobId, checkpoint.step)}
+            download
+            disabled={job === undefined || ACTIVE.has(job.status)}
+            leftSection={<Icon name="save" size={16} />}
+          >
+            {text.checkpoints.bundle}
+          </Menu.Item>
+        )}
         {startFrom !== null && (
           <Menu.Item component={Link} href={startFrom} leftSection={<Icon name="plus" size={16} />}>
             {text.checkpoints.newJob}

@@ -67,7 +67,13 @@ test("offers either program's names, and a job that starts from it", async () =>
   await user.click(
     await screen.findByRole("button", { name: "More of the checkpoint of step 20" }),
   );
-  expect(await screen.findByRole("menuitem", { name: /ComfyUI/ })).toHaveAttribute(
+  for (const [name, href] of [
+    [/workflow/, "/api/jobs/1/checkpoints/20/workflow"],
+    [/bundle/, "/api/jobs/1/bundle?step=20"],
+  ] as const) {
+    expect(await screen.findByRole("menuitem", { name })).toHaveAttribute("href", href);
+  }
+  expect(await screen.findByRole("menuitem", { name: /ComfyUI's/ })).toHaveAttribute(
     "href",
     "/api/jobs/1/checkpoints/20/file?format=comfyui",
   );
