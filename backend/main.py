@@ -19,6 +19,7 @@ from backend.error_handlers import install_handlers
 from backend.failures.routes import router as failures
 from backend.hooks.routes import router as hooks
 from backend.jobs.feed_watch import FeedWatch
+from backend.jobs.job_import import router as job_import
 from backend.jobs.presets import router as presets
 from backend.jobs.queue_routes import router as queue
 from backend.jobs.routes import router as jobs
@@ -57,6 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
         datasets,
         failures,
         hooks,
+        job_import,
         presets,
         queue,
         jobs,

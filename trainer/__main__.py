@@ -9,6 +9,7 @@
     python -m trainer merge --model M --lora F --strength S --output DIR
     python -m trainer sample --model M --lora F --strength S --prompt "..." -o OUT.png
     python -m trainer draw DRAWING.yaml --output PARENT
+    python -m trainer translate AI_TOOLKIT.yaml -o JOB.yaml
 
 The exit codes are those of errors.py: 0 completed, 3 stopped on request, 2 job refused, others by
 kind of failure. torch is imported after the job has passed the door, so a refusal is instant.
@@ -44,6 +45,10 @@ from trainer.run_log import TerminalFormat
 from trainer.run_record import record_refusal
 from trainer.sample_command import COMMAND as SAMPLE_COMMAND
 from trainer.sample_command import add_sample_command, run_sample_command
+from trainer.translate_command import COMMAND as TRANSLATE_COMMAND
+from trainer.translate_command import add_translate_command, run_translate_command
+
+ON_FILES = (*LORA_COMMANDS, SAMPLE_COMMAND, CACHE_COMMAND, PLAN_COMMAND, TRANSLATE_COMMAND)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     to_terminal.setFormatter(TerminalFormat())
     logging.basicConfig(level=logging.INFO, handlers=[to_terminal])
     folders = _folders(options)
-    if options.command in (*LORA_COMMANDS, SAMPLE_COMMAND, CACHE_COMMAND, PLAN_COMMAND):
+    if options.command in ON_FILES:
         return _run_on_files(options, folders)
     if options.command == "draw":
         return _draw(options, folders)
@@ -69,6 +74,8 @@ def _run_on_files(options: argparse.Namespace, folders: Folders) -> int:
             return run_cache_command(options, folders)
         if options.command == PLAN_COMMAND:
             return run_plan_command(options, folders)
+        if options.command == TRANSLATE_COMMAND:
+            return run_translate_command(options)
         if options.command == SAMPLE_COMMAND:
             return run_sample_command(options, folders, _machine_with(folders))
         return run_lora_command(options, folders)
@@ -224,6 +231,9 @@ def _parser() -> argparse.ArgumentParser:
         "results aside; CHECKPOINT: go on from this step number or checkpoint folder",
     )
     add_lora_commands(commands)
+    add_translate_command(
+        commands.add_parser(TRANSLATE_COMMAND, help="turn AI Toolkit's job file into one of ours")
+    )
     add_sample_command(commands)
     return parser
 

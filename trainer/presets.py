@@ -10,6 +10,9 @@ large (TIERS). What both have in common stands in `_EVERYWHERE`.
     medium  below 56 GB          1     32   768, 896, 1024   off  on, off
     large   and more             2     32   1024, 1152       on   off, off
 
+"Off unless out of memory", the guides say of offloading on medium cards: dev at these values takes
+35 GB by the memory plan, so on cards of 28 to 35 GB its preset sets auto.
+
 klein models have an eighth to a quarter of dev's weights, so they take the next tier's values.
 Below 16 GB dev wants 4 bits or gives way to klein: both are offered by name, not chosen in silence.
 The tiny model learns with other numbers altogether and has a preset of its own.
@@ -29,6 +32,8 @@ from trainer.variants import VARIANTS, Architecture
 GIB = 1 << 30
 # Cards report a little less than their name says: a "16 GB" one has 15.6 to 16.0.
 _SMALLEST_CARD_FOR_FLOAT8_GB = 16
+# What dev takes at the medium tier's values with nothing streamed, by the memory plan, in full GB.
+_DEV_UNSTREAMED_GB = 36
 EVERY_DATASET = "*"
 
 
@@ -241,8 +246,11 @@ def presets_for(architecture: Architecture, vram_bytes: int | None) -> list[Name
     if vram_bytes is None:
         return []
     tier = tier_for(architecture, vram_bytes)
+    own: dict[str, Any] = {}
+    if architecture == Architecture.FLUX2_DEV and in_gb(vram_bytes) < _DEV_UNSTREAMED_GB:
+        own["model.layer_offloading"] = "auto"
     return [
-        Named(kind.value, row.label, row.about, preset_settings(kind, tier, architecture))
+        Named(kind.value, row.label, row.about, preset_settings(kind, tier, architecture) | own)
         for kind, row in KINDS.items()
     ]
 

@@ -1,6 +1,8 @@
 import type {
   Checkpoint,
   Command,
+  Failure,
+  FailureCure,
   Job,
   JobSchema,
   JobSummary,
@@ -152,6 +154,44 @@ export const system: SystemInfo = {
   disk: { output_total_bytes: 2e12, output_free_bytes: 1e11, cache_free_bytes: 1e11 },
   folders: { datasets: "/d", output: "/o", cache: "/c", models: "/m" },
 };
+
+export function failureCure(changes: Partial<FailureCure> = {}): FailureCure {
+  return {
+    key: "resolutions-5f0c",
+    title: "Lower Resolutions to at most 896",
+    why: "Smaller pictures take less of everything.",
+    settings: { "datasets.0.resolutions": [768, 896] },
+    goes_on_from_step: 100,
+    is_new_job: false,
+    effect: {
+      place: "vram",
+      before_bytes: 25 * 1024 ** 3,
+      after_bytes: 23 * 1024 ** 3,
+      available_bytes: 24 * 1024 ** 3,
+      fits: true,
+    },
+    request: { method: "POST", path: "/api/jobs/1/cures/resolutions-5f0c", body: {} },
+    ...changes,
+  };
+}
+
+export function failure(changes: Partial<Failure> = {}): Failure {
+  return {
+    failure_class: "out_of_memory",
+    code: "out_of_memory",
+    message: "The device has no memory left.",
+    hint: "Use 512 px.",
+    likely_cause: "Another program held a part of it.",
+    phase: "train",
+    step: 120,
+    exit_code: 9,
+    signal: null,
+    run: 1,
+    last_lines: ["first"],
+    cures: [],
+    ...changes,
+  };
+}
 
 /** The machine, so many seconds after the example's first moment. */
 export function loadSample(second: number, usedBytes: number | null): LoadSample {

@@ -7,6 +7,7 @@ there within seconds.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -254,7 +255,26 @@ def test_a_complete_form_with_everything_unfolded(
 ) -> None:
     page = open_page(busy, "/jobs/new?from=example")
     expect(page.get_by_text("Ready to queue").first).to_be_visible()
+    page.get_by_text("All settings", exact=True).click()
+    expect(page.get_by_role("region", name="What tiny-hatch holds")).to_be_visible()
     look_at(page, lambda: unfold(page))
+
+
+def test_a_plain_form_with_presets_and_a_file_to_import(
+    busy: Darkroom, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(busy, "/jobs/new")
+    page.get_by_label("Card", exact=True).select_option("as if 24 GB")
+    page.get_by_role("radio", name="Style").check(force=True)
+    expect(page.get_by_role("table", name="What Style would change")).to_be_visible()
+    look_at(page, lambda: unfold(page))
+    page.get_by_role("button", name="Import a job file").click()
+    process = {"type": "sd_trainer", "train": {"steps": 900, "optimizer": "automagic"}}
+    job = json.dumps({"config": {"name": "ink", "process": [process]}})
+    page.get_by_label("Or paste its text").fill(job)
+    page.get_by_role("button", name="Read it").click()
+    expect(page.get_by_role("rowheader", name="train.optimizer")).to_be_visible()
+    look_at(page)
 
 
 def unfold(page: Page) -> None:

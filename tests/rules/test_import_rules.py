@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 # What the backend may import from the trainer. None of it may need torch.
 CONTRACT = {
     "trainer.advice",
+    "trainer.ai_toolkit",
     "trainer.comfyui_workflow",
     "trainer.commands",
     "trainer.config",
@@ -31,6 +32,7 @@ CONTRACT = {
     "trainer.drawing_config",
     "trainer.drawing_door",
     "trainer.durable_write",
+    "trainer.early_stop",
     "trainer.errors",
     "trainer.events",
     "trainer.file_memory",
@@ -132,4 +134,5 @@ def test_the_rule_sees_imports_of_every_form() -> None:
         "trainer.config",
         "trainer.lora",
         "trainer.durable_write",
+    "trainer.early_stop",
     }

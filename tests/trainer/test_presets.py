@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from trainer.config import JobConfig
+from trainer.door import examine_job
 from trainer.errors import Severity
+from trainer.folders import PROJECT_FOLDER, Folders
 from trainer.job_file import parse_job
 from trainer.job_rules import cross_field_problems
+from trainer.machine import Machine
 from trainer.presets import (
     GIB,
     KINDS,
@@ -155,6 +159,16 @@ def test_a_preset_leaves_alone_what_is_the_person_s_own() -> None:
     assert OWN["datasets"][1]["resolutions"] == [512], "the config given is not changed"
 
 
+def test_dev_is_streamed_where_it_would_not_fit_otherwise() -> None:
+    def offloading(architecture: Architecture, gb: int) -> set[str]:
+        found = presets_for(architecture, gb * GIB)
+        return {preset.settings["model.layer_offloading"] for preset in found}
+
+    assert offloading(Architecture.FLUX2_DEV, 32) == {"auto"}
+    assert offloading(Architecture.FLUX2_DEV, 48) == {"off"}
+    assert offloading(Architecture.KLEIN_BASE_9B, 24) == {"off"}
+
+
 def test_below_16_gb_four_bits_and_klein_are_offered_by_name() -> None:
     keys = [offer.key for offer in offers_for(Architecture.FLUX2_DEV, 12 * GIB)]
     assert keys == ["four_bits", "klein-base-9b", "klein-base-4b"]
@@ -181,3 +195,20 @@ def test_a_preset_lies_within_the_guides_ranges(kind: Kind) -> None:
     row = KINDS[kind]
     assert row.steps_range[0] <= row.steps <= row.steps_range[1]
     assert row.images[0] < row.images[1]
+
+
+@pytest.mark.parametrize("gb", [16, 24, 28, 32, 36, 48, 56, 80])
+@pytest.mark.parametrize("architecture", Architecture)
+def test_a_preset_passes_the_door_on_the_card_that_it_is_for(
+    architecture: Architecture, gb: int, tmp_path: Path
+) -> None:
+    folders = Folders(
+        datasets=PROJECT_FOLDER / "datasets", models=tmp_path / "models", cache=tmp_path / "cache"
+    )
+    machine = Machine(64 * GIB, gb * GIB)
+    own = {**OWN, "model": {"model_architecture": architecture.value}, "sample": {}}
+    own["datasets"] = [{"target_dataset": "tiny-hatch"}]
+    for preset in presets_for(architecture, gb * GIB):
+        verdict = examine_job(with_settings(own, preset.settings), folders, lambda job: machine)
+        found = verdict.job_problems + verdict.dataset_problems  # the model itself is not here
+        assert [one for one in found if one.severity == Severity.ERROR] == [], preset.key

@@ -55,6 +55,7 @@ export function applyJob(client: QueryClient, summary: JobSummary, moved: Status
     moved(summary);
     // Runs, warnings and the steps to resume from change with the state and are not in a summary.
     void client.invalidateQueries({ queryKey: keys.job(summary.id), exact: true });
+    void client.invalidateQueries({ queryKey: keys.failure(summary.id) });
   }
 }
 

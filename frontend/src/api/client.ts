@@ -104,6 +104,8 @@ export const api = {
     body(http.POST("/api/jobs/plan", { body: { config, machine }, signal })),
   jobDatasets: (config: JobConfigValue, signal?: AbortSignal) =>
     body(http.POST("/api/datasets/contents", { body: { config }, signal })),
+  importJob: (text: string, signal?: AbortSignal) =>
+    body(http.POST("/api/jobs/import", { body: { text }, signal })),
   toYaml: async (config: JobConfigValue, signal?: AbortSignal) =>
     (await body(http.POST("/api/jobs/to-yaml", { body: { config }, signal }))).text,
   fromYaml: (text: string, signal?: AbortSignal) =>
@@ -135,6 +137,11 @@ export const api = {
             { body: { resume_from_step: fromStep } as QueueBody }),
       }),
     ),
+  /** Null for a job that did not fail. */
+  failure: (id: number, signal?: AbortSignal) =>
+    body(http.GET("/api/jobs/{job_id}/failure", { params: ofJob(id), signal })),
+  cureJob: (id: number, key: string) =>
+    body(http.POST("/api/jobs/{job_id}/cures/{key}", { params: { path: { job_id: id, key } } })),
   stopJob: (id: number) => body(http.POST("/api/jobs/{job_id}/stop", { params: ofJob(id) })),
   commandJob: (id: number, command: "save" | "sample") =>
     body(

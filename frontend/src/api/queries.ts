@@ -17,6 +17,7 @@ export const keys = {
   measurements: (id: number) => ["job", id, "measurements"] as const,
   commands: (id: number) => ["job", id, "commands"] as const,
   preview: (id: number) => ["preview", id] as const,
+  failure: (id: number) => ["job", id, "failure"] as const,
   samples: (id: number) => ["job", id, "samples"] as const,
   checkpoints: (id: number) => ["job", id, "checkpoints"] as const,
   datasets: ["datasets"] as const,
@@ -53,6 +54,13 @@ export const jobNamesQuery = queryOptions({
 
 export const jobQuery = (id: number) =>
   queryOptions({ queryKey: keys.job(id), queryFn: ({ signal }) => api.job(id, signal) });
+
+/** Cures are planned on the machine as it is now, which takes the server a moment. */
+export const failureQuery = (id: number) =>
+  queryOptions({
+    queryKey: keys.failure(id),
+    queryFn: async ({ signal }) => (await api.failure(id, signal)) ?? null,
+  });
 
 export const metricsQuery = (id: number) =>
   queryOptions({

@@ -396,6 +396,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/jobs/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import Job
+         * @description Translate a job file, YAML or JSON. Creates nothing.
+         */
+        post: operations["import_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/presets": {
         parameters: {
             query?: never;
@@ -1171,6 +1191,23 @@ export interface components {
              * @description Pictures of other rows are in these batches too.
              */
             is_shared: boolean;
+        };
+        /**
+         * CarriedSetting
+         * @description A value of the file and the setting that it became.
+         */
+        CarriedSetting: {
+            /** Theirs */
+            theirs: string;
+            /**
+             * Ours
+             * @description Dotted path of our setting.
+             */
+            ours: string;
+            /** Value */
+            value: unknown;
+            /** Note */
+            note: string;
         };
         /**
          * ChangedSetting
@@ -1980,6 +2017,26 @@ export interface components {
             is_reused: boolean;
             /** Num Files */
             num_files: number;
+        };
+        /**
+         * ImportedJob
+         * @description What a file says, as a config; None with `errors` where it is no job file.
+         *
+         *     `config` has only what the file says; the rest is for the defaults to fill in.
+         */
+        ImportedJob: {
+            /** Source */
+            source: ("darkroom" | "ai_toolkit") | null;
+            /** Config */
+            config: {
+                [key: string]: unknown;
+            } | null;
+            /** Errors */
+            errors: components["schemas"]["ProblemEntry"][];
+            /** Carried */
+            carried: components["schemas"]["CarriedSetting"][];
+            /** Left Out */
+            left_out: components["schemas"]["SettingLeftOut"][];
         };
         /**
          * Job
@@ -3623,6 +3680,23 @@ export interface components {
              * @enum {string}
              */
             key_format: "diffusers" | "comfyui";
+        };
+        /**
+         * SettingLeftOut
+         * @description A value of the file that became nothing.
+         */
+        SettingLeftOut: {
+            /** Theirs */
+            theirs: string;
+            /** Value */
+            value: unknown;
+            /** Reason */
+            reason: string;
+            /**
+             * Matters
+             * @description The training, or what is seen of it, is another without.
+             */
+            matters: boolean;
         };
         /**
          * Severity
@@ -5530,6 +5604,75 @@ export interface operations {
             };
             /** @description The state of the job does not allow it. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    import_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["YamlText"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportedJob"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

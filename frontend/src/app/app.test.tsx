@@ -3,6 +3,7 @@ import userEvent from "@testing-library/user-event";
 import {
   checkpoint,
   command,
+  failure,
   jobSummary,
   measurement,
   metric,
@@ -264,11 +265,13 @@ describe("a job's page", () => {
         ],
       }),
     );
+    server.on("GET /api/jobs/1/failure", () => failure());
     open("/jobs/1");
     const card = await screen.findByRole("region", { name: "The training failed" });
     for (const words of ["The device has no memory left.", "Use 512 px.", "Training", "9"]) {
-      expect(within(card).getByText(words)).toBeVisible();
+      expect(await within(card).findByText(words)).toBeVisible();
     }
+    expect(within(card).getByText(/Another program held a part of it\./)).toBeVisible();
     expect(within(card).getByText("Queueing it again goes on from step 100.")).toBeVisible();
     expect(await within(card).findByText("first")).toBeVisible();
   });

@@ -2,7 +2,16 @@
 
 import { act, render, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
-import { jobSummary, loadSample, queueState, system, trashEntry, wholeJob } from "@tests/examples";
+import {
+  failure,
+  failureCure,
+  jobSummary,
+  loadSample,
+  queueState,
+  system,
+  trashEntry,
+  wholeJob,
+} from "@tests/examples";
 import { jobsOf, problem, Refusal, SmallServer } from "@tests/small-server";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { JobSummary } from "@/api/types";
@@ -384,4 +393,70 @@ test("hooks say what became of their notices, and a test is sent and followed", 
   await streamed("hooks", {}, 6);
   expect(await within(hooks).findByText("Given up")).toBeVisible();
   expect(within(hooks).getByText("404 Not Found")).toBeVisible();
+});
+
+describe("a failed job in the list", () => {
+  const failed = jobSummary({
+    status: "failed",
+    finished_at: "2026-01-31T20:30:00Z",
+    error: problem("out_of_memory", "The device has no memory left."),
+  });
+  beforeEach(() => {
+    server.on("GET /api/jobs", jobsOf(failed)).on("GET /api/jobs/1/failure", () =>
+      failure({
+        cures: [
+          failureCure(),
+          failureCure({
+            key: "four-bit",
+            title: "Train in 4 bits",
+            settings: {},
+            is_new_job: true,
+            goes_on_from_step: null,
+            effect: null,
+          }),
+        ],
+      }),
+    );
+  });
+
+  test("says what helps when it is asked, and one click changes and queues it", async () => {
+    server.on("POST /api/jobs/1/cures/resolutions-5f0c", () =>
+      wholeJob({ ...waiting(1, 1), training_name: "ink-portraits" }),
+    );
+    const user = open();
+    expect(await screen.findByText("Training: The device has no memory left.")).toBeVisible();
+    expect(server.asked("GET /api/jobs/1/failure")).toHaveLength(0);
+    await user.click(screen.getByRole("button", { name: "What helps" }));
+    const cures = await screen.findByRole("list", { name: "What helps" });
+    expect(within(cures).getByText(/25 GiB → 23 GiB of 24 GiB, fits\./)).toBeVisible();
+    expect(within(cures).getByText(/Goes on from step 100\./)).toBeVisible();
+    expect(within(cures).getByText("datasets.0.resolutions = [768,896]")).toBeVisible();
+    await user.click(
+      within(cures).getByRole("button", { name: /^Do this and queue: Lower Resolutions/ }),
+    );
+    expect(await screen.findByText("ink-portraits was changed and is in the queue.")).toBeVisible();
+    expect(await namesIn("Waiting")).toEqual(["ink-portraits"]);
+  });
+
+  test("leads to the new job where a change does not fit what was trained", async () => {
+    const copy = wholeJob({ ...waiting(7, 1), training_name: "ink-portraits-2" });
+    server.on("POST /api/jobs/1/cures/four-bit", () => copy).on("GET /api/jobs/7", () => copy);
+    const user = open();
+    await user.click(await screen.findByRole("button", { name: "What helps" }));
+    await user.click(await screen.findByRole("button", { name: /Train in 4 bits/ }));
+    expect(await screen.findByRole("heading", { name: "ink-portraits-2" })).toBeVisible();
+    expect(window.location.pathname).toBe("/jobs/7");
+  });
+
+  test("whose cure is not offered any more says so and looks again", async () => {
+    server.on(
+      "POST /api/jobs/1/cures/resolutions-5f0c",
+      () => new Refusal(409, [problem("cure_not_offered", "It is no cure any more.")]),
+    );
+    const user = open();
+    await user.click(await screen.findByRole("button", { name: "What helps" }));
+    await user.click(await screen.findByRole("button", { name: /Lower Resolutions/ }));
+    expect(await screen.findByText(/It is no cure any more\./)).toBeVisible();
+    await waitFor(() => expect(server.asked("GET /api/jobs/1/failure")).toHaveLength(2));
+  });
 });

@@ -12,6 +12,28 @@ export const enJob = {
     confirm: "Queue",
   },
 
+  cures: {
+    title: "What helps",
+    show: "What helps",
+    hide: "Hide",
+    none: "No cure is known for this. Edit the job, or look at its log.",
+    likely: "Likely cause",
+    signal: "Signal",
+    step: "Step",
+    apply: "Do this and queue",
+    applied: (name: string) => `${name} was changed and is in the queue.`,
+    copied: (name: string) => `${name} was made from it and is in the queue.`,
+    goesOn: (step: string) => `Goes on from step ${step}.`,
+    begins: "Begins anew.",
+    newJob: "It becomes a job of its own: the change does not fit what was trained.",
+    places: { vram: "VRAM", ram: "RAM", disk: "Disk" } as Record<string, string>,
+    effect: (place: string, before: string, after: string, available: string | null) =>
+      `${place}: ${before} → ${after}${available === null ? "" : ` of ${available}`}`,
+    fits: "fits",
+    mayNotFit: "may still not fit",
+    setting: (path: string, value: string) => `${path} = ${value}`,
+  },
+
   advice: {
     title: "What the measurements say",
     changesNothing: (change: string, step: string) =>

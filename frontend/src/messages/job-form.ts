@@ -32,9 +32,37 @@ export const words = {
     variants: "When it does not go well",
     variantsLead: "Deviations that the guides advise, for this job's next run.",
     inPlace: "already so",
+    inPlaceLabel: (label: string) => `already so: ${label}`,
     needsTrigger:
       "Differential Output Preservation needs a Trigger Word, and captions that contain it.",
     choose: "Choose what the LoRA is to learn to see what would change.",
+  },
+
+  importing: {
+    open: "Import a job file",
+    title: "Import a job file",
+    lead: "A job of Darkroom or of AI Toolkit, as YAML or JSON. It fills the form and creates nothing.",
+    file: "Choose a file",
+    noFile: "A .yaml or .json file",
+    text: "Or paste its text",
+    read: "Read it",
+    away: "The server is not answering.",
+    sources: { darkroom: "A job of Darkroom.", ai_toolkit: "A job of AI Toolkit." },
+    matters: (count: number) =>
+      count === 0
+        ? "Nothing that matters was left out."
+        : `Left out, and it matters: ${plural(count, "value", "values")}`,
+    harmless: (count: number) =>
+      `Left out, and it makes no difference: ${plural(count, "value", "values")}`,
+    carried: (count: number) => `Carried over: ${plural(count, "value", "values")}`,
+    theirs: "In the file",
+    ours: "Here",
+    value: "Value",
+    reason: "Why",
+    use: "Put it into the form",
+    cancel: "Cancel",
+    label: (name: string) => `Import of ${name}`,
+    pasted: "the pasted text",
   },
 
   views: {
@@ -51,6 +79,7 @@ export const words = {
     device: "Card to plan for",
     here: (name: string, gb: string) => `${name} (${gb})`,
     asIf: (gb: number) => `as if ${gb} GB`,
+    cardOf: (gb: number) => `a card of ${gb} GB`,
     noDevice: "No worker has said what this machine has. Choose a card to plan for.",
     checking: "Working it out…",
     waiting: "The plan follows as soon as every setting has a value that can be read.",
@@ -74,7 +103,7 @@ export const words = {
       passing: "activations",
       other: "programs and the rest",
     },
-    bar: (phase: string, used: string, total: string) => `${phase}: ${used} of ${total}`,
+    against: (place: string, total: string) => ` (there are ${total} of ${place})`,
     changes: "The smallest changes that fit",
     noChange:
       "No change of settings makes it fit: take a smaller model or a larger card, or export the job as a bundle.",

@@ -15,6 +15,7 @@ import { DatasetContents } from "@/features/datasets/dataset-contents";
 import { DatasetPicker } from "@/features/datasets/dataset-picker";
 import type { FormAid } from "@/features/job-form/form-aid";
 import type { DatasetPickerProps } from "@/features/job-form/form-context";
+import { ImportButton } from "@/features/job-form/import-button";
 import { JobForm } from "@/features/job-form/job-form";
 import { PlanPanel } from "@/features/job-form/plan-panel";
 import { PresetPanel } from "@/features/job-form/preset-panel";
@@ -131,7 +132,12 @@ function NewForm({ schema, storageKey, saved }: NewFormProps) {
         devices={system.data?.devices ?? []}
         renderDatasetPicker={renderDatasetPicker}
         renderDatasetContents={renderDatasetContents}
-        renderAbove={(aid) => <PresetPanel aid={aid} open />}
+        renderAbove={(aid) => (
+          <>
+            <ImportButton aid={aid} />
+            <PresetPanel aid={aid} open />
+          </>
+        )}
         renderBeside={(aid) => <Plan aid={aid} />}
         saveLabel={text.form.saveDraft}
         queueLabel={text.form.queueJob}

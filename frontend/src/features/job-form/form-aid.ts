@@ -7,11 +7,13 @@ export interface FormAid {
   config: JobConfigValue;
   panels: PanelModel[];
   devices: Device[];
+  /** A job with every default. */
+  defaults: JobConfigValue;
   /** What the LoRA is to learn, if the person said so. */
   kind: string | null;
   onKind: (kind: string) => void;
-  /** Set these, once; the label is what the way back is called. */
-  onApply: (label: string, settings: SettingsByPath) => void;
+  /** Set these, once; the label is what the way back is called, `count` how many it says. */
+  onApply: (label: string, settings: SettingsByPath, count?: number) => void;
 }
 
 /** Sizes of cards that there are, in GB as their names say. */

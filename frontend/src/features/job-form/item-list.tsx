@@ -1,6 +1,7 @@
 import { Button } from "@mantine/core";
 import { Icon } from "@/components/ui/icons";
 import { text } from "@/messages";
+import { words } from "@/messages/job-form";
 import { type ConfigPath, pathName } from "./config-path";
 import { useForm } from "./form-context";
 import classes from "./item-list.module.css";
@@ -31,7 +32,10 @@ export function ItemList({ setting, path, value, alone = false }: ItemListProps)
       {!alone && (
         <div>
           <h3 className={classes.label}>{setting.label}</h3>
-          <p className={classes.help}>{setting.help}</p>
+          <p className={classes.help}>
+            {setting.help}
+            {setting.guides !== null && ` ${words.views.guides(setting.guides)}`}
+          </p>
         </div>
       )}
       {own.map((problem) => (

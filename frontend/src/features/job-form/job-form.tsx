@@ -176,11 +176,12 @@ export function JobForm(props: JobFormProps) {
     config,
     panels,
     devices,
+    defaults: schema.defaults,
     kind,
     onKind: chooseKind,
-    onApply: (label, settings) => {
+    onApply: (label, settings, count) => {
       setRefusal([]);
-      applied.apply(label, settings);
+      applied.apply(label, settings, count);
       giveUpText();
     },
   };

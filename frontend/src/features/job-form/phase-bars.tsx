@@ -38,13 +38,16 @@ function Phase({ phase, place, limit, widest }: PhaseProps) {
   const share = (bytes: number) => `${(100 * bytes) / widest}%`;
   return (
     <details className={classes.phase} data-over={used > limit}>
-      <summary aria-label={words.plan.bar(phase.label, formatGib(used), formatGib(limit))}>
+      <summary>
         <span className={classes.phaseLine}>
           <span>{phase.label}</span>
           <span className={classes.number}>
             {place === "ram"
               ? words.plan.ramOnly(formatGib(phase.ram_bytes))
               : words.plan.phaseFigures(formatGib(phase.vram_bytes), formatGib(phase.ram_bytes))}
+            <span className="visually-hidden">
+              {words.plan.against(words.plan[place], formatGib(limit))}
+            </span>
           </span>
         </span>
         <span className={classes.track} aria-hidden="true">

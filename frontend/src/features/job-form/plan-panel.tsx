@@ -102,7 +102,7 @@ function Verdict({ answer, plan, asIf }: VerdictProps) {
   const used = Math.max(
     ...plan.phases.map((phase) => (onCard ? phase.vram_bytes : phase.ram_bytes)),
   );
-  const name = asIf === null ? plan.name : words.plan.asIf(asIf);
+  const name = asIf === null ? plan.name : words.plan.cardOf(asIf);
   return (
     <span className={classes.verdict} data-tone={plan.fits ? "good" : "bad"} role="status">
       <Icon name={plan.fits ? "check" : "failed"} size={16} />

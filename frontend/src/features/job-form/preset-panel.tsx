@@ -194,7 +194,11 @@ function NamedList({ aid, named }: { aid: FormAid; named: NamedSettings[] }) {
               variant="default"
               size="xs"
               disabled={rows.length === 0}
-              aria-label={words.presets.applyOne(one.label)}
+              aria-label={
+                rows.length === 0
+                  ? words.presets.inPlaceLabel(one.label)
+                  : words.presets.applyOne(one.label)
+              }
               onClick={() => aid.onApply(one.label, one.settings)}
             >
               {rows.length === 0 ? words.presets.inPlace : words.plan.apply}

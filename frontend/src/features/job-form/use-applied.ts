@@ -17,10 +17,10 @@ export function useApplied(
   const last = done[done.length - 1] ?? null;
   return {
     last,
-    apply: (label: string, settings: SettingsByPath) => {
+    apply: (label: string, settings: SettingsByPath, counted?: number) => {
       const { next, before } = differences(config, settings);
-      const count = Object.keys(next).length;
-      if (count > 0) {
+      const count = counted ?? Object.keys(next).length;
+      if (Object.keys(next).length > 0) {
         change((held) => withSettings(held, next));
         setDone((earlier) => [...earlier, { label, count, before }]);
       }

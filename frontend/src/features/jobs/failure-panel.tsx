@@ -1,55 +1,74 @@
-import type { Job } from "@/api/types";
+import { useQuery } from "@tanstack/react-query";
+import { failureQuery } from "@/api/queries";
+import type { Failure, Job } from "@/api/types";
 import { Panel } from "@/components/ui/panel";
+import { QueryView } from "@/components/ui/query-view";
 import { Stat, Stats } from "@/components/ui/stat";
 import { formatCount } from "@/lib/format";
 import { text } from "@/messages";
+import { CureList } from "./cure-list";
 import classes from "./failure-panel.module.css";
-import { useLog } from "./use-log";
 
-const LAST_LINES = 12;
+const SHOWN_LINES = 12;
 
 /** Why it ended, where, and what to do about it. */
 export function FailurePanel({ job }: { job: Job }) {
-  const run = job.runs[job.runs.length - 1];
+  const failure = useQuery(failureQuery(job.id));
   const failed = job.status === "failed";
-  const problems = run !== undefined && run.problems.length > 0 ? run.problems : [job.error];
-  const log = useLog(job.id, run?.number);
-  const lines = log.data?.lines.slice(-LAST_LINES) ?? [];
   const resumeStep = Math.max(0, ...job.resumable_from_steps);
 
   return (
     <Panel title={failed ? text.failure.title : text.failure.interruptedTitle} tone="bad">
       <div className={classes.body}>
-        {problems.map(
-          (problem) =>
-            problem !== null && (
-              <div key={problem.code + problem.message}>
-                <p className={classes.message}>{problem.message}</p>
-                {problem.hint !== "" && <p className={classes.hint}>{problem.hint}</p>}
-              </div>
-            ),
+        {/* What is known already stands there while the cures are being planned. */}
+        {job.error !== null && (
+          <div>
+            <p className={classes.message}>{job.error.message}</p>
+            {job.error.hint !== "" && <p className={classes.hint}>{job.error.hint}</p>}
+          </div>
         )}
-        <Stats>
-          {job.phase !== null && (
-            <Stat label={text.failure.phase}>{text.phase[job.phase] ?? job.phase}</Stat>
-          )}
-          {run !== undefined && run.exit_code !== null && (
-            <Stat label={text.failure.exitCode}>{run.exit_code}</Stat>
-          )}
-          {job.error !== null && <Stat label={text.failure.code}>{job.error.code}</Stat>}
-        </Stats>
+        <QueryView query={failure} loading={180}>
+          {(known) => known !== null && <Known job={job} failure={known} />}
+        </QueryView>
         <p className={classes.hint}>
           {resumeStep > 0
             ? text.failure.resumeFrom(formatCount(resumeStep))
             : text.failure.resumeFromStart}
         </p>
-        {lines.length > 0 && (
-          <details open>
-            <summary className={classes.summary}>{text.failure.lastLines}</summary>
-            <pre className={classes.lines}>{lines.join("\n")}</pre>
-          </details>
-        )}
       </div>
     </Panel>
+  );
+}
+
+function Known({ job, failure }: { job: Job; failure: Failure }) {
+  const { phase, step, exit_code, signal, code, likely_cause, last_lines, cures } = failure;
+  return (
+    <div className={classes.body}>
+      {likely_cause !== "" && (
+        <p className={classes.hint}>
+          <strong>{text.cures.likely}:</strong> {likely_cause}
+        </p>
+      )}
+      <Stats>
+        {phase !== null && <Stat label={text.failure.phase}>{text.phase[phase] ?? phase}</Stat>}
+        {step !== null && <Stat label={text.cures.step}>{formatCount(step)}</Stat>}
+        {signal !== null ? (
+          <Stat label={text.cures.signal}>{signal}</Stat>
+        ) : (
+          exit_code !== null && <Stat label={text.failure.exitCode}>{exit_code}</Stat>
+        )}
+        <Stat label={text.failure.code}>{code}</Stat>
+      </Stats>
+      <div>
+        <h3 className={classes.cures}>{text.cures.title}</h3>
+        <CureList job={job} cures={cures} />
+      </div>
+      {last_lines.length > 0 && (
+        <details open>
+          <summary className={classes.summary}>{text.failure.lastLines}</summary>
+          <pre className={classes.lines}>{last_lines.slice(-SHOWN_LINES).join("\n")}</pre>
+        </details>
+      )}
+    </div>
   );
 }

@@ -19,6 +19,7 @@ import { JobMenu } from "./job-menu";
 import classes from "./job-row.module.css";
 import { MainAction } from "./main-action";
 import { OrderHandle } from "./order-handle";
+import { RowFailure } from "./row-failure";
 import { isMoving, type JobActions } from "./use-job-actions";
 import { WaitWords } from "./wait-words";
 
@@ -63,7 +64,7 @@ function Row({ job, actions }: JobRowProps) {
           )}
         </p>
         {job.error !== null && (job.status === "failed" || job.status === "interrupted") && (
-          <p className={classes.error}>{failureOf(job, job.error.message)}</p>
+          <RowFailure job={job} error={job.error} />
         )}
       </div>
       <div className={classes.state}>
@@ -75,11 +76,6 @@ function Row({ job, actions }: JobRowProps) {
       </div>
     </article>
   );
-}
-
-function failureOf(job: JobSummary, message: string): string {
-  const phase = job.phase === null ? undefined : text.phase[job.phase];
-  return phase === undefined ? message : `${phase}: ${message}`;
 }
 
 function factsOf(job: JobSummary): string[] {

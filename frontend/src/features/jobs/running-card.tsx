@@ -4,6 +4,7 @@ import { StatusPill } from "@/components/ui/status-pill";
 import { Thumbnail } from "@/components/ui/thumbnail";
 import { formatPercent } from "@/lib/format";
 import { paths } from "@/lib/paths";
+import { text } from "@/messages";
 import { AlarmList } from "./alarm-list";
 import { ChooseBox } from "./choose-box";
 import { JobFigures } from "./job-figures";
@@ -42,6 +43,9 @@ export function RunningCard({ job, actions }: { job: JobSummary; actions: JobAct
           <PhaseLine job={job} withPercent={false} />
         </div>
         <JobFigures job={job} />
+        {job.is_being_deleted && (
+          <p className={classes.leaving}>{text.actions.deletedLater(job.training_name)}</p>
+        )}
         <AlarmList job={job} />
       </div>
     </article>

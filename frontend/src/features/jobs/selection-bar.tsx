@@ -14,10 +14,11 @@ export function SelectionBar({ lists }: { lists: JobLists }) {
   const chosen = useChosenIds();
   const { run, progress } = useBulk();
   const [deleting, setDeleting] = useState(false);
-  if (chosen.size === 0) {
+  const jobs = sectionNames.flatMap((name) => lists[name].items.filter(({ id }) => chosen.has(id)));
+  // What a search hides stays chosen, and nothing is done to it.
+  if (jobs.length === 0) {
     return null;
   }
-  const jobs = sectionNames.flatMap((name) => lists[name].items.filter(({ id }) => chosen.has(id)));
   const count = (kind: Deed["kind"]) => concerned(kind, jobs).length;
   const start = (deed: Deed) => {
     void run(deed, jobs).then((done) =>

@@ -30,7 +30,7 @@ const applies: Record<Deed["kind"], (job: JobSummary) => boolean> = {
   queue: ({ status }) => QUEUEABLE.has(status),
   stop: ({ status }) => STOPPABLE.has(status) && status !== "stopping",
   priority: ({ status }) => status === "queued" || QUEUEABLE.has(status),
-  delete: ({ status }) => status === "queued" || QUEUEABLE.has(status),
+  delete: ({ is_being_deleted }) => !is_being_deleted,
 };
 
 /** Those of the jobs that it can be done to. */
@@ -38,6 +38,7 @@ export function concerned(kind: Deed["kind"], jobs: JobSummary[]): JobSummary[] 
   return jobs.filter(applies[kind]);
 }
 
+/** What the server answers; to a delete, something only if the job has to stop before. */
 function request(deed: Deed, { id }: JobSummary): Promise<unknown> {
   switch (deed.kind) {
     case "queue":
@@ -62,13 +63,17 @@ export function useBulk() {
     // In the order of the page: queued together, they wait in that order.
     const waiting = [...all];
     const done: JobSummary[] = [];
+    const gone: JobSummary[] = [];
     const refusals: string[] = [];
     setProgress({ done: 0, all: all.length });
     const work = async () => {
       for (let job = waiting.shift(); job !== undefined; job = waiting.shift()) {
         try {
-          await request(deed, job);
+          const answer = await request(deed, job);
           done.push(job);
+          if (deed.kind === "delete" && answer === undefined) {
+            gone.push(job);
+          }
         } catch (error) {
           refusals.push(`${job.training_name}: ${problemsOf(error)[0]?.message ?? ""}`);
         }
@@ -85,8 +90,8 @@ export function useBulk() {
     if (done.length > 0) {
       const sentence = text.selection.done[deed.kind](done.length);
       announce(sentence);
-      if (deed.kind === "delete") {
-        const deleted = done.map((job) => ({
+      if (gone.length > 0 && deed.kind === "delete") {
+        const deleted = gone.map((job) => ({
           name: job.training_name,
           isInTrash: deed.files || job.started_at === null,
         }));

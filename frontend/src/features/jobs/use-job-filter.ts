@@ -11,7 +11,8 @@ export function useJobFilter(): [JobFilter, (change: Partial<JobFilter>) => void
   const architecture = parameters.get("architecture");
   const state = parameters.get("state");
   const filter = useMemo((): JobFilter => {
-    const status = state !== null && state in text.status ? (state as JobStatus) : null;
+    const status =
+      state !== null && Object.hasOwn(text.status, state) ? (state as JobStatus) : null;
     return search === "" && architecture === null && status === null
       ? noFilter
       : { search, architecture, status };

@@ -1,6 +1,6 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { jobQuery } from "@/api/queries";
-import { shownJob } from "@/api/shown-jobs";
+import { useQuery } from "@tanstack/react-query";
+import { findJob } from "@/api/job-lists";
+import { jobQuery, jobsQuery } from "@/api/queries";
 import type { JobSummary } from "@/api/types";
 import { formatMoment } from "@/lib/format";
 import { FINISHED } from "@/lib/job-states";
@@ -22,8 +22,12 @@ export function WaitWords({ job }: { job: JobSummary }) {
 
 /** The other job by its name; one that ended otherwise than completed will not set this one going. */
 function AfterJob({ id }: { id: number }) {
-  const client = useQueryClient();
-  const shown = shownJob(client, id);
+  // Asked of the cache alone; the stream keeps it, and a new state of that job is said at once.
+  const shown = useQuery({
+    ...jobsQuery(),
+    enabled: false,
+    select: (lists) => findJob(lists, id),
+  }).data;
   const fetched = useQuery({ ...jobQuery(id), enabled: shown === undefined });
   const other = shown ?? fetched.data;
   if (other === undefined) {
