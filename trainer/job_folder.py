@@ -121,10 +121,14 @@ class JobFolder:
         matches = [(path, _SAMPLE_FILE.match(path.name)) for path in sorted(self.samples.iterdir())]
         return [(path, int(match[1]), int(match[2])) for path, match in matches if match]
 
+    def superseded_numbers(self) -> list[int]:
+        """Numbers of the runs that set something aside, lowest first."""
+        return _numbers_in(self.superseded)
+
     def superseded_sample_files(self) -> list[tuple[Path, int, int, int]]:
         """(path, step, prompt index, number of the run that set it aside) of the pictures there."""
         found: list[tuple[Path, int, int, int]] = []
-        for number in _numbers_in(self.superseded):
+        for number in self.superseded_numbers():
             folder = self.superseded / f"{number:04d}" / self.samples.name
             for path in sorted(folder.iterdir()) if folder.is_dir() else ():
                 match = _SUPERSEDED_SAMPLE.match(path.name)

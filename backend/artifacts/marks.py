@@ -6,7 +6,8 @@
 
 The file lies beside what it marks and is the only place where marks are kept: they go with the
 folder, outlive the database and its rows, and are what the trainer's retention reads before it
-removes anything. It is replaced whole, by writers that take turns.
+removes anything. It is replaced whole, by writers that take turns. What a resume sets aside takes
+its marks along, into the pins.json of its folder in `superseded/`; there they are read and changed.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from backend.db.models import Checkpoint, Sample
@@ -40,14 +41,17 @@ class Marks:
 
 @dataclass(frozen=True)
 class JobMarks:
-    """All marks of one job, as pins.json holds them."""
+    """All marks of one job, as pins.json holds them. aside: by the run that set things aside."""
 
     pins: Mapping[str, Any]
+    aside: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
     def of(self, row: Checkpoint | Sample) -> Marks:
         """Those of a row's file."""
         group, name = _place(row)
-        said = self.pins.get(group, {}).get(name, {})
+        run = _superseded_by(row)
+        pins = self.pins if run is None else self.aside.get(run, {})
+        said = pins.get(group, {}).get(name, {})
         note = said.get("note")
         return Marks(
             is_pinned=bool(said.get("pinned")),
@@ -58,11 +62,25 @@ class JobMarks:
 
 def read_marks(folder: JobFolder) -> JobMarks:
     """The job's marks; none of a pins.json that cannot be read."""
+    aside = {number: _read(pins_aside(folder, number)) for number in folder.superseded_numbers()}
+    return JobMarks(_read(folder.pins), aside)
+
+
+def pins_aside(folder: JobFolder, run_number: int) -> Path:
+    """Where the marks of what that run set aside are."""
+    return folder.superseded / f"{run_number:04d}" / folder.pins.name
+
+
+def _read(pins: Path) -> dict[str, Any]:
     try:
-        return JobMarks(read_pins(folder.pins))
+        return read_pins(pins)
     except (OSError, ValueError) as error:
-        log.warning("%s cannot be read: %s", folder.pins, error)
-        return JobMarks({})
+        log.warning("%s cannot be read: %s", pins, error)
+        return {}
+
+
+def _superseded_by(row: Checkpoint | Sample) -> int | None:
+    return row.superseded_by if isinstance(row, Sample) else None
 
 
 def write_marks(folder: JobFolder, row: Checkpoint | Sample, changes: Mapping[str, Any]) -> None:
@@ -71,14 +89,16 @@ def write_marks(folder: JobFolder, row: Checkpoint | Sample, changes: Mapping[st
     The caller holds the database's write lock, which is what makes writers take turns. Raises
     Conflict for a pins.json that cannot be read: what it says is not overwritten.
     """
+    run = _superseded_by(row)
+    file = folder.pins if run is None else pins_aside(folder, run)
     try:
-        pins = read_pins(folder.pins)
+        pins = read_pins(file)
     except (OSError, ValueError) as error:
         raise Conflict(
             "pins_unreadable",
-            f"{folder.pins} cannot be read: {error}.",
+            f"{file} cannot be read: {error}.",
             "Correct the file, or delete it to give up all marks of this job.",
-            params={"path": str(folder.pins)},
+            params={"path": str(file)},
         ) from error
     group, name = _place(row)
     of_group = dict(pins.get(group, {}))
@@ -87,7 +107,7 @@ def write_marks(folder: JobFolder, row: Checkpoint | Sample, changes: Mapping[st
     of_group[name] = marks
     if not marks:
         del of_group[name]
-    write_text(folder.pins, json.dumps({**pins, group: of_group}, ensure_ascii=False, indent=1))
+    write_text(file, json.dumps({**pins, group: of_group}, ensure_ascii=False, indent=1))
 
 
 def _place(row: Checkpoint | Sample) -> tuple[str, str]:

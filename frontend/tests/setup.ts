@@ -26,6 +26,10 @@ Object.defineProperty(window, "matchMedia", {
   }),
 });
 
+Object.defineProperty(document, "fonts", {
+  value: { addEventListener: vi.fn(), removeEventListener: vi.fn() },
+});
+
 class NoObserver {
   observe() {}
   unobserve() {}

@@ -309,8 +309,22 @@ def test_a_completed_job_with_all_its_curves_and_a_picture_opened(
     expect(page.get_by_role("img", name="Curve of ink-completed")).to_be_visible()
     expect(page.get_by_role("link", name="Download the final LoRA")).to_be_visible()
     look_at(page)
-    page.get_by_role("button", name="Open prompt 1, step 5", exact=True).click()
+    page.get_by_role("button", name="Open prompt 1, step 40", exact=True).click()
     expect(page.get_by_role("dialog", name="Sample")).to_be_visible()
+    page.keyboard.press("3")
+    expect(page.get_by_role("slider", name="Divider between the two pictures")).to_be_focused()
+    look_at(page)
+
+
+def test_the_pictures_of_two_jobs_on_a_page_of_their_own(
+    busy: Darkroom, open_page: Callable[..., Page]
+) -> None:
+    other = id_of(busy, "ink-at-work")
+    page = open_page(busy, f"/jobs/{id_of(busy, 'ink-completed')}/gallery?with={other}")
+    for name in ("ink-completed", "ink-at-work"):
+        base = page.get_by_role("button", name=f"Open prompt 1, step 20, {name}", exact=True)
+        expect(base).to_be_visible()
+    page.keyboard.press("Tab")
     look_at(page)
 
 

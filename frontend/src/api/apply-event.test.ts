@@ -1,4 +1,4 @@
-import { QueryClient } from "@tanstack/react-query";
+import { QueryClient, QueryObserver } from "@tanstack/react-query";
 import { command, jobSummary, measurement, metric, sample, wholeJob } from "@tests/examples";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import {
@@ -175,4 +175,36 @@ test("an answer to a command replaces its question, and a taken change fetches t
   const known = client.getQueryData<Command[]>(keys.commands(1));
   expect(known?.map(({ id, outcome }) => `${id} ${outcome}`)).toEqual(["2 waiting", "1 taken"]);
   expect(client.getQueryState(keys.job(1))?.isInvalidated).toBe(true);
+});
+
+describe("an answer that was read before an event and arrives after it", () => {
+  test("does not undo what the event told: it is asked for once more", async () => {
+    const answers = [
+      [sample(1, 0, 0, "a fox")],
+      [sample(1, 0, 0, "a fox"), sample(2, 50, 0, "a fox")],
+    ];
+    const given: ((list: Sample[]) => void)[] = [];
+    const observer = new QueryObserver<Sample[]>(client, {
+      queryKey: keys.samples(1),
+      queryFn: () => new Promise((answer) => given.push(answer)),
+    });
+    const stop = observer.subscribe(() => {});
+    // Two events while the first answer is under way: one more question, not two.
+    applySample(client, 1, sample(2, 50, 0, "a fox"));
+    applySample(client, 1, sample(2, 50, 0, "a fox"));
+    given[0]?.(answers[0] as Sample[]);
+    await vi.waitFor(() => expect(given).toHaveLength(2));
+    given[1]?.(answers[1] as Sample[]);
+    await vi.waitFor(() => expect(observer.getCurrentResult().data).toHaveLength(2));
+    expect(observer.getCurrentResult().fetchStatus).toBe("idle");
+    expect(given).toHaveLength(2);
+    stop();
+  });
+
+  test("is of no matter when nothing was being asked", () => {
+    client.setQueryData(keys.samples(1), []);
+    applySample(client, 1, sample(2, 50, 0, "a fox"));
+    expect(client.getQueryData<Sample[]>(keys.samples(1))).toHaveLength(1);
+    expect(client.isFetching()).toBe(0);
+  });
 });

@@ -5,8 +5,9 @@
  * a stream that opens a moment before or after a fetch makes neither a gap nor a double.
  */
 
-import type { QueryClient } from "@tanstack/react-query";
+import type { QueryClient, QueryKey } from "@tanstack/react-query";
 import { withJob, withoutJob } from "./job-lists";
+import { askAgainIfAsking } from "./late-answers";
 import { keys, MAX_CURVE_POINTS } from "./queries";
 import { changeShownJobs, shownJob } from "./shown-jobs";
 import type {
@@ -18,6 +19,7 @@ import type {
   LoadSample,
   Measurement,
   Metric,
+  Preview,
   QueueState,
   Sample,
   SystemInfo,
@@ -26,15 +28,28 @@ import type {
 /** Called with a job's old and new state when the stream moved it. */
 export type StatusListener = (job: JobSummary) => void;
 
+/** What is fetched already changes at once; what is just being fetched is asked for once more. */
+function change<Data>(
+  client: QueryClient,
+  queryKey: QueryKey,
+  next: (known: Data | undefined) => Data | undefined,
+): void {
+  client.setQueryData<Data>(queryKey, next);
+  askAgainIfAsking(client, queryKey);
+}
+
 export function applyJob(client: QueryClient, summary: JobSummary, moved: StatusListener): void {
   const before = client.getQueryData<Job>(keys.job(summary.id)) ?? shownJob(client, summary.id);
   if (before !== undefined && before.updated_at > summary.updated_at) {
     return;
   }
   changeShownJobs(client, (lists, filter) => withJob(lists, summary, filter));
-  client.setQueryData<Job>(keys.job(summary.id), (job) => job && { ...job, ...summary });
+  change<Job>(client, keys.job(summary.id), (job) => job && { ...job, ...summary });
   if (before?.status !== summary.status) {
     void client.invalidateQueries({ queryKey: keys.queue });
+  }
+  if (summary.phase !== "sample") {
+    applyPreviewOver(client, summary.id);
   }
   if (before !== undefined && before.status !== summary.status) {
     moved(summary);
@@ -56,7 +71,7 @@ export function applyJobDeleted(client: QueryClient, id: number): void {
  * a screen shows, the curve is fetched again, thinned out by the server.
  */
 export function applySteps(client: QueryClient, id: number, items: Metric[]): void {
-  client.setQueryData<Metric[]>(keys.metrics(id), (metrics) => metrics && joined(metrics, items));
+  change<Metric[]>(client, keys.metrics(id), (metrics) => metrics && joined(metrics, items));
   const length = client.getQueryData<Metric[]>(keys.metrics(id))?.length ?? 0;
   if (length > 2 * MAX_CURVE_POINTS) {
     void client.invalidateQueries(
@@ -91,7 +106,7 @@ export function joined(metrics: Metric[], items: Metric[]): Metric[] {
 
 /** A measurement takes the place of that of its step and of what an earlier run had beyond it. */
 export function applyMeasurement(client: QueryClient, id: number, point: Measurement): void {
-  client.setQueryData<Measurement[]>(keys.measurements(id), (known) => {
+  change<Measurement[]>(client, keys.measurements(id), (known) => {
     if (known === undefined || known.some(({ run }) => run > point.run)) {
       return known;
     }
@@ -104,7 +119,8 @@ export function applyMeasurement(client: QueryClient, id: number, point: Measure
 
 /** What was asked of the trainer, newest first; a change that it took is in the job's config. */
 export function applyCommand(client: QueryClient, id: number, command: Command): void {
-  client.setQueryData<Command[]>(
+  change<Command[]>(
+    client,
     keys.commands(id),
     (known) =>
       known &&
@@ -117,23 +133,40 @@ export function applyCommand(client: QueryClient, id: number, command: Command):
   }
 }
 
+/** What a job is drawing, step by step; over when the picture is there or could not be drawn. */
+export function applyPreview(client: QueryClient, id: number, preview: Preview): void {
+  client.setQueryData<Preview | null>(keys.preview(id), preview);
+}
+
+export function applyPreviewOver(client: QueryClient, id: number): void {
+  client.setQueryData<Preview | null>(keys.preview(id), (known) => known && null);
+}
+
 export function applySample(client: QueryClient, id: number, sample: Sample): void {
-  client.setQueryData<Sample[]>(
+  applyPreviewOver(client, id);
+  change<Sample[]>(
+    client,
     keys.samples(id),
     (samples) => samples && [...samples.filter((other) => other.id !== sample.id), sample],
   );
 }
 
 export function applyCheckpoint(client: QueryClient, id: number, checkpoint: Checkpoint): void {
-  client.setQueryData<Checkpoint[]>(
+  change<Checkpoint[]>(
+    client,
     keys.checkpoints(id),
     (known) => known && [...known.filter((other) => other.id !== checkpoint.id), checkpoint],
   );
 }
 
-export function applyCheckpointRemoved(client: QueryClient, id: number, step: number): void {
-  client.setQueryData<Checkpoint[]>(keys.checkpoints(id), (known) =>
-    known?.filter((checkpoint) => checkpoint.step !== step || checkpoint.is_final),
+export function applyCheckpointRemoved(
+  client: QueryClient,
+  id: number,
+  step: number,
+  isFinal: boolean,
+): void {
+  change<Checkpoint[]>(client, keys.checkpoints(id), (known) =>
+    known?.filter((one) => one.step !== step || one.is_final !== isFinal),
   );
   void client.invalidateQueries({ queryKey: keys.trash });
 }

@@ -2,7 +2,7 @@
 
 import createClient, { type Middleware } from "openapi-fetch";
 import { ApiError, problemsOfBody, ServerAway } from "./errors";
-import type { paths } from "./schema";
+import type { components, paths } from "./schema";
 import type { JobConfigValue, PlaceChange } from "./types";
 
 const PAGE_SIZE = 200;
@@ -73,6 +73,10 @@ type MachineToPlanFor = NonNullable<JobPlanBody["machine"]>;
 type JobPlanBody = paths["/api/jobs/plan"]["post"]["requestBody"]["content"]["application/json"];
 type ValidateBody =
   paths["/api/jobs/validate"]["post"]["requestBody"]["content"]["application/json"];
+type Schemas = components["schemas"];
+/** What is left out stays as it is. */
+export type SampleMarks = Partial<Schemas["SampleMarks"]>;
+export type CheckpointMarks = Partial<Schemas["CheckpointMarks"]>;
 type JobsQuery = NonNullable<paths["/api/jobs"]["get"]["parameters"]["query"]>;
 
 type QueueBody = NonNullable<
@@ -190,9 +194,29 @@ export const api = {
         ),
       SAMPLES_PAGE_SIZE,
     ),
+  markSample: (id: number, sampleId: number, marks: SampleMarks) =>
+    body(
+      http.PATCH("/api/jobs/{job_id}/samples/{sample_id}", {
+        params: { path: { job_id: id, sample_id: sampleId } },
+        body: marks as Schemas["SampleMarks"],
+      }),
+    ),
+  markCheckpoint: (id: number, checkpointId: number, marks: CheckpointMarks) =>
+    body(
+      http.PATCH("/api/jobs/{job_id}/checkpoints/{checkpoint_id}", {
+        params: { path: { job_id: id, checkpoint_id: checkpointId } },
+        body: marks as Schemas["CheckpointMarks"],
+      }),
+    ),
   checkpoints: (id: number, signal?: AbortSignal) =>
     everyPage((query) =>
       body(http.GET("/api/jobs/{job_id}/checkpoints", { params: { ...ofJob(id), query }, signal })),
+    ),
+  deleteCheckpoint: (id: number, checkpointId: number) =>
+    body(
+      http.DELETE("/api/jobs/{job_id}/checkpoints/{checkpoint_id}", {
+        params: { path: { job_id: id, checkpoint_id: checkpointId } },
+      }),
     ),
   log: (id: number, run: number | undefined, offset: number | undefined, signal?: AbortSignal) =>
     body(

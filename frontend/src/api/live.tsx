@@ -19,6 +19,8 @@ import {
   applyJobDeleted,
   applyLoad,
   applyMeasurement,
+  applyPreview,
+  applyPreviewOver,
   applyQueue,
   applySample,
   applySteps,
@@ -102,7 +104,11 @@ export function LiveProvider({
         case "sample":
           applySample(client, data.job_id, data);
           break;
+        case "preview":
+          applyPreview(client, data.job_id, data);
+          break;
         case "sample_failed":
+          applyPreviewOver(client, data.job_id);
           // Why stands in the record of the run, which is fetched with the job.
           void client.invalidateQueries({ queryKey: keys.job(data.job_id), exact: true });
           break;
@@ -110,7 +116,7 @@ export function LiveProvider({
           applyCheckpoint(client, data.job_id, data);
           break;
         case "checkpoint_removed":
-          applyCheckpointRemoved(client, data.job_id, data.step);
+          applyCheckpointRemoved(client, data.job_id, data.step, data.is_final === true);
           break;
         case "log":
           for (const listener of logListeners) {

@@ -3,6 +3,7 @@
 import { queryOptions } from "@tanstack/react-query";
 import { api } from "./client";
 import { fetchJobLists, type JobFilter, type JobLists, noFilter } from "./job-lists";
+import type { Preview } from "./types";
 
 /** More points than a wide screen has pixels; the server thins longer curves out to this. */
 export const MAX_CURVE_POINTS = 4000;
@@ -15,6 +16,7 @@ export const keys = {
   metrics: (id: number) => ["job", id, "metrics"] as const,
   measurements: (id: number) => ["job", id, "measurements"] as const,
   commands: (id: number) => ["job", id, "commands"] as const,
+  preview: (id: number) => ["preview", id] as const,
   failure: (id: number) => ["job", id, "failure"] as const,
   samples: (id: number) => ["job", id, "samples"] as const,
   checkpoints: (id: number) => ["job", id, "checkpoints"] as const,
@@ -80,6 +82,15 @@ export const commandsQuery = (id: number) =>
 
 export const samplesQuery = (id: number) =>
   queryOptions({ queryKey: keys.samples(id), queryFn: ({ signal }) => api.samples(id, signal) });
+
+/** Only the stream knows of it; nothing is fetched, and a page that opens late waits for the next. */
+export const previewQuery = (id: number) =>
+  queryOptions({
+    queryKey: keys.preview(id),
+    queryFn: (): Preview | null => null,
+    staleTime: Number.POSITIVE_INFINITY,
+    initialData: null as Preview | null,
+  });
 
 export const checkpointsQuery = (id: number) =>
   queryOptions({

@@ -45,3 +45,12 @@ export type PlaceChange = Partial<Schemas["PlaceInQueue"]>;
 
 /** A job as the form holds it: it may be incomplete, so nothing more is promised of its shape. */
 export type JobConfigValue = Record<string, unknown>;
+
+/** The picture that a job is drawing just now: `done` of `total` denoising steps. */
+export interface Preview {
+  job_id: number;
+  step: number;
+  prompt_index: number;
+  done: number;
+  total: number;
+}

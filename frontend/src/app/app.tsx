@@ -1,10 +1,11 @@
 import { MantineProvider } from "@mantine/core";
 import { Notifications } from "@mantine/notifications";
-import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { QueryClient, QueryClientProvider, usePrefetchQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useState } from "react";
 import { Route, Switch } from "wouter";
 import { ApiError } from "@/api/errors";
 import { type Alarm, LiveProvider } from "@/api/live";
+import { jobQuery, samplesQuery } from "@/api/queries";
 import type { JobSummary } from "@/api/types";
 import { Announcer, announce } from "@/components/ui/announcer";
 import { ErrorBoundary } from "@/components/ui/error-boundary";
@@ -79,6 +80,13 @@ export function App({ env = "default" }: { env?: "default" | "test" }) {
   );
 }
 
+/** What a page of pictures shows is asked for while its code is still on its way. */
+function PicturesRoute({ jobId }: { jobId: number }) {
+  usePrefetchQuery(jobQuery(jobId));
+  usePrefetchQuery(samplesQuery(jobId));
+  return <GalleryPage jobId={jobId} />;
+}
+
 function Pages() {
   return (
     <Switch>
@@ -91,7 +99,7 @@ function Pages() {
         {({ id }) => <ComparePage key={id} jobId={Number(id)} />}
       </Route>
       <Route path="/jobs/:id/gallery">
-        {({ id }) => <GalleryPage key={id} jobId={Number(id)} />}
+        {({ id }) => <PicturesRoute key={id} jobId={Number(id)} />}
       </Route>
       <Route path="/jobs/:id">{({ id }) => <JobPage key={id} jobId={Number(id)} />}</Route>
       <Route path="/system" component={SystemPage} />

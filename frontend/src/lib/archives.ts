@@ -1,7 +1,22 @@
-/** Where archives are fetched. */
+/** Where archives and files in other forms are fetched. */
 
 /** Pictures of a job: all, or those of `ids`, as in 3,7-12. */
 export function samplesArchive(jobId: number, ids?: string): string {
   const query = ids === undefined ? "" : `?ids=${ids}`;
   return `/api/jobs/${jobId}/samples.zip${query}`;
+}
+
+/** A LoRA in the names of the program that it is for. */
+export function loraFile(url: string, format: "diffusers" | "comfyui"): string {
+  return `${url}?format=${format}`;
+}
+
+/** A ComfyUI graph that draws the job's first prompt with the LoRA at `url`. */
+export function workflowFile(url: string): string {
+  return url.replace(/\/file$/, "/workflow");
+}
+
+/** A job with its datasets and the checkpoint of a step, to go on on another machine. */
+export function jobBundle(jobId: number, step: number): string {
+  return `/api/jobs/${jobId}/bundle?step=${step}`;
 }

@@ -3,7 +3,7 @@
  * survives a reload and a new tab. A picture's prompt, or a LoRA to start from.
  */
 
-import type { JobConfigValue, Sample } from "@/api/types";
+import type { Checkpoint, Job, JobConfigValue, Sample } from "@/api/types";
 
 const NUMBERS = ["seed", "width", "height", "guidance_scale", "lora_strength"] as const;
 const PROMPT = "prompt";
@@ -23,6 +23,14 @@ export function withPrompt(address: string, sample: Sample): string {
 /** The form at `address` with a LoRA file to start from, by its full path. */
 export function withLora(address: string, path: string): string {
   return extended(address, [[LORA, path]]);
+}
+
+/** Where a checkpoint's LoRA lies on the server: what Start from a LoRA takes. */
+export function loraPath(output: string, job: Job, checkpoint: Checkpoint): string {
+  const file = checkpoint.is_final
+    ? `${job.training_name}.safetensors`
+    : `checkpoints/step-${String(checkpoint.step).padStart(6, "0")}/lora.safetensors`;
+  return `${output}/${job.folder}/${file}`;
 }
 
 function extended(address: string, entries: [string, string][]): string {

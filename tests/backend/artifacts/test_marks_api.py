@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import pytest
@@ -153,3 +154,24 @@ def test_a_mark_that_makes_no_sense_is_refused(
 ) -> None:
     assert client.patch(f"/api/jobs/1/{path}", json=body).status_code == status
     assert not style.pins.exists()
+
+
+def test_a_picture_that_was_set_aside_keeps_its_own_star(
+    client: TestClient, settings: Settings
+) -> None:
+    folder = make_job(settings, "style")
+    write_run(folder, 1, begin=None, last=10, outcome="stopped")
+    aside = folder.superseded / "0002"
+    old = aside / "samples" / "step-000005-prompt-00.png"
+    old.parent.mkdir(parents=True)
+    shutil.copy(folder.sample(5, 0), old)
+    moved = {"samples": {old.name: {"starred": True}}}
+    (aside / "pins.json").write_text(json.dumps(moved))
+    client.post("/api/system/rescan")
+    every = client.get("/api/jobs/1/samples?superseded=true").json()["items"]
+    of_step = {s["superseded_by"]: s for s in every if s["step"] == 5}
+    assert {run: s["is_starred"] for run, s in of_step.items()} == {None: False, 2: True}
+    mark(client, "samples", of_step[2], note="the old one")
+    assert not folder.pins.exists()
+    said = json.loads((aside / "pins.json").read_text())
+    assert said == {"samples": {old.name: {"starred": True, "note": "the old one"}}}

@@ -4,7 +4,7 @@ import { useState } from "react";
 import { Link, useSearchParams } from "wouter";
 import { ApiError } from "@/api/errors";
 import { useTopics } from "@/api/live";
-import { jobQuery, samplesQuery } from "@/api/queries";
+import { jobQuery, previewQuery, samplesQuery } from "@/api/queries";
 import type { Job, Sample } from "@/api/types";
 import { Empty } from "@/components/ui/empty";
 import { Icon } from "@/components/ui/icons";
@@ -14,7 +14,13 @@ import { Panel } from "@/components/ui/panel";
 import { QueryView } from "@/components/ui/query-view";
 import { JobSelect } from "@/features/jobs/job-select";
 import { Gallery } from "@/features/samples/gallery";
-import { failuresOf, type GalleryJob, recipeKey } from "@/features/samples/gallery-model";
+import {
+  drawingOf,
+  failuresOf,
+  type GalleryJob,
+  recipeKey,
+} from "@/features/samples/gallery-model";
+import { useSampleMarks } from "@/features/samples/use-sample-marks";
 import { paths } from "@/lib/paths";
 import { text } from "@/messages";
 import { NotFoundPage } from "./not-found-page";
@@ -59,16 +65,18 @@ export default function GalleryPage({ jobId }: { jobId: number }) {
                 />
               }
             />
-            <QueryView query={samples} loading={480}>
-              {(list) => (
-                <Pictures
-                  job={one}
-                  samples={list}
-                  others={others}
-                  onRemove={(id) => show(others.filter((other) => other !== id))}
-                />
-              )}
-            </QueryView>
+            <div className={classes.wide}>
+              <QueryView query={samples} loading={480}>
+                {(list) => (
+                  <Pictures
+                    job={one}
+                    samples={list}
+                    others={others}
+                    onRemove={(id) => show(others.filter((other) => other !== id))}
+                  />
+                )}
+              </QueryView>
+            </div>
           </div>
         );
       }}
@@ -86,6 +94,7 @@ interface PicturesProps {
 function Pictures({ job, samples, others, onRemove }: PicturesProps) {
   const otherJobs = useQueries({ queries: others.map((id) => jobQuery(id)) });
   const otherSamples = useQueries({ queries: others.map((id) => samplesQuery(id)) });
+  const previews = useQueries({ queries: [job.id, ...others].map((id) => previewQuery(id)) });
   const parts = [
     { id: job.id, job, samples },
     ...others.map((id, index) => ({
@@ -95,18 +104,20 @@ function Pictures({ job, samples, others, onRemove }: PicturesProps) {
     })),
   ];
   const jobs: GalleryJob[] = useUnchanged(
-    parts.map((part) => ({
+    parts.map((part, index) => ({
       id: part.id,
       name: part.job?.training_name || text.job.unnamed,
       samples: part.samples,
       failures: failuresOf(part.job),
+      drawing: drawingOf(previews[index]?.data, part.samples, part.job),
     })),
-    parts.flatMap((part) => [part.job, part.samples]),
+    parts.flatMap((part, index) => [part.job, part.samples, previews[index]?.data]),
   );
   const isLoading = [...otherJobs, ...otherSamples].some((query) => query.isPending);
   const withoutCommon = others.length > 0 && !isLoading && !haveCommon(jobs);
-  const ofSample = (sample: Sample) =>
-    parts.find((part) => part.samples.includes(sample))?.job ?? job;
+  const mark = useSampleMarks();
+  const ofSample = ({ id }: Sample) =>
+    parts.find((part) => part.samples.some((one) => one.id === id))?.job ?? job;
   return (
     <Panel
       title={text.samples.title}
@@ -134,6 +145,7 @@ function Pictures({ job, samples, others, onRemove }: PicturesProps) {
           <Gallery
             jobs={jobs}
             isTall
+            onMark={(sample, marks) => mark(ofSample(sample).id, sample, marks)}
             actions={(sample) => <UsePrompt job={ofSample(sample)} sample={sample} />}
           />
         )}

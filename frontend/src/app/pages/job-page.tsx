@@ -23,7 +23,7 @@ import { LogPanel } from "@/features/jobs/log-panel";
 import { RunsPanel } from "@/features/jobs/runs-panel";
 import { SamplesPanel } from "@/features/samples/samples-panel";
 import { WorkerBanner } from "@/features/system/worker-banner";
-import { promptsWith } from "@/lib/form-link";
+import { loraPath, promptsWith, withLora } from "@/lib/form-link";
 import { ACTIVE } from "@/lib/job-states";
 import { paths } from "@/lib/paths";
 import { text } from "@/messages";
@@ -107,7 +107,16 @@ function JobView({ job }: { job: Job }) {
           <div className={classes.split}>
             <CurvePanel jobId={job.id} name={job.training_name} expecting={expecting} />
             <div className={`${classes.stack} ${classes.beside}`}>
-              <CheckpointsPanel jobId={job.id} expecting={expecting} />
+              <CheckpointsPanel
+                jobId={job.id}
+                expecting={expecting}
+                startFrom={(checkpoint) => {
+                  const output = system.data?.folders.output;
+                  return output === undefined
+                    ? null
+                    : withLora(paths.cloneOf(job.id), loraPath(output, job, checkpoint));
+                }}
+              />
               <Suspense fallback={null}>
                 <ChangesPanel jobId={job.id} />
               </Suspense>

@@ -1,35 +1,135 @@
 import { MantineProvider } from "@mantine/core";
+import { Notifications } from "@mantine/notifications";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { render, screen, within } from "@testing-library/react";
-import { checkpoint, measurement } from "@tests/examples";
+import { render, screen, waitFor, within } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
+import { checkpoint, measurement, sample, wholeJob } from "@tests/examples";
 import { pageOf, SmallServer } from "@tests/small-server";
 import { expect, test } from "vitest";
+import { withLora } from "@/lib/form-link";
+import { paths } from "@/lib/paths";
 import { CheckpointsPanel } from "./checkpoints-panel";
 
-test("says which checkpoint is the best and by what, which is pinned, which is the result", async () => {
-  new SmallServer()
+function serverOf(job = wholeJob({ status: "stopped", step: 30, resumable_from_steps: [10, 20] })) {
+  return new SmallServer()
+    .on("GET /api/jobs/1", () => job)
+    .on("GET /api/jobs/1/samples", () =>
+      pageOf(sample(7, 20, 0, "a fox"), { ...sample(6, 20, 1, "a hat"), superseded_by: 2 }),
+    )
     .on("GET /api/jobs/1/checkpoints", () =>
       pageOf(
-        checkpoint(10, { is_pinned: true }),
+        checkpoint(10, { is_pinned: true, lora_norm: 0 }),
         checkpoint(20, { is_best: true }),
-        checkpoint(30, { id: 99, is_final: true }),
+        checkpoint(30, { id: 99, is_final: true, num_layers: null, lora_norm: null }),
       ),
     )
     .on("GET /api/jobs/1/measurements", () =>
-      pageOf(measurement(10), measurement(20, { validation_loss: 0.125 })),
+      pageOf(measurement(20, { validation_loss: 0.125, drift_without_trigger: 0.02 })),
     );
+}
+
+function open() {
   render(
     <MantineProvider env="test">
       <QueryClientProvider client={new QueryClient()}>
-        <CheckpointsPanel jobId={1} expecting={false} />
+        <CheckpointsPanel
+          jobId={1}
+          expecting={false}
+          startFrom={() => withLora(paths.cloneOf(1), "/o/ink/lora.safetensors")}
+        />
+        <Notifications />
       </QueryClientProvider>
     </MantineProvider>,
   );
-  await screen.findByText("Validation loss 0.125, the lowest of those kept.");
-  const rows = screen.getAllByRole("rowheader").map((cell) => cell.closest("tr") as HTMLElement);
-  const marks = rows.map((row) =>
-    ["Final", "Best", "Pinned"].filter((word) => within(row).queryByText(word) !== null),
+  return userEvent.setup();
+}
+
+test("says of each what it is worth, whether it is sound and why it is still there", async () => {
+  serverOf();
+  open();
+  const items = await screen.findAllByRole("listitem");
+  expect(items.map((item) => within(item).getByRole("heading").textContent)).toEqual([
+    "Step 30Final",
+    "Step 20Best",
+    "Step 10Pinned",
+  ]);
+  const best = items[1] as HTMLElement;
+  await within(best).findByText(/Validation.0\.125/);
+  expect(within(best).getByText(/Drift.0\.02/)).toBeVisible();
+  expect(within(best).getByText("Read back and sound: 40 layers, norm 1.25")).toBeVisible();
+  expect(best.querySelectorAll("img")).toHaveLength(1);
+  expect(within(items[2] as HTMLElement).getByText(/it changes nothing yet/)).toBeVisible();
+});
+
+test("offers either program's names, and a job that starts from it", async () => {
+  serverOf();
+  const user = open();
+  await user.click(
+    await screen.findByRole("button", { name: "More of the checkpoint of step 20" }),
   );
-  expect(marks).toEqual([["Final"], ["Best"], ["Pinned"]]);
-  expect(rows[1]?.nextElementSibling).toHaveTextContent(/^Validation loss 0.125/);
+  for (const [name, href] of [
+    [/workflow/, "/api/jobs/1/checkpoints/20/workflow"],
+    [/bundle/, "/api/jobs/1/bundle?step=20"],
+  ] as const) {
+    expect(await screen.findByRole("menuitem", { name })).toHaveAttribute("href", href);
+  }
+  expect(await screen.findByRole("menuitem", { name: /ComfyUI's/ })).toHaveAttribute(
+    "href",
+    "/api/jobs/1/checkpoints/20/file?format=comfyui",
+  );
+  expect(screen.getByRole("menuitem", { name: /starts from it/ })).toHaveAttribute(
+    "href",
+    "/jobs/new?from=1&lora=%2Fo%2Fink%2Flora.safetensors",
+  );
+});
+
+test("deletes at once and takes it back at a press", async () => {
+  const server = serverOf()
+    .on("DELETE /api/jobs/1/checkpoints/20", () => ({ id: "ink-1" }))
+    .on("POST /api/trash/ink-1/restore", () => ({ job_id: 1 }));
+  const user = open();
+  await user.click(
+    await screen.findByRole("button", { name: "More of the checkpoint of step 20" }),
+  );
+  const remove = await screen.findByRole("menuitem", { name: "Delete" });
+  await waitFor(() => expect(remove).toBeEnabled());
+  await user.click(remove);
+  await screen.findByText("The checkpoint of step 20 is in the trash.");
+  await waitFor(() => expect(screen.getAllByRole("listitem")).toHaveLength(2));
+  await user.click(screen.getByRole("button", { name: "Undo" }));
+  await waitFor(() => expect(server.asked("POST /api/trash/ink-1/restore")).toHaveLength(1));
+  await waitFor(() => expect(screen.getAllByRole("listitem")).toHaveLength(3));
+});
+
+test("resumes from a step after saying what is set aside", async () => {
+  const server = serverOf().on("POST /api/jobs/1/queue", () => wholeJob({ status: "queued" }));
+  const user = open();
+  await user.click(await screen.findByRole("button", { name: "Resume from here, step 10" }));
+  expect(await screen.findByText(/up to step 30, is set aside/)).toBeVisible();
+  await user.click(screen.getByRole("button", { name: "Queue it" }));
+  await waitFor(() => expect(server.asked("POST /api/jobs/1/queue")).toHaveLength(1));
+  expect(server.asked("POST /api/jobs/1/queue")[0]?.body).toEqual({ resume_from_step: 10 });
+});
+
+test("pins a checkpoint and keeps a note of it", async () => {
+  const server = serverOf();
+  server.on("PATCH /api/jobs/1/checkpoints/20", ({ body }) => {
+    const { pinned = false, note = "" } = body as { pinned?: boolean; note?: string };
+    return checkpoint(20, { is_pinned: pinned, note });
+  });
+  const user = open();
+  const more = { name: "More of the checkpoint of step 20" };
+  await user.click(await screen.findByRole("button", more));
+  await user.click(await screen.findByRole("menuitem", { name: /^Pin/ }));
+  await waitFor(() => expect(screen.getAllByText("Pinned")).toHaveLength(2));
+  await user.click(screen.getByRole("button", more));
+  await user.click(await screen.findByRole("menuitem", { name: "Write a note" }));
+  await user.type(screen.getByRole("textbox", { name: "Note" }), "best hands");
+  await user.tab();
+  await waitFor(() =>
+    expect(server.asked("PATCH /api/jobs/1/checkpoints/20").map(({ body }) => body)).toEqual([
+      { pinned: true },
+      { note: "best hands" },
+    ]),
+  );
 });

@@ -9,7 +9,7 @@
  * model's picture belongs to no branch: every lane of a job has it.
  */
 
-import type { Job, Sample } from "@/api/types";
+import type { Job, Preview, Sample } from "@/api/types";
 
 export interface GalleryJob {
   id: number;
@@ -17,6 +17,8 @@ export interface GalleryJob {
   samples: Sample[];
   /** Pictures that could not be drawn, from the records of its runs. */
   failures: Failure[];
+  /** What it is drawing just now. */
+  drawing?: Drawing | null;
 }
 
 export interface Failure {
@@ -24,6 +26,16 @@ export interface Failure {
   promptIndex: number;
   prompt: string;
   message: string;
+}
+
+export interface Drawing {
+  step: number;
+  promptIndex: number;
+  prompt: string;
+  done: number;
+  total: number;
+  /** Of what it is becoming. */
+  url: string;
 }
 
 export interface Lane {
@@ -34,6 +46,7 @@ export interface Lane {
   supersededBy: number | null;
   byStep: Map<number, Sample>;
   failures: Map<number, Failure>;
+  drawing: Drawing | null;
 }
 
 export interface Group {
@@ -84,7 +97,14 @@ export function galleryOf(jobs: GalleryJob[]): Gallery {
       }
     }
     for (const failure of job.failures) {
-      placeFailure(groups, job, failure);
+      const lane = laneForPrompt(groups, job, failure.promptIndex, failure.prompt);
+      if (!lane.byStep.has(failure.step)) {
+        lane.failures.set(failure.step, failure);
+      }
+    }
+    if (job.drawing) {
+      const { drawing } = job;
+      laneForPrompt(groups, job, drawing.promptIndex, drawing.prompt).drawing = drawing;
     }
   }
   const ordered = [...groups.values()].sort(
@@ -113,36 +133,33 @@ function laneOf(group: Group, job: GalleryJob, supersededBy: number | null): Lan
     supersededBy,
     byStep: new Map(),
     failures: new Map(),
+    drawing: null,
   };
   group.lanes.push(lane);
   return lane;
 }
 
-/** Beside the pictures of its prompt; in a row of its own where there is none. */
-function placeFailure(
+/** Where a prompt's pictures of a job are; a row of its own where there is none yet. */
+function laneForPrompt(
   groups: Map<string, { group: Group; place: number }>,
   job: GalleryJob,
-  failure: Failure,
-): void {
+  promptIndex: number,
+  prompt: string,
+): Lane {
   const of = (group: Group) =>
     group.lanes.find((lane) => lane.jobId === job.id && lane.supersededBy === null);
   const alike = [...groups.values()].find(
     ({ group, place }) =>
-      group.prompt === failure.prompt && place === failure.promptIndex && of(group) !== undefined,
+      group.prompt === prompt && place === promptIndex && of(group) !== undefined,
   );
-  const key = `failed ${failure.promptIndex} ${failure.prompt}`;
+  const key = `undrawn ${promptIndex} ${prompt}`;
   const found = alike ??
     groups.get(key) ?? {
-      group: { key, number: 0, like: null, prompt: failure.prompt, lanes: [] },
-      place: failure.promptIndex,
+      group: { key, number: 0, like: null, prompt, lanes: [] },
+      place: promptIndex,
     };
-  if (alike === undefined) {
-    groups.set(key, found);
-  }
-  const lane = of(found.group) ?? laneOf(found.group, job, null);
-  if (!lane.byStep.has(failure.step)) {
-    lane.failures.set(failure.step, failure);
-  }
+  groups.set(found.group.key, found);
+  return of(found.group) ?? laneOf(found.group, job, null);
 }
 
 function firstId(group: Group): number {
@@ -174,7 +191,11 @@ function rank(lane: Lane): number {
 }
 
 export function stepsOf(lanes: Lane[]): number[] {
-  const steps = lanes.flatMap((lane) => [...lane.byStep.keys(), ...lane.failures.keys()]);
+  const steps = lanes.flatMap((lane) => [
+    ...lane.byStep.keys(),
+    ...lane.failures.keys(),
+    ...(lane.drawing === null ? [] : [lane.drawing.step]),
+  ]);
   return [...new Set(steps)].sort((one, other) => one - other);
 }
 
@@ -188,6 +209,30 @@ export function failuresOf(job: Job | undefined): Failure[] {
       ? [{ step, promptIndex: Number(index[1]), prompt: String(prompt ?? ""), message }]
       : [];
   });
+}
+
+/** What a job's preview is of, in the words of its samples or, of a first one, of its config. */
+export function drawingOf(
+  preview: Preview | null | undefined,
+  samples: Sample[],
+  job: Job | undefined,
+): Drawing | null {
+  if (!preview) {
+    return null;
+  }
+  const { step, prompt_index, done, total } = preview;
+  const drawn = samples
+    .filter((one) => one.prompt_index === prompt_index && one.superseded_by === null)
+    .reduce<Sample | null>((last, one) => (last === null || one.id > last.id ? one : last), null);
+  const prompts = (job?.config.sample as { prompts?: { prompt?: string }[] } | undefined)?.prompts;
+  return {
+    step,
+    promptIndex: prompt_index,
+    prompt: drawn?.prompt ?? prompts?.[prompt_index]?.prompt ?? "",
+    done,
+    total,
+    url: `/api/jobs/${preview.job_id}/preview?n=${step * 1000 + done}`,
+  };
 }
 
 export interface Filter {
@@ -221,11 +266,12 @@ export function filtered(gallery: Gallery, filter: Filter): Gallery {
           ...lane,
           byStep: kept(
             lane.byStep,
-            (step, sample) => inRange(step) && (!filter.starred || isStarred(sample)),
+            (step, sample) => inRange(step) && (!filter.starred || sample.is_starred),
           ),
           failures: kept(lane.failures, (step) => inRange(step) && !filter.starred),
+          drawing: filter.starred ? null : lane.drawing,
         }))
-        .filter((lane) => lane.byStep.size > 0 || lane.failures.size > 0),
+        .filter((lane) => lane.byStep.size > 0 || lane.failures.size > 0 || lane.drawing !== null),
     }))
     .filter(({ lanes }) => lanes.length > 0);
   const steps = stepsOf(groups.flatMap(({ lanes }) => lanes));
@@ -239,10 +285,6 @@ function kept<Value>(
   keep: (step: number, value: Value) => boolean,
 ): Map<number, Value> {
   return new Map([...map].filter(([step, value]) => keep(step, value)));
-}
-
-export function isStarred(sample: Sample): boolean {
-  return "is_starred" in sample && sample.is_starred === true;
 }
 
 /** Numbers of pictures as the archive's address takes them: 3,7-12. */

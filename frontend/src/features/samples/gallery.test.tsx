@@ -4,7 +4,7 @@ import userEvent from "@testing-library/user-event";
 import { sample } from "@tests/examples";
 import { describe, expect, test, vi } from "vitest";
 import { Gallery } from "./gallery";
-import type { GalleryJob } from "./gallery-model";
+import { drawingOf, type GalleryJob } from "./gallery-model";
 import { subtract } from "./picture-difference";
 import { recipeText } from "./recipe-panel";
 
@@ -13,11 +13,13 @@ const samples = STEPS.flatMap((step, column) =>
   ["a fox", "a hat"].map((prompt, row) => sample(column * 2 + row + 1, step, row, prompt)),
 );
 
+const mark = vi.fn();
+
 function open(change: Partial<GalleryJob> = {}, ...others: GalleryJob[]) {
   const job: GalleryJob = { id: 1, name: "ink", samples, failures: [], ...change };
   render(
     <MantineProvider env="test">
-      <Gallery jobs={[job, ...others]} />
+      <Gallery jobs={[job, ...others]} onMark={mark} />
     </MantineProvider>,
   );
   return userEvent.setup();
@@ -86,6 +88,35 @@ describe("the grid", () => {
     expect(within(box).getByText("Compared with base")).toBeVisible();
     expect(within(box).getAllByRole("img")).toHaveLength(2);
   });
+});
+
+test("shows what is being drawn where it will stand, and how far it is", () => {
+  const preview = { job_id: 1, step: 150, prompt_index: 1, done: 7, total: 20 };
+  open({ drawing: drawingOf(preview, samples, undefined) });
+  const bar = screen.getByRole("progressbar", { name: "Drawing" });
+  expect(bar).toHaveAttribute("aria-valuenow", "7");
+  const row = bar.closest('[role="row"]') as HTMLElement;
+  expect(within(row).getByText("a hat")).toBeInTheDocument();
+  expect(screen.getByRole("columnheader", { name: "Step 150" })).toBeInTheDocument();
+});
+
+test("S stars, in the grid and in the lightbox, and a note is kept when the field is left", async () => {
+  mark.mockClear();
+  const starred = samples.map((one) => ({ ...one, is_starred: one.id === 3 }));
+  const user = open({ samples: starred });
+  cell("Open prompt 1, base").focus();
+  await user.keyboard("s{ArrowRight}{Enter}");
+  const box = await lightbox();
+  const star = within(box).getByRole("button", { name: "Star this picture" });
+  expect(star).toHaveAttribute("aria-pressed", "true");
+  await user.keyboard("s");
+  await user.type(within(box).getByRole("textbox", { name: "Note" }), "bees");
+  await user.tab();
+  expect(mark.mock.calls.map(([sample, marks]) => [sample.id, marks])).toEqual([
+    [1, { starred: true }],
+    [3, { starred: false }],
+    [3, { note: "bees" }],
+  ]);
 });
 
 describe("the lightbox", () => {

@@ -1,5 +1,6 @@
 import { Button } from "@mantine/core";
 import { type ReactNode, useDeferredValue, useMemo, useState } from "react";
+import type { SampleMarks } from "@/api/client";
 import type { Sample } from "@/api/types";
 import { Empty } from "@/components/ui/empty";
 import { samplesArchive } from "@/lib/archives";
@@ -24,7 +25,8 @@ interface GalleryProps {
   jobs: GalleryJob[];
   /** On a page of its own it takes the window's height. */
   isTall?: boolean;
-  onStar?: ((sampleId: number) => void) | undefined;
+  /** Stars and notes can be given. */
+  onMark?: ((sample: Sample, marks: SampleMarks) => void) | undefined;
   /** What else can be done with a picture, beside its recipe. */
   actions?: ((sample: Sample, close: () => void) => ReactNode) | undefined;
 }
@@ -36,7 +38,7 @@ interface Opened {
 }
 
 /** Pictures of one job or several: the grid, what is to be seen of it, and one against another. */
-export function Gallery({ jobs, isTall = false, onStar, actions }: GalleryProps) {
+export function Gallery({ jobs, isTall = false, onMark, actions }: GalleryProps) {
   const [filter, setFilter] = useState(NO_FILTER);
   const [size, setSize] = useCellSize();
   const [opened, setOpened] = useState<Opened | null>(null);
@@ -56,6 +58,14 @@ export function Gallery({ jobs, isTall = false, onStar, actions }: GalleryProps)
       }
       return after;
     });
+  const star =
+    onMark &&
+    ((id: number) => {
+      const sample = samplesIn(whole).find((one) => one.id === id);
+      if (sample !== undefined) {
+        onMark(sample, { starred: !sample.is_starred });
+      }
+    });
   const archives = archivesOf(jobs, shown, selected, count === all ? null : count);
   return (
     <div className={classes.gallery}>
@@ -66,7 +76,7 @@ export function Gallery({ jobs, isTall = false, onStar, actions }: GalleryProps)
         numPrompts={whole.groups.length}
         size={size}
         onSize={(next: CellSize) => setSize(next)}
-        hasStars={onStar !== undefined}
+        hasStars={samplesIn(whole).some((one) => one.is_starred)}
         archives={archives}
       />
       {selected.size > 0 && (
@@ -106,7 +116,7 @@ export function Gallery({ jobs, isTall = false, onStar, actions }: GalleryProps)
           onOpen={(place) => setOpened({ place, other: null, playing: false })}
           onPlay={(place) => setOpened({ place, other: null, playing: true })}
           onSelect={select}
-          onStar={onStar}
+          onStar={star}
         />
       )}
       <p className={classes.foot}>
@@ -121,7 +131,8 @@ export function Gallery({ jobs, isTall = false, onStar, actions }: GalleryProps)
           playing={opened.playing}
           onMove={(place) => setOpened((before) => before && { ...before, place })}
           onClose={() => setOpened(null)}
-          onStar={onStar}
+          onStar={star}
+          onNote={onMark && ((sample, note) => onMark(sample, { note }))}
           actions={(sample) => actions?.(sample, () => setOpened(null))}
         />
       )}

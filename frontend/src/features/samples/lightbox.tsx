@@ -2,6 +2,7 @@ import { ActionIcon, Button, Modal, SegmentedControl } from "@mantine/core";
 import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import type { Sample } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
+import { NoteField } from "@/components/ui/note-field";
 import { text } from "@/messages";
 import { Filmstrip } from "./filmstrip";
 import type { Gallery } from "./gallery-model";
@@ -23,6 +24,7 @@ interface LightboxProps {
   onMove: (place: Place) => void;
   onClose: () => void;
   onStar?: ((sampleId: number) => void) | undefined;
+  onNote?: ((sample: Sample, note: string) => void) | undefined;
   /** What else can be done with the picture. */
   actions?: (sample: Sample) => ReactNode;
 }
@@ -171,6 +173,19 @@ export function Lightbox(props: LightboxProps) {
               <h2 className={classes.step} aria-live={playing ? "off" : "polite"}>
                 {title}
               </h2>
+              {props.onStar !== undefined && (
+                <ActionIcon
+                  className={classes.star}
+                  variant="subtle"
+                  color={shown.is_starred ? "safelight" : "gray"}
+                  size={40}
+                  aria-label={text.samples.star}
+                  aria-pressed={shown.is_starred}
+                  onClick={() => props.onStar?.(shown.id)}
+                >
+                  <Icon name="star" size={20} />
+                </ActionIcon>
+              )}
               <ActionIcon
                 className={classes.close}
                 variant="subtle"
@@ -210,6 +225,14 @@ export function Lightbox(props: LightboxProps) {
                 </Button>
               )}
             </div>
+            {props.onNote !== undefined && (
+              <NoteField
+                key={shown.id}
+                label={text.samples.note}
+                note={shown.note}
+                onSave={(note) => props.onNote?.(shown, note)}
+              />
+            )}
             <RecipePanel sample={shown} lane={lane} severalJobs={severalJobs}>
               {props.actions?.(shown)}
             </RecipePanel>
@@ -252,6 +275,9 @@ const PANS: Record<Direction, [number, number]> = {
 /** A slider, a field or a set of choices has its own use of the key. */
 function isForAControl(event: KeyboardEvent): boolean {
   const target = event.target;
+  if (target instanceof HTMLTextAreaElement) {
+    return true;
+  }
   const isField = target instanceof HTMLInputElement;
   const isSlider = target instanceof HTMLElement && target.getAttribute("role") === "slider";
   return (

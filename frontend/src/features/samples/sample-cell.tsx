@@ -2,8 +2,7 @@ import { memo, useState } from "react";
 import type { Sample } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
 import { text } from "@/messages";
-import type { Failure } from "./gallery-model";
-import { isStarred } from "./gallery-model";
+import type { Drawing, Failure } from "./gallery-model";
 import classes from "./sample-grid.module.css";
 import { stepTitle } from "./titles";
 
@@ -13,6 +12,7 @@ const SMALL_PX = 256;
 interface SampleCellProps {
   sample: Sample | undefined;
   failure: Failure | undefined;
+  drawing: Drawing | undefined;
   label: string;
   /** Of the cell, in CSS pixels. */
   width: number;
@@ -28,6 +28,9 @@ export const SampleCell = memo(
   function SampleCell(props: SampleCellProps) {
     const { sample, failure, label, width, isActive, isSelected } = props;
     const tabIndex = isActive ? 0 : -1;
+    if (props.drawing !== undefined) {
+      return <InTheMaking {...props} drawing={props.drawing} tabIndex={tabIndex} />;
+    }
     if (sample === undefined) {
       return (
         // biome-ignore lint/a11y/noStaticElementInteractions: the grid's arrow keys lead here too
@@ -65,7 +68,7 @@ export const SampleCell = memo(
         >
           <Picture sample={sample} width={width} />
         </button>
-        {isStarred(sample) && (
+        {sample.is_starred && (
           <span className={classes.star}>
             <Icon name="star" size={14} />
           </span>
@@ -86,11 +89,39 @@ export const SampleCell = memo(
   (before, after) =>
     before.sample === after.sample &&
     before.failure === after.failure &&
+    before.drawing === after.drawing &&
     before.label === after.label &&
     before.width === after.width &&
     before.isActive === after.isActive &&
     before.isSelected === after.isSelected,
 );
+
+interface InTheMakingProps extends SampleCellProps {
+  drawing: Drawing;
+  tabIndex: number;
+}
+
+/** What a picture is becoming, and how far it is. */
+function InTheMaking({ drawing, tabIndex, onFocus }: InTheMakingProps) {
+  const { done, total } = drawing;
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: the grid's arrow keys lead here too
+    <div className={classes.making} data-cell tabIndex={tabIndex} onFocus={onFocus}>
+      <img className={classes.picture} src={drawing.url} alt="" decoding="sync" />
+      <div
+        className={classes.progress}
+        role="progressbar"
+        aria-label={text.samples.drawing}
+        aria-valuemin={0}
+        aria-valuemax={total}
+        aria-valuenow={done}
+      >
+        <span style={{ width: `${(100 * done) / Math.max(1, total)}%` }} />
+      </div>
+      <span className={classes.makingCount}>{text.samples.drawingAt(done, total)}</span>
+    </div>
+  );
+}
 
 function Picture({ sample, width }: { sample: Sample; width: number }) {
   const [isDamaged, setDamaged] = useState(false);

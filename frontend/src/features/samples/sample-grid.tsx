@@ -184,6 +184,7 @@ export function SampleGrid(props: SampleGridProps) {
                       key={sample?.id ?? "none"}
                       sample={sample}
                       failure={lane.failures.get(step)}
+                      drawing={lane.drawing?.step === step ? lane.drawing : undefined}
                       label={text.samples.open(group.number, stepTitle(step), title)}
                       width={width}
                       isActive={row === at.row && column === at.column}

@@ -2,7 +2,7 @@ import { Button } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, useMemo } from "react";
 import { Link } from "wouter";
-import { jobQuery, samplesQuery } from "@/api/queries";
+import { jobQuery, previewQuery, samplesQuery } from "@/api/queries";
 import type { Sample } from "@/api/types";
 import { Empty } from "@/components/ui/empty";
 import { Panel } from "@/components/ui/panel";
@@ -10,7 +10,8 @@ import { QueryView } from "@/components/ui/query-view";
 import { paths } from "@/lib/paths";
 import { text } from "@/messages";
 import { Gallery } from "./gallery";
-import { failuresOf } from "./gallery-model";
+import { drawingOf, failuresOf } from "./gallery-model";
+import { useSampleMarks } from "./use-sample-marks";
 
 interface SamplesPanelProps {
   jobId: number;
@@ -55,16 +56,29 @@ interface JobPicturesProps extends SamplesPanelProps {
 
 function JobPictures({ jobId, samples, expecting, actions }: JobPicturesProps) {
   const job = useQuery(jobQuery(jobId)).data;
+  const mark = useSampleMarks();
+  const preview = useQuery(previewQuery(jobId)).data;
   const jobs = useMemo(
-    () => [{ id: jobId, name: job?.training_name ?? "", samples, failures: failuresOf(job) }],
-    [jobId, job, samples],
+    () => [
+      {
+        id: jobId,
+        name: job?.training_name ?? "",
+        samples,
+        failures: failuresOf(job),
+        drawing: drawingOf(preview, samples, job),
+      },
+    ],
+    [jobId, job, samples, preview],
   );
-  if (samples.length === 0 && jobs[0]?.failures.length === 0) {
+  const only = jobs[0];
+  if (samples.length === 0 && only?.failures.length === 0 && only.drawing === null) {
     return (
       <Empty icon="picture" title={text.samples.emptyTitle}>
         {expecting ? text.samples.emptyWaiting : text.samples.emptyNever}
       </Empty>
     );
   }
-  return <Gallery jobs={jobs} actions={actions} />;
+  return (
+    <Gallery jobs={jobs} onMark={(sample, marks) => mark(jobId, sample, marks)} actions={actions} />
+  );
 }

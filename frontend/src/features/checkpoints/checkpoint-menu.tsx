@@ -1,0 +1,144 @@
+import { ActionIcon, Menu } from "@mantine/core";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { Link } from "wouter";
+import { applyCheckpointRemoved } from "@/api/apply-event";
+import { api, type CheckpointMarks } from "@/api/client";
+import { keys } from "@/api/queries";
+import type { Checkpoint, Job } from "@/api/types";
+import { Icon } from "@/components/ui/icons";
+import { toast, toastFailure } from "@/components/ui/toast";
+import { toastWithUndo } from "@/components/ui/undo-toast";
+import { jobBundle, loraFile, workflowFile } from "@/lib/archives";
+import { formatCount } from "@/lib/format";
+import { ACTIVE } from "@/lib/job-states";
+import { text } from "@/messages";
+
+interface CheckpointMenuProps {
+  checkpoint: Checkpoint;
+  job: Job | undefined;
+  jobId: number;
+  startFrom: string | null;
+  onMark: (checkpoint: Checkpoint, marks: CheckpointMarks) => void;
+  onNote: () => void;
+}
+
+/** What is done with a checkpoint less often. */
+export function CheckpointMenu({
+  checkpoint,
+  job,
+  jobId,
+  startFrom,
+  onMark,
+  onNote,
+}: CheckpointMenuProps) {
+  const remove = useRemoval(checkpoint, jobId);
+  const step = formatCount(checkpoint.step);
+  return (
+    <Menu position="bottom-end" withinPortal>
+      <Menu.Target>
+        <ActionIcon
+          variant="subtle"
+          color="gray"
+          size={32}
+          aria-label={
+            checkpoint.is_final ? text.checkpoints.moreFinal : text.checkpoints.more(step)
+          }
+        >
+          <Icon name="more" />
+        </ActionIcon>
+      </Menu.Target>
+      <Menu.Dropdown>
+        {(["diffusers", "comfyui"] as const).map((format) => (
+          <Menu.Item
+            key={format}
+            component="a"
+            href={loraFile(checkpoint.url, format)}
+            download
+            leftSection={<Icon name="download" size={16} />}
+          >
+            {text.checkpoints.downloadAs[format]}
+          </Menu.Item>
+        ))}
+        <Menu.Item
+          component="a"
+          href={workflowFile(checkpoint.url)}
+          download
+          leftSection={<Icon name="download" size={16} />}
+        >
+          {text.checkpoints.workflow}
+        </Menu.Item>
+        {!checkpoint.is_final && (
+          <Menu.Item
+            component="a"
+            href={jobBundle(jobId, checkpoint.step)}
+            download
+            disabled={job === undefined || ACTIVE.has(job.status)}
+            leftSection={<Icon name="save" size={16} />}
+          >
+            {text.checkpoints.bundle}
+          </Menu.Item>
+        )}
+        {startFrom !== null && (
+          <Menu.Item component={Link} href={startFrom} leftSection={<Icon name="plus" size={16} />}>
+            {text.checkpoints.newJob}
+          </Menu.Item>
+        )}
+        <Menu.Divider />
+        {!checkpoint.is_final && (
+          <Menu.Item
+            leftSection={<Icon name="save" size={16} />}
+            onClick={() => onMark(checkpoint, { pinned: !checkpoint.is_pinned })}
+          >
+            {checkpoint.is_pinned ? text.checkpoints.unpin : text.checkpoints.pin}
+          </Menu.Item>
+        )}
+        <Menu.Item
+          leftSection={<Icon name="star" size={16} />}
+          onClick={() => onMark(checkpoint, { starred: !checkpoint.is_starred })}
+        >
+          {checkpoint.is_starred ? text.checkpoints.unstar : text.checkpoints.star}
+        </Menu.Item>
+        {checkpoint.note === "" && (
+          <Menu.Item leftSection={<Icon name="edit" size={16} />} onClick={onNote}>
+            {text.checkpoints.writeNote}
+          </Menu.Item>
+        )}
+        <Menu.Divider />
+        <Menu.Item
+          color="red"
+          leftSection={<Icon name="trash" size={16} />}
+          disabled={job === undefined || ACTIVE.has(job.status)}
+          onClick={() => remove.mutate()}
+        >
+          {text.checkpoints.remove}
+        </Menu.Item>
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
+
+/** Into the trash, and back at the press of a button: nothing that has to be asked first. */
+function useRemoval(checkpoint: Checkpoint, jobId: number) {
+  const client = useQueryClient();
+  const undo = (entryId: string) =>
+    api
+      .restore(entryId)
+      .then(() => toast(text.checkpoints.restored))
+      .catch((error: unknown) => toastFailure(text.checkpoints.undo, error))
+      .finally(() => client.invalidateQueries({ queryKey: keys.job(jobId) }));
+  return useMutation({
+    mutationFn: () => api.deleteCheckpoint(jobId, checkpoint.id),
+    onSuccess: (entry) => {
+      applyCheckpointRemoved(client, jobId, checkpoint.step, checkpoint.is_final);
+      void client.invalidateQueries({ queryKey: keys.job(jobId), exact: true });
+      toastWithUndo(
+        checkpoint.is_final
+          ? text.checkpoints.removedFinal
+          : text.checkpoints.removed(formatCount(checkpoint.step)),
+        text.checkpoints.undo,
+        () => undo(entry.id),
+      );
+    },
+    onError: (error) => toastFailure(text.checkpoints.remove, error),
+  });
+}
