@@ -46,8 +46,16 @@ def main() -> int:
     outcome, code, step = "completed", 0, 0
     for step in range(1, steps + 1):
         time.sleep(pause_seconds)
-        said = {"loss": 0.5, "objective": 0.5, "learning_rate": 1e-4, "gradient_norm": 1.0}
-        log.append(Step(step=step, step_seconds=pause_seconds, **said))
+        log.append(
+            Step(
+                step=step,
+                loss=0.5,
+                objective=0.5,
+                learning_rate=1e-4,
+                gradient_norm=1.0,
+                step_seconds=pause_seconds,
+            )
+        )
         if any(command.command == "stop" for command in commands.new_commands()):
             outcome, code = "stopped", 3
             break

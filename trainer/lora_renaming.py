@@ -214,10 +214,7 @@ def _to_diffusers(layers: _Layers) -> Iterator[_Tensor]:
         dtype, a = factors[LORA_A]
         for name, own in zip(names, _split(a, factors[LORA_B][1]), strict=True):
             if own is not None:
-                pair: dict[str, tuple[str, Bits]] = {
-                    LORA_A: (dtype, own[0]),
-                    LORA_B: (dtype, own[1]),
-                }
+                pair = {LORA_A: (dtype, own[0]), LORA_B: (dtype, own[1])}
                 yield from _named(f"{DIFFUSERS_PREFIX}{name}", pair)
 
 

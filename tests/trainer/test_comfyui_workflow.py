@@ -147,6 +147,7 @@ def test_the_workflow_is_named_after_the_lora() -> None:
 def test_it_is_written_beside_the_lora_where_comfyui_can_load_the_model(tmp_path: Path) -> None:
     lora = tmp_path / "my-style.safetensors"
     path = write_workflow(job_of("flux2-dev"), lora)
+    assert path is not None
     assert path == tmp_path / "my-style.comfyui.json"
     assert json.loads(path.read_text()) == comfyui_workflow(
         job_of("flux2-dev"), lora_name="my-style.safetensors"

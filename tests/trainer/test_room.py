@@ -36,7 +36,7 @@ def look(monkeypatch: pytest.MonkeyPatch, *free: int) -> list[int]:
 
 def said(record: RunRecord) -> list[events.AnyEvent]:
     lines, _ = events.read_lines(record.run_folder.events, 0)
-    return [events.parse_line(line) for line in lines]
+    return [event for line in lines if (event := events.parse_line(line)) is not None]
 
 
 def test_with_room_nothing_is_said(record: RunRecord, monkeypatch: pytest.MonkeyPatch) -> None:
