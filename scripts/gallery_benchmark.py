@@ -73,7 +73,7 @@ def seed_job(
         "sample": {"prompts": [{"prompt": word} for word in words]},
     }
     write_job_file(folder.job_file, JobConfig.model_validate(config))
-    runs = [(1, steps, None)]
+    runs: list[tuple[int, list[int], int | None]] = [(1, steps, None)]
     if superseded_from is not None:
         kept = [step for step in steps if step < superseded_from]
         runs.append((2, [step for step in steps if step >= superseded_from], kept[-1]))
@@ -319,7 +319,7 @@ def live(browser: Any, darkroom: Darkroom) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="How fast a large gallery is there.")
     parser.add_argument("--write", action="store_true", help=f"into {PAGE.name}")
     options = parser.parse_args()
     began = time.monotonic()

@@ -134,5 +134,4 @@ def test_the_rule_sees_imports_of_every_form() -> None:
         "trainer.config",
         "trainer.lora",
         "trainer.durable_write",
-        "trainer.early_stop",
     }
