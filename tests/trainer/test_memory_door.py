@@ -97,7 +97,7 @@ def test_the_command_prints_phases_verdict_and_changes(
         assert line in said
     assert main(["plan", str(job), *places, "--vram", "0.5"]) == JobRefused.exit_code
     said = capsys.readouterr().out
-    assert "and the card has 0.5 GB" in said
+    assert "and the card has 512 MB" in said
     assert "No change of settings makes it fit" in said  # CUDA itself takes more
 
 
