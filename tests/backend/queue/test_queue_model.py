@@ -40,9 +40,11 @@ from backend.db.migrate import migrate
 from backend.db.models import Job, JobMove, Lease, Run
 from backend.errors import Refused
 from backend.jobs import queries, service, waiting
+from backend.jobs.job_filter import JobFilter
 from backend.jobs.order import JobOrder
 from backend.jobs.schemas import JobToQueue
 from backend.jobs.status import LEGAL_MOVES, JobStatus
+from backend.trash import deletion
 from backend.trash import service as trash
 from backend.worker.loop import Worker
 from tests.backend.installation import job_config, make_dataset, settings_in
@@ -240,11 +242,12 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(number=pick, files=st.booleans())
     def delete(self, number: int, files: bool) -> None:
         job_id, job = self.some_job(number)
-        with self.refused_unless(job.status not in ACTIVE):
-            trash.delete_job(self.database, self.settings, job_id, files=files)
-            known = self.model.trash.keys()
-            new = [e.id for e in trash.list_trash(self.settings) if e.id not in known]
-            assert self.model.delete(job_id, "".join(new), files=files) == bool(new)
+        if job.status in ACTIVE:
+            return  # is stopped first, which tests/backend/trash plays
+        deletion.delete_job(self.database, self.settings, job_id, files=files)
+        known = self.model.trash.keys()
+        new = [e.id for e in trash.list_trash(self.settings) if e.id not in known]
+        assert self.model.delete(job_id, "".join(new), files=files) == bool(new)
 
     @precondition(lambda self: self.model.trash)
     @rule(number=pick)
@@ -316,8 +319,9 @@ class QueueMachine(RuleBasedStateMachine):
                     expected.priority,
                     expected.run_after,
                 )
+            waiting_jobs = JobFilter(statuses=[JobStatus.QUEUED])
             listed = queries.list_jobs(
-                session, statuses=[JobStatus.QUEUED], order=JobOrder.QUEUE, limit=100, after=None
+                session, wanted=waiting_jobs, order=JobOrder.QUEUE, limit=100, after=None
             )
             assert [job.id for job in listed.items] == self.model.order()
 
