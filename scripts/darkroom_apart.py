@@ -57,6 +57,10 @@ class Darkroom:
         with urllib.request.urlopen(request, timeout=20) as answer:
             return json.load(answer)
 
+    def delete(self, path: str) -> None:
+        request = urllib.request.Request(f"{self.address}{path}", method="DELETE")
+        urllib.request.urlopen(request, timeout=20).close()
+
 
 @contextmanager
 def darkroom_in(folder: Path, command: str = "up", **settings: Any) -> Iterator[Darkroom]:

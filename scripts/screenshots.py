@@ -1,10 +1,13 @@
 """`make screenshots`: draw the pictures of the pages that README and docs show.
 
-Starts a Darkroom in a temporary folder, trains the example job to its end, and writes the pictures
-of FORM_SHOTS and JOB_SHOTS into docs/images/. What the pages show follows from the job's seed; only
-times of day and durations differ from one call to the next.
+Starts a Darkroom in a temporary folder, trains the example job to its end, lets other jobs wait,
+run and fail beside it, and draws each page of PAGES in each view of VIEWS into docs/images/. What
+the pages show follows from the jobs' seeds; only times, and how far the running job is, differ from
+one call to the next.
 
     --steps N         a shorter training, to try this program itself; not for pictures to be kept
+    --folder FOLDER   keep the jobs there: a second call with it draws anew without training
+    --only NAME ...   some of the pages
     --output FOLDER   another place than docs/images
 """
 
@@ -12,46 +15,59 @@ import argparse
 import io
 import sys
 import tempfile
-import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-from darkroom_apart import Darkroom, DidNotStart, darkroom_in
+from darkroom_apart import Darkroom, DidNotStart
 from ensure_browser import QUIET, ensure_browser
+from pictured_jobs import DRAFT_ID, EXAMPLE_ID, TrainingFailed, darkroom_with_jobs
 from steps import ROOT
 
-EXAMPLE = ROOT / "examples" / "tiny-style.yaml"
 IMAGES = ROOT / "docs" / "images"
+QUALITY = 80  # of WebP: a tenth of the bytes of a PNG, and the letters are as sharp
 
-TRAINING_SECONDS = 3600  # four minutes on a free processor, and patience for a busy one
-DESKTOP = (1280, 1200)
-DESKTOP_WITH_CURVE = (1280, 1850)  # down to the end of the curve, below the samples
-PHONE = (390, 844)
-QUALITY = 90  # of WebP: a fifth of the bytes of a PNG, and the letters are as sharp
+expect.set_options(timeout=10_000)
 
-expect.set_options(timeout=30_000)
+
+@dataclass(frozen=True)
+class View:
+    """In which light a page is drawn, and on what: each page has a file for each view."""
+
+    suffix: str
+    scheme: Literal["light", "dark"]
+    width: int
+    pixel_ratio: int = 1
+
+    @property
+    def is_phone(self) -> bool:
+        return self.width < 600
+
+
+VIEWS = [
+    View("", "dark", 1280),
+    View("-light", "light", 1280),
+    View("-phone", "dark", 390, pixel_ratio=2),
+]
+PHONE_HEIGHT = 844
 
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture: which page, in which light, how large, and what must be in sight before."""
+    """A page: where it is, what must be done and in sight before, and how much of it is drawn.
 
-    file: str
+    `ready` answers with the part to be drawn; with nothing, it is the window.
+    """
+
+    name: str
     path: str
-    scheme: Literal["light", "dark"]
-    size: tuple[int, int]
-    ready: Callable[[Page], None]
-    pixel_ratio: int = 1
-
-
-class TrainingFailed(Exception):
-    """The example did not complete; its status and error are the message."""
+    ready: Callable[[Page], Locator | None]
+    height: int = 1000
 
 
 # Pictures below the window are loaded when they come near it; here all of them at once.
@@ -61,42 +77,83 @@ PICTURES_DRAWN = """() => Promise.all([...document.images].map((image) => {
 }))"""
 
 
+def form_is_checked(page: Page) -> None:
+    page.get_by_role("textbox", name="Training Name").fill("hatching")
+    expect(page.get_by_text("Ready to queue").first).to_be_visible()
+    expect(page.get_by_role("region", name="Memory plan")).to_be_attached()
+    page.get_by_role("heading", name="Memory plan").click()
+    page.evaluate(PICTURES_DRAWN)
+
+
+def complete_form_is_checked(page: Page) -> None:
+    page.get_by_text("All settings", exact=True).click()
+    form_is_checked(page)
+    page.evaluate("document.querySelector('#panel-training').scrollIntoView()")
+
+
 def job_is_drawn(page: Page) -> None:
     expect(page.get_by_role("button", name="Open prompt 1, base")).to_be_visible()
     expect(page.get_by_role("img", name="Curve of tiny-style")).to_be_visible()
     page.evaluate(PICTURES_DRAWN)
 
 
-def form_is_checked(page: Page) -> None:
-    expect(page.get_by_text("Ready to queue").first).to_be_visible()
+def gallery_is_drawn(page: Page) -> None:
+    expect(page.get_by_role("button", name="Open prompt 1, base")).to_be_visible()
     page.evaluate(PICTURES_DRAWN)
 
 
-JOB = "/jobs/1"
+def picture_is_opened(page: Page) -> None:
+    gallery_is_drawn(page)
+    page.get_by_role("button", name="Open prompt 2, step").last.click()
+    expect(page.get_by_role("region", name="All steps of the prompt")).to_be_visible()
+    page.evaluate(PICTURES_DRAWN)
+
+
+def two_are_compared(page: Page) -> None:
+    picture_is_opened(page)
+    page.get_by_text("Side by side", exact=True).click()
+    page.evaluate(PICTURES_DRAWN)
+
+
+def checkpoints_are_drawn(page: Page) -> Locator:
+    job_is_drawn(page)
+    return page.get_by_role("region", name="Checkpoints")
+
+
+def jobs_are_compared(page: Page) -> None:
+    expect(page.get_by_text("Linear Rank").first).to_be_visible()
+
+
+def system_is_drawn(page: Page) -> None:
+    expect(page.get_by_role("heading", name="Folders")).to_be_visible()
+
+
 FORM = "/jobs/new?from=example"
-# The form before the training, while the name of the example is still free.
-FORM_SHOTS = [
-    Shot("form.webp", FORM, "dark", DESKTOP, form_is_checked),
-    Shot("form-light.webp", FORM, "light", DESKTOP, form_is_checked),
-]
-JOB_SHOTS = [
-    Shot("job.webp", JOB, "dark", DESKTOP_WITH_CURVE, job_is_drawn),
-    Shot("job-light.webp", JOB, "light", DESKTOP_WITH_CURVE, job_is_drawn),
-    Shot("phone-job.webp", JOB, "dark", PHONE, job_is_drawn, pixel_ratio=2),
+JOB = f"/jobs/{EXAMPLE_ID}"
+PAGES = [
+    Shot("form", FORM, form_is_checked, 1200),
+    Shot("form-complete", FORM, complete_form_is_checked, 1200),
+    Shot("job", JOB, job_is_drawn, 1850),  # down to the end of the curve, below the samples
+    Shot("gallery", f"{JOB}/gallery", gallery_is_drawn),
+    Shot("filmstrip", f"{JOB}/gallery", picture_is_opened, 860),
+    Shot("two-pictures", f"{JOB}/gallery", two_are_compared, 860),
+    Shot("checkpoints", JOB, checkpoints_are_drawn, 1850),
+    Shot("compare", f"{JOB}/compare?with={DRAFT_ID}", jobs_are_compared, 700),
+    Shot("system", "/system", system_is_drawn, 1200),
 ]
 
 
 def main() -> None:
     options = parse_options()
     options.output.mkdir(parents=True, exist_ok=True)
+    pages = [shot for shot in PAGES if options.only is None or shot.name in options.only]
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="darkroom-") as folder,
-            darkroom_in(Path(folder)) as darkroom,
+            options.folder or tempfile.TemporaryDirectory(prefix="darkroom-") as folder,
+            # One level down: at its end a Darkroom ends what has its folder in its command line.
+            darkroom_with_jobs(Path(folder) / "darkroom", options.steps) as darkroom,
         ):
-            draw_all(FORM_SHOTS, darkroom, options.output)
-            train_example(darkroom, options.steps)
-            draw_all(JOB_SHOTS, darkroom, options.output)
+            draw_all(pages, darkroom, options.output)
     except (DidNotStart, TrainingFailed) as error:
         sys.exit(str(error))
 
@@ -104,6 +161,8 @@ def main() -> None:
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Draw the pictures of the pages for the docs.")
     parser.add_argument("--steps", type=int, metavar="N", help="a shorter training, as a trial")
+    parser.add_argument("--folder", type=kept_folder, metavar="FOLDER", help="keep the jobs there")
+    parser.add_argument("--only", nargs="+", choices=[shot.name for shot in PAGES], metavar="NAME")
     parser.add_argument("--output", type=Path, default=IMAGES, metavar="FOLDER")
     options = parser.parse_args()
     if options.steps is not None and options.steps < 1:
@@ -111,59 +170,39 @@ def parse_options() -> argparse.Namespace:
     return options
 
 
-def train_example(darkroom: Darkroom, steps: int | None) -> None:
-    """Queue the example and wait for its end. Raises TrainingFailed."""
-    config = yaml.safe_load(EXAMPLE.read_text())
-    if steps is not None:
-        shorten(config, steps)
-    job_id = darkroom.post("/api/jobs", {"config": config, "queue": True})["id"]
-    assert f"/jobs/{job_id}" == JOB
-    deadline = time.monotonic() + TRAINING_SECONDS
-    said = ""
-    while (job := darkroom.get(f"/api/jobs/{job_id}"))["status"] != "completed":
-        if job["status"] in ("failed", "interrupted", "stopped") or time.monotonic() > deadline:
-            raise TrainingFailed(f"The example is {job['status']}: {job['error']}")
-        now = f"  {job['phase'] or job['status']}, step {job['step']} of {job['total_steps']}"
-        if now != said and (job["step"] % 10 == 0):
-            print(now, flush=True)
-            said = now
-        time.sleep(1)
+def kept_folder(path: str) -> AbstractContextManager[str]:
+    Path(path).mkdir(parents=True, exist_ok=True)
+    return nullcontext(str(Path(path).resolve()))
 
 
-def shorten(config: dict[str, Any], steps: int) -> None:
-    """As many columns of pictures and as many checkpoints, in fewer steps."""
-    share = steps / config["training"]["steps"]
-    config["training"]["steps"] = steps
-    for panel, name in (("sample", "sample_every"), ("save", "save_every")):
-        config[panel][name] = max(1, round(config[panel][name] * share))
-
-
-def draw_all(shots: list[Shot], darkroom: Darkroom, output: Path) -> None:
+def draw_all(pages: list[Shot], darkroom: Darkroom, output: Path) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(ensure_browser()), args=QUIET)
-        for shot in shots:
-            file = output / shot.file
-            draw(browser, darkroom, shot, file)
-            print(f"  {file.relative_to(ROOT) if file.is_relative_to(ROOT) else file}", flush=True)
+        for shot in pages:
+            for view in VIEWS:
+                file = output / f"{shot.name}{view.suffix}.webp"
+                draw(browser, darkroom, shot, view, file)
+                shown = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
+                print(f"  {shown}", flush=True)
         browser.close()
 
 
-def draw(browser: Browser, darkroom: Darkroom, shot: Shot, file: Path) -> None:
+def draw(browser: Browser, darkroom: Darkroom, shot: Shot, view: View, file: Path) -> None:
     """One picture, in a profile of its own, with nothing that moves or blinks."""
-    width, height = shot.size
+    height = PHONE_HEIGHT if view.is_phone else shot.height
     context = browser.new_context(
         base_url=darkroom.address,
-        viewport={"width": width, "height": height},
-        device_scale_factor=shot.pixel_ratio,
-        color_scheme=shot.scheme,
+        viewport={"width": view.width, "height": height},
+        device_scale_factor=view.pixel_ratio,
+        color_scheme=view.scheme,
         reduced_motion="reduce",
         locale="en-GB",
         timezone_id="UTC",
     )
     page = context.new_page()
     page.goto(shot.path)
-    shot.ready(page)
-    pixels = page.screenshot(animations="disabled", caret="hide")
+    part = shot.ready(page) or page
+    pixels = part.screenshot(animations="disabled", caret="hide")
     context.close()
     with Image.open(io.BytesIO(pixels)) as picture:
         picture.convert("RGB").save(file, quality=QUALITY, method=6)

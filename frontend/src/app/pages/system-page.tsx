@@ -26,6 +26,7 @@ export default function SystemPage() {
             <div className={classes.stack}>
               <DevicesPanel system={state} />
               <WorkerPanel system={state} />
+              <AppearancePanel />
             </div>
             <div className={classes.stack}>
               <FoldersPanel system={state} />
@@ -35,9 +36,6 @@ export default function SystemPage() {
           </div>
         )}
       </QueryView>
-      <div className={classes.below}>
-        <AppearancePanel />
-      </div>
     </>
   );
 }

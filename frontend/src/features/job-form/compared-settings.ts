@@ -93,8 +93,8 @@ function row(
   one: unknown,
   other: unknown,
 ): ComparedSetting {
-  const left = one === undefined ? setting.defaultValue : one;
-  const right = other === undefined ? setting.defaultValue : other;
+  const left = orDefault(setting, one, other);
+  const right = orDefault(setting, other, one);
   return {
     path,
     label: labels.join(" › "),
@@ -102,6 +102,14 @@ function row(
     other: valueInWords(setting, right),
     same: JSON.stringify(left ?? null) === JSON.stringify(right ?? null),
   };
+}
+
+/** A schema names no default for a list: it begins empty, and a draft may leave it out. */
+function orDefault({ defaultValue }: Setting, value: unknown, beside: unknown): unknown {
+  if (value !== undefined) {
+    return value;
+  }
+  return defaultValue === undefined && Array.isArray(beside) ? [] : defaultValue;
 }
 
 function fieldOf(value: unknown, key: string): unknown {

@@ -60,3 +60,21 @@ test("what a draft does not say is its default, and everything is shown when ask
   expect(within(screen.getByRole("table")).getByText("Guests")).toBeVisible();
   expect(rows()).toContain("Guests | 4 | 4");
 });
+
+test("a list that a draft leaves out is an empty one", () => {
+  const schema = structuredClone(syntheticSchema);
+  const course = (schema.schema as { $defs: Record<string, { properties: object }> }).$defs.Course;
+  Object.assign(course?.properties ?? {}, {
+    sides: { type: "array", items: { type: "string" }, title: "Sides", description: "With it." },
+  });
+  render(
+    <MantineProvider env="test">
+      <Comparison
+        schema={schema}
+        one={{ name: "lunch", config: { courses: [{ dish: "Soup", sides: [] }] } }}
+        other={{ name: "dinner", config: { courses: [{ dish: "Soup" }] } }}
+      />
+    </MantineProvider>,
+  );
+  expect(screen.getByText("Both jobs have the same settings.")).toBeVisible();
+});
