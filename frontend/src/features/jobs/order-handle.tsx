@@ -1,4 +1,4 @@
-import { createContext, type KeyboardEvent, useContext } from "react";
+import { createContext, type KeyboardEvent, useContext, useLayoutEffect, useRef } from "react";
 import type { JobList } from "@/api/job-lists";
 import type { JobSummary } from "@/api/types";
 import { announce } from "@/components/ui/announcer";
@@ -45,10 +45,26 @@ const stepOfKey: Record<string, Step> = {
 export function OrderHandle({ job }: { job: JobSummary }) {
   const order = useContext(OrderContext);
   const step = useOrderStep();
+  const button = useRef<HTMLButtonElement>(null);
+  const isPressed = useRef(false);
+
+  // A row that moves down is taken out of the document and put in again, which loses the focus: the
+  // next press would go nowhere. It comes back with the row, unless it went elsewhere meanwhile.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the place is what the row moves with.
+  useLayoutEffect(() => {
+    if (!isPressed.current) {
+      return;
+    }
+    if (document.activeElement === document.body) {
+      button.current?.focus();
+    } else if (document.activeElement !== button.current) {
+      isPressed.current = false;
+    }
+  }, [job.queue_position]);
+
   if (order === null || step === null || job.queue_position === null) {
     return null;
   }
-  const id = `order-${job.id}`;
 
   const press = (event: KeyboardEvent) => {
     const wanted = stepOfKey[event.key];
@@ -56,15 +72,15 @@ export function OrderHandle({ job }: { job: JobSummary }) {
       return;
     }
     event.preventDefault();
+    isPressed.current = true;
     step(job, wanted);
-    // A row that moves down is taken out of the document and put in again, which loses the focus.
-    requestAnimationFrame(() => document.getElementById(id)?.focus());
   };
 
   return (
     <button
+      ref={button}
       type="button"
-      id={id}
+      id={`order-${job.id}`}
       className={classes.handle}
       aria-label={text.order.handle(job.training_name, job.queue_position)}
       aria-keyshortcuts="ArrowUp ArrowDown Home End"
