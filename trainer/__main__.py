@@ -42,7 +42,7 @@ from trainer.plan_command import COMMAND as PLAN_COMMAND
 from trainer.plan_command import add_plan_command, run_plan_command
 from trainer.resume_rules import goes_on
 from trainer.run_log import TerminalFormat
-from trainer.run_record import record_refusal
+from trainer.run_record import Work, record_refusal
 from trainer.sample_command import COMMAND as SAMPLE_COMMAND
 from trainer.sample_command import add_sample_command, run_sample_command
 from trainer.translate_command import COMMAND as TRANSLATE_COMMAND
@@ -106,16 +106,7 @@ def _run(options: argparse.Namespace, folders: Folders) -> int:
             verdict = verdict.going_on()
         job = verdict.admitted()
     except DarkroomError as error:
-        _print_problems(error.problems)
-        if options.run_number is not None and verdict.job is not None:
-            record_refusal(
-                verdict.job,
-                error,
-                parent=parent,
-                run_number=options.run_number,
-                token=options.token,
-            )
-        return error.exit_code
+        return _refused(verdict.job, error, options, parent)
 
     from trainer.loop import run
 
@@ -135,6 +126,18 @@ def _run(options: argparse.Namespace, folders: Folders) -> int:
         return error.exit_code
 
 
+def _refused(
+    work: Work | None, error: DarkroomError, options: argparse.Namespace, parent: Path
+) -> int:
+    """Say it, and leave it for a worker that waits for this run; the exit code."""
+    _print_problems(error.problems)
+    if options.run_number is not None and work is not None:
+        record_refusal(
+            work, error, parent=parent, run_number=options.run_number, token=options.token
+        )
+    return error.exit_code
+
+
 def _draw(options: argparse.Namespace, folders: Folders) -> int:
     parent = options.output.expanduser().resolve()
     verdict = DrawingVerdict(None)
@@ -143,16 +146,7 @@ def _draw(options: argparse.Namespace, folders: Folders) -> int:
         verdict = examine_drawing(data, folders, _machine_with(folders, parent))
         verdict.admitted()
     except DarkroomError as error:
-        _print_problems(error.problems)
-        if options.run_number is not None and verdict.drawing is not None:
-            record_refusal(
-                verdict.drawing,
-                error,
-                parent=parent,
-                run_number=options.run_number,
-                token=options.token,
-            )
-        return error.exit_code
+        return _refused(verdict.drawing, error, options, parent)
 
     from trainer.drawing import run_drawing
 

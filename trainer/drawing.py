@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 
 from trainer.caching import CacheFolders
@@ -26,7 +25,7 @@ from trainer.drawing_model import DrawingModel, load_drawing_model, refuse_other
 from trainer.encoded_run import EncodedRun
 from trainer.encoding import encode_changed_prompts
 from trainer.errors import DarkroomError, OutOfMemory
-from trainer.events import Event, RunBegins, Sample, SampleFailed
+from trainer.events import Event, RunBegins
 from trainer.failures import named_failure
 from trainer.folders import Folders
 from trainer.lora_reading import LoraFile, read_lora
@@ -40,7 +39,7 @@ from trainer.previews import PicturePreviews, Previews
 from trainer.run_record import Outcome, RunRecord, opened_run
 from trainer.run_start import loading_progress, start, stopping_on_signals
 from trainer.sample_check import control_image_path
-from trainer.sample_round import preview_reporter
+from trainer.sample_round import preview_reporter, report_drawn, report_failed
 from trainer.sampling import SampleRequest, draw, sample_requests, write_picture
 
 logger = logging.getLogger(__name__)
@@ -135,34 +134,10 @@ def _draw_each(session: DrawingSession, missing: Sequence[SampleRequest], record
         except Exception as error:  # the others may be smaller, or have another file
             logger.warning("A picture failed.", exc_info=error)
             last_error = error
-            record.report(
-                SampleFailed(
-                    step=0,
-                    prompt_index=request.prompt_index,
-                    prompt=request.prompt,
-                    message=f"{type(error).__name__}: {error}",
-                )
-            )
-            if isinstance(error, torch.OutOfMemoryError):
-                torch.cuda.empty_cache()
+            report_failed(record, 0, request, error)
             continue
         num_drawn += 1
-        record.report(
-            Sample(
-                step=0,
-                prompt_index=request.prompt_index,
-                prompt=request.prompt,
-                seed=request.seed,
-                width=request.width,
-                height=request.height,
-                guidance_scale=request.guidance_scale,
-                sample_steps=request.sample_steps,
-                lora_strength=request.lora_strength,
-                negative_prompt=request.negative_prompt,
-                control_images=list(request.control_images),
-                path=record.job_folder.relative(path),
-            )
-        )
+        report_drawn(record, 0, request, path)
     record.progress(len(missing), len(missing))
     if last_error is not None and num_drawn == 0:
         raise last_error

@@ -134,33 +134,43 @@ class SampleRounds:
             write_picture(path, picture, request.recipe(self._job.job.training_name, step))
         except Exception as error:  # a lost picture must not cost the training
             logger.warning("A sample failed.", exc_info=error)
-            self._record.report(
-                SampleFailed(
-                    step=step,
-                    prompt_index=request.prompt_index,
-                    prompt=request.prompt,
-                    message=f"{type(error).__name__}: {error}",
-                )
-            )
-            if isinstance(error, torch.OutOfMemoryError):
-                torch.cuda.empty_cache()
+            report_failed(self._record, step, request, error)
             return
-        self._record.report(
-            Sample(
-                step=step,
-                prompt_index=request.prompt_index,
-                prompt=request.prompt,
-                seed=request.seed,
-                width=request.width,
-                height=request.height,
-                guidance_scale=request.guidance_scale,
-                sample_steps=request.sample_steps,
-                lora_strength=request.lora_strength,
-                negative_prompt=request.negative_prompt,
-                control_images=list(request.control_images),
-                path=self._record.job_folder.relative(path),
-            )
+        report_drawn(self._record, step, request, path)
+
+
+def report_drawn(record: RunRecord, step: int, request: SampleRequest, path: Path) -> None:
+    """Say that a picture is on disk."""
+    record.report(
+        Sample(
+            step=step,
+            prompt_index=request.prompt_index,
+            prompt=request.prompt,
+            seed=request.seed,
+            width=request.width,
+            height=request.height,
+            guidance_scale=request.guidance_scale,
+            sample_steps=request.sample_steps,
+            lora_strength=request.lora_strength,
+            negative_prompt=request.negative_prompt,
+            control_images=list(request.control_images),
+            path=record.job_folder.relative(path),
         )
+    )
+
+
+def report_failed(record: RunRecord, step: int, request: SampleRequest, error: Exception) -> None:
+    """Say that a picture could not be drawn, and give back what memory it had."""
+    record.report(
+        SampleFailed(
+            step=step,
+            prompt_index=request.prompt_index,
+            prompt=request.prompt,
+            message=f"{type(error).__name__}: {error}",
+        )
+    )
+    if isinstance(error, torch.OutOfMemoryError):
+        torch.cuda.empty_cache()
 
 
 def preview_reporter(record: RunRecord, step: int, prompt_index: int) -> Said:
