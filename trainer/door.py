@@ -95,7 +95,7 @@ def examine_job(
     except JobRefused as refusal:
         return Verdict(job=None, job_problems=list(refusal.problems))
     indexes, dataset_problems = examine_datasets(job, folders)
-    model_problems, source = _model_problems(job, folders)
+    of_model, source = model_problems(job, folders)
     long_settings: list[Problem] = []
     if source is not None:
         indexes, long_captions, long_settings = long_prompt_problems(job, indexes, source)
@@ -110,7 +110,7 @@ def examine_job(
         + long_settings,
         start_problems=start_problems(job, folders),
         dataset_problems=dataset_problems + control_image_problems(job, folders.datasets),
-        model_problems=model_problems,
+        model_problems=of_model,
         indexes=indexes,
     )
 
@@ -133,7 +133,7 @@ def _memory_problems(
     return list(memory_problems(job, judge_job(job, indexes, machine, folders), machine))
 
 
-def _model_problems(job: JobConfig, folders: Folders) -> tuple[list[Problem], ModelSource | None]:
+def model_problems(job: JobConfig, folders: Folders) -> tuple[list[Problem], ModelSource | None]:
     """What is wrong with the model, and what the Model panel means; None if it means nothing."""
     try:
         source = model_source(job.model, folders)

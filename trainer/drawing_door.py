@@ -13,14 +13,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from trainer.config import JobConfig
+from trainer.door import model_problems
 from trainer.drawing_config import NO_PICTURES, DrawingConfig, as_job, lora_files
 from trainer.errors import BadLora, BadModel, DarkroomError, JobRefused, Problem, Severity
 from trainer.folders import Folders
 from trainer.lora_header import read_metadata
 from trainer.machine import Machine
 from trainer.memory_check import judge_job, memory_problems
-from trainer.model_check import revision_problems, source_problems
-from trainer.model_parts import ModelSource, model_source
 from trainer.prompt_check import long_prompt_problems
 from trainer.quantization_support import kind_problems
 from trainer.sample_check import control_image_problems
@@ -91,7 +90,7 @@ def examine_drawing(
     except BadLora as error:
         return DrawingVerdict(drawing, lora_problems=list(error.problems))
     job = as_job(drawing, files)
-    model_problems, source = _model_problems(job, folders)
+    of_model, source = model_problems(job, folders)
     problems = kind_problems(job) + control_image_problems(job, folders.datasets)
     if source is not None:
         _, _, long_prompts = long_prompt_problems(job, NO_PICTURES, source)
@@ -102,7 +101,7 @@ def examine_drawing(
     return DrawingVerdict(
         drawing,
         [named_as_in_drawing(one) for one in problems],
-        [named_as_in_drawing(one) for one in model_problems],
+        [named_as_in_drawing(one) for one in of_model],
         [one for file in files for one in _base_problems(drawing, file)],
         files,
     )
@@ -149,11 +148,3 @@ def _base_problems(drawing: DrawingConfig, file: Path) -> list[Problem]:
             params={"path": str(file), "architecture": told},
         )
     ]
-
-
-def _model_problems(job: JobConfig, folders: Folders) -> tuple[list[Problem], ModelSource | None]:
-    try:
-        source = model_source(job.model, folders)
-    except JobRefused as refusal:
-        return list(refusal.problems), None
-    return source_problems(source) + revision_problems(job.model.revision, source), source
