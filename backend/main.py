@@ -15,6 +15,7 @@ from backend.artifacts.workflow_routes import router as workflows
 from backend.bundles.routes import router as bundles
 from backend.datasets.routes import router as datasets
 from backend.db.engine import Database
+from backend.drawings.routes import router as drawings
 from backend.error_handlers import install_handlers
 from backend.failures.routes import router as failures
 from backend.hooks.routes import router as hooks
@@ -56,6 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
         workflows,
         bundles,
         datasets,
+        drawings,
         failures,
         hooks,
         job_import,
