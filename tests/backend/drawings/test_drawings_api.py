@@ -19,6 +19,7 @@ from tests.stand_in_trainer import draw as stand_in_draw
 from trainer.drawing_door import parse_drawing
 from trainer.job_file import read_yaml, write_job_file
 from trainer.job_folder import JobFolder
+from trainer.variants import Architecture
 
 ME = Identity("w", "here", "this")
 
@@ -119,10 +120,16 @@ def test_what_cannot_be_drawn_creates_nothing_and_says_why_at_its_field(
 ) -> None:
     loras = settings.models_dir
     write_lora(loras / "dev.safetensors", architecture="flux2-dev")
+    (loras / "klein.safetensors").write_bytes(
+        lora_bytes(architecture_of_sizes=Architecture.KLEIN_4B)
+    )
+    (loras / "vae.safetensors").write_bytes(lora_bytes("decoder.conv_in"))
     (loras / "pickle.safetensors").write_bytes(b"PK\x03\x04 and so on")
     (loras / "cut.safetensors").write_bytes(lora_bytes()[:-4])
     refused = {
         "dev.safetensors": "lora_of_another_base",
+        "klein.safetensors": "lora_of_another_base",
+        "vae.safetensors": "not_a_lora",
         "pickle.safetensors": "lora_is_pickle",
         "cut.safetensors": "lora_damaged",
         "none.safetensors": "lora_missing",
