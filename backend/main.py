@@ -26,6 +26,7 @@ from backend.jobs.queue_routes import router as queue
 from backend.jobs.routes import router as jobs
 from backend.jobs.stream import router as events
 from backend.jobs.yaml_routes import router as job_yaml
+from backend.loras.routes import router as loras
 from backend.pages import router as pages
 from backend.security.middleware import Guard
 from backend.settings import Settings
@@ -65,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
         queue,
         jobs,
         job_yaml,
+        loras,
         system,
         trash,
         events,

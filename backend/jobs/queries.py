@@ -150,7 +150,7 @@ def _summary(
         kind=job.kind,
         status=shown_status(job),
         is_being_deleted=job.delete_request is not None,
-        architecture=_architecture(job.config),
+        architecture=architecture_of(job.config),
         total_steps=total_steps(job.config),
         step=job.step,
         phase=job.phase,
@@ -181,7 +181,8 @@ def parsed(config: dict[str, Any]) -> JobConfig | None:
         return None
 
 
-def _architecture(config: dict[str, Any]) -> str | None:
+def architecture_of(config: dict[str, Any]) -> str | None:
+    """The model that a config names; None for one that is not known."""
     value = setting_of(config, "model", "model_architecture", ModelPanel)
     return value if value in [a.value for a in Architecture] else None
 
