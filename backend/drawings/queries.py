@@ -54,8 +54,8 @@ def read_drawing(session: Session, settings: Settings, drawing_id: int) -> Drawi
     return Drawing(
         **entry.model_dump(),
         config={key: value for key, value in row.config.items() if key != "name"},
-        warnings=[problem.model_dump() for problem in job.warnings],
-        runs=[run.model_dump() for run in job.runs],
+        warnings=job.warnings,
+        runs=job.runs,
     )
 
 
@@ -120,7 +120,7 @@ def _picture(
     sample: Sample | None,
     marks: JobMarks,
     failure: str | None,
-    labels: Sequence[str],
+    labels: list[str],
 ) -> DrawnPicture:
     lora = said["lora"]
     # A picture that failed is tried again by the run that is yet to come.
