@@ -16,6 +16,7 @@ from trainer.config import JobConfig
 from trainer.drawing_config import NO_PICTURES, DrawingConfig, as_job, lora_files
 from trainer.errors import BadLora, BadModel, DarkroomError, JobRefused, Problem, Severity
 from trainer.folders import Folders
+from trainer.hub_lora import HubLora, hub_lora_problems
 from trainer.lora_fit import changed_weights, misfit
 from trainer.lora_header import read_metadata
 from trainer.machine import Machine
@@ -32,7 +33,10 @@ from trainer.variants import VARIANTS, Architecture
 
 @dataclass(frozen=True)
 class DrawingVerdict:
-    """What the door found. drawing: None when the schema refuses it. loras: the files."""
+    """What the door found. drawing: None when the schema refuses it.
+
+    loras: the files that are on this machine.
+    """
 
     drawing: DrawingConfig | None
     problems: list[Problem] = field(default_factory=list)
@@ -87,12 +91,15 @@ def examine_drawing(
     except JobRefused as refusal:
         return DrawingVerdict(None, list(refusal.problems))
     try:
-        files = lora_files(drawing, folders)
+        sources = lora_files(drawing, folders)
     except JobRefused as refusal:
         return DrawingVerdict(drawing, list(refusal.problems))
     except BadLora as error:
         return DrawingVerdict(drawing, lora_problems=list(error.problems))
+    files = [source for source in sources if isinstance(source, Path)]
     lora_problems = _lora_problems(drawing, files, folders)
+    for source in sources:
+        lora_problems += hub_lora_problems(source) if isinstance(source, HubLora) else []
     job = as_job(drawing, files)
     model_problems, source = _model_problems(job, folders)
     problems = kind_problems(job) + control_image_problems(job, folders.datasets)

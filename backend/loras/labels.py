@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from backend.settings import Settings
+from trainer.hub_lora import PREFIX as HUB
 from trainer.job_folder import LORA_FILE, JobFolder
 
 _STEP_FOLDER = re.compile(r"^step-(\d{6,})$")
@@ -13,10 +14,12 @@ _STEP_FOLDER = re.compile(r"^step-(\d{6,})$")
 
 def lora_label(name: str, settings: Settings) -> str:
     """`style, step 250` for a checkpoint of one of our jobs, `style` for its end result, else the
-    file's name.
+    file's name; of the hub's with its repository, for there many files are called the same.
 
-    name: as a drawing has it: an absolute path, or one in the models folder.
+    name: as a drawing has it: an absolute path, one in the models folder, or a name on the hub.
     """
+    if name.startswith(HUB):
+        return name.removeprefix(HUB).removesuffix(".safetensors")
     path = Path(name).expanduser()
     own = _of_a_job(path, settings.output_dir)
     if own is None:
