@@ -28,6 +28,12 @@ from backend.jobs.queries import measurement_point, total_steps
 from backend.jobs.schemas import MetricPoint
 from backend.jobs.status import JobStatus
 from backend.jobs.work import DRAWING
+from backend.runs.event_problems import (
+    of_failed_picture,
+    of_failed_sample,
+    of_refused_command,
+    of_warning,
+)
 from backend.runs.set_aside import set_aside
 from trainer import events
 from trainer.errors import Problem, Severity
@@ -94,7 +100,7 @@ def _record_one(place: Place, event: events.AnyEvent) -> None:
         case events.Superseded():
             _superseded(place, event)
         case events.Warned():
-            add_problem(place.run, _of_warning(event))
+            add_problem(place.run, of_warning(event))
         case events.CommandTaken():
             _command_taken(place, event)
         case events.CommandRefused():
@@ -285,45 +291,11 @@ def _moment(event: events.Event) -> datetime:
 
 def _sample_failed(place: Place, event: events.SampleFailed) -> None:
     is_drawing = place.job.kind == DRAWING
-    problem = (_of_failed_picture if is_drawing else _of_failed_sample)(event)
+    problem = (of_failed_picture if is_drawing else of_failed_sample)(event)
     add_problem(place.run, problem)
     # The gallery reads it from the run's record; that there is something new is all it need know.
     data = {"job_id": place.job.id, "step": event.step, "prompt_index": event.prompt_index}
     announce(place.session, "sample_failed", place.job.id, data)
-
-
-def _of_failed_sample(event: events.SampleFailed) -> Problem:
-    return Problem(
-        "sample_failed",
-        f"The picture of prompt {event.prompt_index + 1} at step {event.step} was not drawn: "
-        f"{event.message}",
-        "Make room on the disk; training goes on."
-        if "No space left" in event.message
-        else "Training goes on. If it stays so, change the prompt's size or the sample settings.",
-        f"sample.prompts.{event.prompt_index}",
-        Severity.WARNING,
-        {"step": event.step, "prompt": event.prompt},
-    )
-
-
-def _of_failed_picture(event: events.SampleFailed) -> Problem:
-    """Of a drawing, which has no steps and nothing else to go on with than its other pictures."""
-    return Problem(
-        "sample_failed",
-        f"Picture {event.prompt_index + 1} was not drawn: {event.message}",
-        "Make room on the disk, then queue the drawing again."
-        if "No space left" in event.message
-        else "Change its size or its LoRA, and draw it again.",
-        f"pictures.{event.prompt_index}",
-        Severity.WARNING,
-        {"picture": event.prompt_index, "prompt": event.prompt},
-    )
-
-
-def _of_warning(event: events.Warned) -> Problem:
-    return Problem(
-        event.code, event.message, event.hint, event.field, Severity.WARNING, event.params
-    )
 
 
 def _command_taken(place: Place, event: events.CommandTaken) -> None:
@@ -337,7 +309,7 @@ def _command_taken(place: Place, event: events.CommandTaken) -> None:
 
 def _command_refused(place: Place, event: events.CommandRefused) -> None:
     for problem in event.problems:
-        add_problem(place.run, _of_refused_command(event, problem))
+        add_problem(place.run, of_refused_command(event, problem))
     problems = [_complete(problem) for problem in event.problems]
     settle_command(
         place.session,
@@ -352,18 +324,6 @@ def _command_refused(place: Place, event: events.CommandRefused) -> None:
 def _complete(problem: dict[str, Any]) -> dict[str, Any]:
     """With what an older trainer may have left out."""
     return {"code": "command_refused", "message": "", "hint": ""} | problem
-
-
-def _of_refused_command(event: events.CommandRefused, problem: dict[str, Any]) -> Problem:
-    return Problem(
-        problem.get("code", "command_refused"),
-        f"{event.command or 'A command'} was refused at step {event.step}: "
-        f"{problem.get('message', '')}",
-        problem.get("hint", ""),
-        problem.get("field"),
-        Severity.WARNING,
-        {"step": event.step, **(problem.get("params") or {})},
-    )
 
 
 def _measured(place: Place, event: events.Measured) -> None:
