@@ -15,6 +15,7 @@ from backend.artifacts.workflow_routes import router as workflows
 from backend.bundles.routes import router as bundles
 from backend.datasets.routes import router as datasets
 from backend.db.engine import Database
+from backend.drawings.routes import router as drawings
 from backend.error_handlers import install_handlers
 from backend.failures.routes import router as failures
 from backend.hooks.routes import router as hooks
@@ -25,6 +26,7 @@ from backend.jobs.queue_routes import router as queue
 from backend.jobs.routes import router as jobs
 from backend.jobs.stream import router as events
 from backend.jobs.yaml_routes import router as job_yaml
+from backend.loras.routes import router as loras
 from backend.pages import router as pages
 from backend.security.middleware import Guard
 from backend.settings import Settings
@@ -56,6 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
         workflows,
         bundles,
         datasets,
+        drawings,
         failures,
         hooks,
         job_import,
@@ -63,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
         queue,
         jobs,
         job_yaml,
+        loras,
         system,
         trash,
         events,

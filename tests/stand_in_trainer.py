@@ -1,7 +1,10 @@
 """A trainer without torch: speaks the contract (events, commands, files) and behaves as it is told.
 
     python tests/stand_in_trainer.py run JOB.yaml --output PARENT --run-number N --token T ...
+    python tests/stand_in_trainer.py draw DRAWING.yaml --output PARENT ...
 
+A drawing's pictures are grey squares; its trigger word may be ok, fail (at the third picture), wait
+(at the second one for commands), killed (at the second one) or picky (the second one fails).
 The job's Trigger Word says how:
 
     ok         steps, samples, saves, completes
@@ -37,15 +40,17 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from trainer import events, folder_lock
 from trainer.commands import CommandReader
 from trainer.config import JobConfig
+from trainer.drawing_config import DrawingConfig
+from trainer.drawing_door import parse_drawing
 from trainer.durable_write import new_folder, remove_leftovers, write_bytes
 from trainer.errors import OutOfMemory, StopRequested
-from trainer.job_file import read_job_file
-from trainer.job_folder import LORA_FILE, MANIFEST_FILE, JobFolder
+from trainer.job_file import read_job_file, read_yaml, write_job_file
+from trainer.job_folder import LORA_FILE, MANIFEST_FILE, RECIPE_CHUNK, JobFolder
 from trainer.live_changes import changed_job
 
 EMPTY_SAFETENSORS = (2).to_bytes(8, "little") + b"{}"
@@ -307,9 +312,73 @@ class StandIn:
             time.sleep(60)
 
 
+def draw(drawing: DrawingConfig, folder: JobFolder, run_number: int, token: str) -> int:
+    """What is missing of a drawing."""
+    run = folder.run(run_number)
+    write_job_file(run.job_file, drawing)
+    log, commands = events.EventLog(run.events), CommandReader(run.commands)
+    log.append(
+        events.RunStarted(
+            training_name=drawing.name,
+            run_number=run_number,
+            token=token,
+            process_id=os.getpid(),
+            host=platform.node(),
+            device="cpu",
+            total_steps=drawing.num_units,
+        )
+    )
+    log.append(events.RunBegins())
+    log.append(events.PhaseStarted(phase="sample", message="pictures"))
+
+    def finish(outcome, exit_code: int, step: int, **more) -> int:
+        log.append(events.RunFinished(outcome=outcome, exit_code=exit_code, step=step, **more))
+        return exit_code
+
+    for index, picture in enumerate(drawing.pictures):
+        path = folder.sample(0, index)
+        if path.exists():
+            continue
+        if drawing.trigger_word == "fail" and index == 2:
+            error = OutOfMemory("The device has no memory left.", "Draw smaller pictures.")
+            return finish(
+                "failed", error.exit_code, 0, problems=[p.as_dict() for p in error.problems]
+            )
+        if drawing.trigger_word == "killed" and index == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        while drawing.trigger_word == "wait" and index == 1:
+            if any(command.command == "stop" for command in commands.new_commands()):
+                return finish("stopped", StopRequested.exit_code, index)
+            time.sleep(0.01)
+        if drawing.trigger_word == "picky" and index == 1:
+            log.append(
+                events.SampleFailed(
+                    step=0, prompt_index=index, prompt=picture.prompt, message="ValueError: odd"
+                )
+            )
+            continue
+        recipe = {
+            "step": 0,
+            "prompt_index": index,
+            "prompt": picture.prompt,
+            "seed": 42,
+            "width": 16,
+            "height": 16,
+            "guidance_scale": 1.0,
+            "sample_steps": 4,
+            "lora_strength": picture.lora_strength,
+        }
+        chunks = PngImagePlugin.PngInfo()
+        chunks.add_itxt(RECIPE_CHUNK, json.dumps(recipe))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (16, 16), index).save(path, pnginfo=chunks)
+        log.append(events.Sample.model_validate(recipe | {"path": folder.relative(path)}))
+    return finish("completed", 0, len(folder.sample_files()))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("command", choices=["run"])
+    parser.add_argument("command", choices=["run", "draw"])
     parser.add_argument("job", type=Path)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--run-number", type=int, required=True)
@@ -318,6 +387,11 @@ def main() -> int:
     for name in ("datasets", "models", "cache"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     options = parser.parse_args()
+    if options.command == "draw":
+        drawing = parse_drawing(read_yaml(options.job))
+        folder = JobFolder(options.output, drawing.name)
+        with folder_lock.held(folder.lock):
+            return draw(drawing, folder, options.run_number, options.token)
     job = read_job_file(options.job)
     folder = JobFolder(options.output, job.job.training_name)
     if job.job.trigger_word == "refuse":

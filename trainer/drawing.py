@@ -19,7 +19,7 @@ from PIL import Image
 
 from trainer.caching import CacheFolders
 from trainer.config import JobConfig
-from trainer.drawing_config import NO_PICTURES, DrawingConfig, as_job
+from trainer.drawing_config import NO_PICTURES, DrawingConfig, as_job, lora_files
 from trainer.drawing_door import DrawingVerdict, named_as_in_drawing
 from trainer.drawing_model import DrawingModel, load_drawing_model, refuse_other_base
 from trainer.encoded_run import EncodedRun
@@ -28,6 +28,7 @@ from trainer.errors import DarkroomError, OutOfMemory
 from trainer.events import Event, RunBegins
 from trainer.failures import named_failure
 from trainer.folders import Folders
+from trainer.hub_lora import HubLora, obtain_lora
 from trainer.lora_reading import LoraFile, read_lora
 from trainer.memory_failure import explained
 from trainer.model_loading import empty_transformer
@@ -78,17 +79,19 @@ def _draw_missing(
     drawing: DrawingConfig, verdict: DrawingVerdict, record: RunRecord, folders: Folders
 ) -> Outcome:
     """Every picture that is not there. Raises the errors of errors.py."""
-    job = as_job(drawing, verdict.loras)
-    device = start(job, record)
+    device = start(as_job(drawing, verdict.loras), record)
     for problem in verdict.warnings:
         record.warn(problem)
     record.report(RunBegins())
     folder = record.job_folder
-    missing = [r for r in sample_requests(job) if not folder.sample(0, r.prompt_index).exists()]
+    requests = sample_requests(as_job(drawing, verdict.loras))
+    missing = [r for r in requests if not folder.sample(0, r.prompt_index).exists()]
     if not missing:
         return Outcome(completed=True, step=drawing.num_units, lora=None)
+    paths = _obtain_loras(drawing, folders, record)
+    job = as_job(drawing, paths)
     parts = obtain_model(job, folders, record)
-    files = read_loras(verdict.loras, parts)
+    files = read_loras(paths, parts)
     settled = settle_offloading(job, NO_PICTURES, folders, device=device)
     record.phase("encode", "prompts")
     with encoded_prompts(
@@ -109,6 +112,24 @@ def _draw_missing(
         num_drawn = _draw_each(session, missing, record)
     num_there = drawing.num_units - len(missing) + num_drawn
     return Outcome(completed=not record.stop, step=num_there, lora=None)
+
+
+def _obtain_loras(drawing: DrawingConfig, folders: Folders, record: RunRecord) -> list[Path]:
+    """The LoRA files in the drawing's order, after the download of those that only the hub has.
+
+    Raises BadLora, DiskFull, StopRequested.
+    """
+    paths = []
+    for source in lora_files(drawing, folders):
+        if isinstance(source, HubLora):
+            record.phase("download", source.file)
+            source = obtain_lora(
+                source,
+                progress=lambda done, total, name: record.progress(done, total, f"MB, {name}"),
+                stop_requested=record.poll,
+            )
+        paths.append(source)
+    return paths
 
 
 def _draw_each(session: DrawingSession, missing: Sequence[SampleRequest], record: RunRecord) -> int:

@@ -28,6 +28,8 @@ from pydantic import Field, model_validator
 from trainer.config import JobConfig
 from trainer.dataset_index import DatasetIndex
 from trainer.folders import Folders, join_inside
+from trainer.hub_lora import PREFIX as HUB
+from trainer.hub_lora import HubLora, hub_lora
 from trainer.lora_header import refuse_unreadable
 from trainer.lora_keys import LORA_FACTORS, parse_key
 from trainer.original_layout import read_header
@@ -61,7 +63,7 @@ class DrawingConfig(Panel):
     """A whole drawing.
 
     trigger_word: in the place of [trigger]. sample_steps: None for the architecture's. loras: files
-    of any program, absolute or relative to the models folder.
+    of any program, absolute or relative to the models folder, or as hub_lora.py names the hub's.
     """
 
     name: TrainingName
@@ -102,18 +104,27 @@ class DrawingConfig(Panel):
         return VARIANTS[self.model.model_architecture]
 
 
-def lora_files(drawing: DrawingConfig, folders: Folders) -> list[Path]:
-    """Where the LoRA files lie. Raises JobRefused for a name that leads out of the models folder,
+def lora_files(drawing: DrawingConfig, folders: Folders) -> list[Path | HubLora]:
+    """Where the LoRA files lie; of the hub's, those that are not on this machine yet as such.
+
+    Raises JobRefused for a name that leads out of the models folder, or is none of the hub's;
     BadLora for what is no whole safetensors file.
     """
-    found = []
+    found: list[Path | HubLora] = []
     for place, name in enumerate(drawing.loras):
-        path = Path(name).expanduser()
-        if not path.is_absolute():
-            path = join_inside(folders.models, name, field=f"loras.{place}")
-        refuse_unreadable(path)
-        found.append(path)
+        source = _source(name, place, folders)
+        if isinstance(source, Path):
+            refuse_unreadable(source)
+        found.append(source)
     return found
+
+
+def _source(name: str, place: int, folders: Folders) -> Path | HubLora:
+    if name.startswith(HUB):
+        lora = hub_lora(name, place=place)
+        return lora.cached() or lora
+    path = Path(name).expanduser()
+    return path if path.is_absolute() else join_inside(folders.models, name, field=f"loras.{place}")
 
 
 def as_job(drawing: DrawingConfig, loras: Sequence[Path] = ()) -> JobConfig:

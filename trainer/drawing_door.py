@@ -5,7 +5,7 @@ Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ from trainer.door import model_problems
 from trainer.drawing_config import NO_PICTURES, DrawingConfig, as_job, lora_files
 from trainer.errors import BadLora, BadModel, DarkroomError, JobRefused, Problem, Severity
 from trainer.folders import Folders
+from trainer.hub_lora import HubLora, hub_lora_problems
+from trainer.lora_fit import changed_weights, misfit
 from trainer.lora_header import read_metadata
 from trainer.machine import Machine
 from trainer.memory_check import judge_job, memory_problems
+from trainer.model_shapes import TransformerShapes, shapes_of
 from trainer.prompt_check import long_prompt_problems
 from trainer.quantization_support import kind_problems
 from trainer.sample_check import control_image_problems
@@ -29,7 +32,10 @@ from trainer.variants import VARIANTS, Architecture
 
 @dataclass(frozen=True)
 class DrawingVerdict:
-    """What the door found. drawing: None when the schema refuses it. loras: the files."""
+    """What the door found. drawing: None when the schema refuses it.
+
+    loras: the files that are on this machine.
+    """
 
     drawing: DrawingConfig | None
     problems: list[Problem] = field(default_factory=list)
@@ -84,11 +90,15 @@ def examine_drawing(
     except JobRefused as refusal:
         return DrawingVerdict(None, list(refusal.problems))
     try:
-        files = lora_files(drawing, folders)
+        sources = lora_files(drawing, folders)
     except JobRefused as refusal:
         return DrawingVerdict(drawing, list(refusal.problems))
     except BadLora as error:
         return DrawingVerdict(drawing, lora_problems=list(error.problems))
+    files = [source for source in sources if isinstance(source, Path)]
+    lora_problems = _lora_problems(drawing, files, folders)
+    for source in sources:
+        lora_problems += hub_lora_problems(source) if isinstance(source, HubLora) else []
     job = as_job(drawing, files)
     of_model, source = model_problems(job, folders)
     problems = kind_problems(job) + control_image_problems(job, folders.datasets)
@@ -102,7 +112,7 @@ def examine_drawing(
         drawing,
         [named_as_in_drawing(one) for one in problems],
         [named_as_in_drawing(one) for one in of_model],
-        [one for file in files for one in _base_problems(drawing, file)],
+        lora_problems,
         files,
     )
 
@@ -129,7 +139,40 @@ def named_as_in_drawing(problem: Problem) -> Problem:
     return replace(problem, field=own)
 
 
-def _base_problems(drawing: DrawingConfig, file: Path) -> list[Problem]:
+def _lora_problems(
+    drawing: DrawingConfig, files: Sequence[Path], folders: Folders
+) -> list[Problem]:
+    """Is each file a LoRA, and this model's?"""
+    if not files:
+        return []
+    model = shapes_of(drawing.model, folders).transformer
+    return [
+        problem
+        for file in files
+        for problem in _told_base_problems(drawing, file) or _layer_problems(drawing, file, model)
+    ]
+
+
+def _layer_problems(drawing: DrawingConfig, file: Path, model: TransformerShapes) -> list[Problem]:
+    """Does the model have the layers that the file changes?"""
+    try:
+        found = misfit(changed_weights(file), model)
+    except BadLora as error:
+        return list(error.problems)
+    if found is None:
+        return []
+    return [
+        Problem(
+            "lora_of_another_base",
+            f"{file} was trained on another model than {drawing.variant.label}: it {found}.",
+            "Choose the Model Architecture that it was trained on, or another LoRA.",
+            "model.model_architecture",
+            params={"path": str(file)},
+        )
+    ]
+
+
+def _told_base_problems(drawing: DrawingConfig, file: Path) -> list[Problem]:
     """Does the file say that it is another model's? A distilled model takes its base's LoRA."""
     told = read_metadata(file).get("architecture")
     own = drawing.variant

@@ -123,14 +123,35 @@ def download_problems(
         return [problem_of_failure(repository.repo_id, None, is_offline=True, has_token=True)]
     if gated and access.token is None:
         return [_needs_token(repository)]
-    asked = (repository, tuple(parts), access)
+    return _asked(_Wanted(repository, tuple(parts)), access)
+
+
+def file_problems(repository: HubRepository, name: str, *, access: HubAccess) -> list[Problem]:
+    """The same of one file, by its path in the repository."""
+    if access.is_offline:
+        return [problem_of_failure(repository.repo_id, None, is_offline=True, has_token=True)]
+    return _asked(_Wanted(repository, (), name), access)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is wanted of a repository: a model's parts with its index, or one file alone."""
+
+    repository: HubRepository
+    parts: tuple[str, ...]
+    file: str = _INDEX_NAME
+
+
+def _asked(wanted: _Wanted, access: HubAccess) -> list[Problem]:
+    """What the hub says of it, at most a minute old."""
+    asked = (wanted, access)
     now = time.monotonic()
     if asked not in _answers or now - _answers[asked][0] > _ANSWER_KEPT_SECONDS:
-        _answers[asked] = (now, _ask(repository, parts, access))
+        _answers[asked] = (now, _ask(wanted, access))
     return _answers[asked][1]
 
 
-_answers: dict[tuple[HubRepository, tuple[str, ...], HubAccess], tuple[float, list[Problem]]] = {}
+_answers: dict[tuple[_Wanted, HubAccess], tuple[float, list[Problem]]] = {}
 
 
 def download(
@@ -146,17 +167,42 @@ def download(
     progress: takes megabytes done, megabytes in all, the file's name. Going on after a stop or a
     lost connection starts where it ended. Raises BadModel, DiskFull, StopRequested.
     """
+    wanted = _Wanted(repository, tuple(parts))
+    return _downloaded(wanted, access, progress=progress, stop_requested=stop_requested)
+
+
+def download_file(
+    repository: HubRepository,
+    name: str,
+    *,
+    access: HubAccess,
+    progress: Callable[[int, int, str], None],
+    stop_requested: Callable[[], bool],
+) -> Path:
+    """Download one file by its path in the repository; where it lies. Raises as `download`."""
+    wanted = _Wanted(repository, (), name)
+    return _downloaded(wanted, access, progress=progress, stop_requested=stop_requested) / name
+
+
+def _downloaded(
+    wanted: _Wanted,
+    access: HubAccess,
+    *,
+    progress: Callable[[int, int, str], None],
+    stop_requested: Callable[[], bool],
+) -> Path:
+    repository = wanted.repository
     if access.is_offline:
         raise BadModel.from_problems(
             [problem_of_failure(repository.repo_id, None, is_offline=True, has_token=True)]
         )
-    worker = _Download(repository, tuple(parts), access)
+    worker = _Download(wanted, access)
     worker.start()
     while worker.is_alive():
         worker.join(_POLL_SECONDS)
         if stop_requested():
             worker.is_wanted = False
-            raise StopRequested("The run was asked to stop while it downloaded the model.")
+            raise StopRequested("The run was asked to stop while it downloaded.")
         done, total, name = worker.state
         if total:
             progress(done // _MEGABYTE, max(1, total // _MEGABYTE), name)
@@ -176,9 +222,9 @@ class _Download(threading.Thread):
     state: bytes done, bytes in all, the file at work.
     """
 
-    def __init__(self, repository: HubRepository, parts: tuple[str, ...], access: HubAccess):
-        super().__init__(name=f"download {repository}", daemon=True)
-        self._repository, self._parts, self._access = repository, parts, access
+    def __init__(self, wanted: _Wanted, access: HubAccess):
+        super().__init__(name=f"download {wanted.repository}", daemon=True)
+        self._wanted, self._repository, self._access = wanted, wanted.repository, access
         self.state = (0, 0, "")
         self.is_wanted = True
         self.folder: Path | None = None
@@ -191,7 +237,7 @@ class _Download(threading.Thread):
             self.failure = error
 
     def _download(self) -> Path:
-        commit, sizes = _files_on_hub(self._repository, self._parts, self._access)
+        commit, sizes = _files_on_hub(self._wanted, self._access)
         at_commit = replace(self._repository, revision=commit)
         missing = _not_cached(at_commit, sizes)
         _refuse_full_disk(self._repository, sum(missing.values()), self._access.cache)
@@ -204,16 +250,18 @@ class _Download(threading.Thread):
             done += missing[name]
         # By the revision's name this time, which is what points it at the commit: a branch is
         # known to the cache only once everything is there.
-        fetched = self._fetch(_INDEX_NAME, self._repository.asked_revision, counted_from=done)
-        self.state = (total, total, _INDEX_NAME)
-        if fetched.parent.name != commit:
+        last = self._wanted.file
+        fetched = self._fetch(last, self._repository.asked_revision, counted_from=done)
+        self.state = (total, total, last)
+        snapshot = fetched.parents[len(Path(last).parts) - 1]
+        if snapshot.name != commit:
             raise BadModel(
                 f"{self._repository} changed on the hub while it was downloaded.",
                 "Start the job again: what is the same is not downloaded twice.",
                 code="model_changed",
                 field=_FIELD,
             )
-        return fetched.parent
+        return snapshot
 
     def _fetch(self, name: str, revision: str, *, counted_from: int) -> Path:
         from huggingface_hub import hf_hub_download
@@ -249,13 +297,14 @@ class _Download(threading.Thread):
         return Path(str(fetched))
 
 
-def _ask(repository: HubRepository, parts: Sequence[str], access: HubAccess) -> list[Problem]:
+def _ask(wanted: _Wanted, access: HubAccess) -> list[Problem]:
     from huggingface_hub import HfApi
 
+    repository = wanted.repository
     try:
         api = HfApi(endpoint=access.endpoint, token=access.token or False)
         api.auth_check(repository.repo_id)
-        commit, sizes = _files_on_hub(repository, parts, access)
+        commit, sizes = _files_on_hub(wanted, access)
     except Exception as error:
         return [
             problem_of_failure(
@@ -269,7 +318,7 @@ def _ask(repository: HubRepository, parts: Sequence[str], access: HubAccess) -> 
     return [
         Problem(
             "model_will_be_downloaded",
-            f"{repository} is not on this machine yet: {num_bytes / 1e9:.1f} GB are downloaded "
+            f"{_named(wanted)} is not on this machine yet: {num_bytes / 1e9:.1f} GB are downloaded "
             "when the job starts.",
             f"Nothing is to be done. They are kept in {access.cache}.",
             _FIELD,
@@ -279,23 +328,30 @@ def _ask(repository: HubRepository, parts: Sequence[str], access: HubAccess) -> 
     ]
 
 
-def _files_on_hub(
-    repository: HubRepository, parts: Sequence[str], access: HubAccess
-) -> tuple[str, dict[str, int]]:
-    """The commit that the revision is now, and the size of each file of the parts in bytes."""
+def _files_on_hub(wanted: _Wanted, access: HubAccess) -> tuple[str, dict[str, int]]:
+    """The commit that the revision is now, and the size of each wanted file in bytes."""
     from huggingface_hub import HfApi
 
+    repository = wanted.repository
     info = HfApi(endpoint=access.endpoint, token=access.token or False).model_info(
         repository.repo_id, revision=repository.asked_revision, files_metadata=True, timeout=10
     )
-    prefixes = tuple(f"{part}/" for part in parts)
+    prefixes = tuple(f"{part}/" for part in wanted.parts)
     sizes = {
         file.rfilename: file.size or 0
         for file in info.siblings or []
-        if file.rfilename == _INDEX_NAME
+        if file.rfilename == wanted.file
         or (file.rfilename.startswith(prefixes) and file.rfilename.endswith(_KEPT_SUFFIXES))
     }
-    if _INDEX_NAME not in sizes:
+    if wanted.file not in sizes and wanted.file != _INDEX_NAME:
+        raise BadModel(
+            f"{repository} on the hub has no file {wanted.file}.",
+            f"https://huggingface.co/{repository.repo_id} lists its files.",
+            code="file_not_on_hub",
+            field=_FIELD,
+            params={"repo_id": repository.repo_id, "file": wanted.file},
+        )
+    if wanted.file not in sizes:
         raise BadModel(
             f"{repository} on the hub is no model in Diffusers layout: it has no {_INDEX_NAME}.",
             "Give the repository of the whole model, or download the file and give its path.",
@@ -304,6 +360,11 @@ def _files_on_hub(
         )
     assert info.sha is not None
     return info.sha, sizes
+
+
+def _named(wanted: _Wanted) -> str:
+    is_model = wanted.file == _INDEX_NAME
+    return str(wanted.repository) if is_model else f"{wanted.file} of {wanted.repository}"
 
 
 def _not_cached(repository: HubRepository, sizes: dict[str, int]) -> dict[str, int]:

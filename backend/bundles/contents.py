@@ -33,6 +33,7 @@ from backend.db.engine import Database
 from backend.db.models import Job
 from backend.errors import Conflict, NotFound, Unusable
 from backend.jobs import queries
+from backend.jobs.work import DRAWING, not_a_training
 from backend.settings import Settings
 from trainer.config import JobConfig
 from trainer.errors import DarkroomError
@@ -76,7 +77,10 @@ def collect(
     damaged checkpoint, Unusable if the job or what it names cannot be packed.
     """
     with database.read() as session:
-        config = queries.find_job(session, job_id).config
+        row = queries.find_job(session, job_id)
+        if row.kind == DRAWING:
+            raise not_a_training(row.training_name, job_id, "packed into a bundle")
+        config = row.config
     try:
         job = parse_job(config)
         return _collect(job, settings, step, with_dataset)

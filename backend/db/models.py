@@ -32,6 +32,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from backend.db.columns import UtcDateTime, now
 from backend.jobs.status import JobStatus
+from backend.jobs.work import JobKind
 from trainer.commands import CommandName
 
 DeleteRequest = Literal["keep_files", "with_files"]
@@ -65,6 +66,7 @@ class Base(DeclarativeBase):
 class Job(Base):
     """A job: its config, where it stands, and what its run last said.
 
+    kind: a training, or a drawing, whose units are pictures where a training's are steps.
     gpu: from the config, for the claim. priority, queue_order, not_before, run_after_job_id: when
     it may start, see jobs/waiting.py. resume_from_step: where its next run is to begin, 0 for the
     beginning; None takes the newest checkpoint.
@@ -83,6 +85,7 @@ class Job(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     training_name: Mapped[str] = mapped_column(String(64, collation="NOCASE"), unique=True)
+    kind: Mapped[JobKind] = mapped_column(String(16), default="training", server_default="training")
     status: Mapped[JobStatus] = mapped_column(default=JobStatus.DRAFT)
     config: Mapped[dict[str, Any]]
     gpu: Mapped[str] = mapped_column(String(64), default="any")

@@ -142,7 +142,9 @@ def _exit_code(job: Job, run: Run | None) -> int | None:
 
 
 def _failed(database: Database, settings: Settings, rows: _Rows) -> Failed | None:
-    """What cures are found from; None for a config of an older version, which has to be edited."""
+    """What cures are found from; None for a config of an older version, which has to be edited, and
+    for a drawing, which is made anew.
+    """
     assert rows.error is not None
     job = queries.parsed(rows.config)
     if job is None:

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from backend.db.columns import now
 from backend.db.models import HookDelivery, Job
 from backend.jobs.feed import announce
+from backend.jobs.work import DRAWING
 from backend.settings import HookEvent, Settings
 
 MOST_WAITING = 1_000
@@ -41,8 +42,10 @@ class Claimed:
 
 
 def note(session: Session, settings: Settings, event: HookEvent, job: Job, **details: Any) -> None:
-    """Leave a note for every hook that wants this event."""
-    if event not in settings.hook_events:
+    """Leave a note for every hook that wants this event. Of drawings nobody is told: whoever asked
+    for one waits for it.
+    """
+    if event not in settings.hook_events or job.kind == DRAWING:
         return
     body = {"event": event, "at": now().isoformat(), "job": _about(job), **details}
     _add(session, settings, event, job.id, body)

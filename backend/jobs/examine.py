@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.db.engine import Database
+from backend.errors import Unusable
 from backend.jobs.machines import largest_machine
 from backend.jobs.schemas import ProblemEntry, Verdict
+from backend.jobs.work import DRAWING, JobKind, Work, gpu_of
 from backend.settings import Settings
 from backend.system.state import known_devices
 from trainer.advice import advice_on
 from trainer.config import JobConfig
 from trainer.dataset_index import DatasetIndex
 from trainer.door import examine_job
+from trainer.drawing_config import DrawingConfig
+from trainer.drawing_door import examine_drawing
 from trainer.errors import Problem, Severity
 from trainer.job_folder import JobFolder
 from trainer.presets import Kind
@@ -29,6 +33,23 @@ class Examined:
     errors: list[Problem]
     warnings: list[Problem]
     indexes: Sequence[DatasetIndex] = ()
+
+
+@dataclass(frozen=True)
+class ExaminedDrawing:
+    """The same of a drawing."""
+
+    drawing: DrawingConfig | None
+    errors: list[Problem]
+    warnings: list[Problem]
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A training or a drawing that may run, and what it is warned of."""
+
+    work: Work
+    warnings: list[Problem]
 
 
 def examine(
@@ -61,9 +82,44 @@ def examine_config(
     return Examined(verdict.job, errors, warnings, verdict.indexes)
 
 
-def _gpu_that_is_not_there(job: JobConfig, database: Database) -> list[Problem]:
+def examine_drawing_config(
+    config: dict[str, Any], database: Database, settings: Settings
+) -> ExaminedDrawing:
+    """Everything wrong with a drawing. Reads the headers of its LoRA files."""
+    verdict = examine_drawing(
+        config, settings.folders, lambda job: largest_machine(job.job.gpu, database, settings)
+    )
+    errors = list(verdict.errors)
+    if verdict.drawing is not None:
+        errors += _gpu_that_is_not_there(verdict.drawing, database)
+    return ExaminedDrawing(verdict.drawing, errors, list(verdict.warnings))
+
+
+def admit(
+    config: dict[str, Any],
+    database: Database,
+    settings: Settings,
+    *,
+    kind: JobKind,
+    is_new: bool,
+) -> Admitted:
+    """What may be queued. Raises Unusable with every fault. Call it outside of sessions."""
+    if kind == DRAWING:
+        drawn = examine_drawing_config(config, database, settings)
+        work, errors, warnings = drawn.drawing, drawn.errors, drawn.warnings
+    else:
+        found = examine_config(config, database, settings, is_new=is_new)
+        work, errors, warnings = found.job, found.errors, found.warnings
+    if errors:
+        code, what = ("bad_drawing", "drawing") if kind == DRAWING else ("bad_job", "job")
+        raise Unusable(code, f"The {what} cannot run.", problems=errors)
+    assert work is not None
+    return Admitted(work, warnings)
+
+
+def _gpu_that_is_not_there(work: Work, database: Database) -> list[Problem]:
     """A job for a card that no worker has would wait for ever. Unknown while no worker was seen."""
-    wanted = job.job.gpu
+    wanted = gpu_of(work)
     with database.read() as session:
         devices = known_devices(session)
     if wanted in ("any", "cpu") or not devices or wanted in devices:
@@ -73,7 +129,7 @@ def _gpu_that_is_not_there(job: JobConfig, database: Database) -> list[Problem]:
             code="gpu_missing",
             message=f"There is no GPU {wanted} on this machine.",
             hint=f"Choose any, or one of {', '.join(devices)}.",
-            field="job.gpu",
+            field="gpu" if isinstance(work, DrawingConfig) else "job.gpu",
             params={"gpu": wanted, "devices": list(devices)},
         )
     ]

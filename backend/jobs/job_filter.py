@@ -1,4 +1,4 @@
-"""Which jobs a list is to hold: by state, part of the name, architecture, what they wait for.
+"""Which jobs a list is to hold: by kind, state, part of the name, architecture, what they wait for.
 
 Name and architecture are looked for in every row: a scan of a thousand jobs takes a few
 milliseconds, of ten thousand some tens, and no index serves a part of a word.
@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, and_, case, func, not_, or_
 from backend.db.models import Job
 from backend.jobs.status import ACTIVE, JobStatus
 from backend.jobs.waiting import may_start
+from backend.jobs.work import JobKind
 from trainer.panels.model import ModelPanel
 
 
@@ -29,6 +30,7 @@ class JobFilter:
     search: str = ""
     architecture: str | None = None
     is_scheduled: bool | None = None
+    kind: JobKind | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """For a query's `where`."""
@@ -39,6 +41,8 @@ class JobFilter:
             found.append(Job.training_name.icontains(self.search.strip(), autoescape=True))
         if self.architecture is not None:
             found.append(architecture_column() == self.architecture)
+        if self.kind is not None:
+            found.append(Job.kind == self.kind)
         if self.is_scheduled is not None:
             found.append(not_(may_start()) if self.is_scheduled else may_start())
         return found

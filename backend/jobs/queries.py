@@ -30,6 +30,7 @@ from backend.jobs.schemas import (
 )
 from backend.jobs.status import ACTIVE, JobStatus, shown
 from backend.jobs.waiting import WaitsFor, paused_devices, place, waits_for
+from backend.jobs.work import DRAWING, TRAINING, JobKind, kind_of, parsed_work
 from backend.lists import Page
 from backend.settings import Settings
 from trainer.config import JobConfig
@@ -110,11 +111,18 @@ def summaries(session: Session, jobs: Sequence[models.Job]) -> list[JobSummary]:
 def queue_state(session: Session) -> QueueState:
     """What is paused, and how many jobs are in which state."""
     status = shown_status_column()
-    counted = session.execute(select(status, func.count()).group_by(status))
-    named = session.scalars(select(architecture_column()).distinct())
+    named = session.scalars(
+        select(architecture_column()).where(models.Job.kind == TRAINING).distinct()
+    )
+
+    def counted(kind: JobKind) -> dict[JobStatus, int]:
+        of_kind = select(status, func.count()).where(models.Job.kind == kind).group_by(status)
+        return {JobStatus(value): count for value, count in session.execute(of_kind)}
+
     return QueueState(
         paused=sorted(paused_devices(session)),
-        num_jobs={JobStatus(value): count for value, count in counted},
+        num_jobs=counted(TRAINING),
+        num_drawings=counted(DRAWING),
         architectures=sorted(set(named) & {a.value for a in Architecture}),
     )
 
@@ -139,10 +147,11 @@ def _summary(
     return JobSummary(
         id=job.id,
         training_name=job.training_name,
+        kind=job.kind,
         status=shown_status(job),
         is_being_deleted=job.delete_request is not None,
-        architecture=_architecture(job.config),
-        total_steps=_total_steps(job.config),
+        architecture=architecture_of(job.config),
+        total_steps=total_steps(job.config),
         step=job.step,
         phase=job.phase,
         progress=PhaseProgress(**job.progress) if job.progress else None,
@@ -165,19 +174,24 @@ def _summary(
 
 
 def parsed(config: dict[str, Any]) -> JobConfig | None:
-    """The config as a job; None while it is an incomplete draft."""
+    """The config as a training; None for a drawing, and while it is an incomplete draft."""
     try:
         return JobConfig.model_validate(config)
     except ValidationError:
         return None
 
 
-def _architecture(config: dict[str, Any]) -> str | None:
+def architecture_of(config: dict[str, Any]) -> str | None:
+    """The model that a config names; None for one that is not known."""
     value = setting_of(config, "model", "model_architecture", ModelPanel)
     return value if value in [a.value for a in Architecture] else None
 
 
-def _total_steps(config: dict[str, Any]) -> int | None:
+def total_steps(config: dict[str, Any]) -> int | None:
+    """How many steps a training is to take, how many pictures a drawing has."""
+    if kind_of(config) == DRAWING:
+        pictures = config["pictures"]
+        return len(pictures) if isinstance(pictures, list) else None
     value = setting_of(config, "training", "steps", TrainingPanel)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -341,7 +355,7 @@ def find_log(session: Session, settings: Settings, job_id: int, run_number: int 
 def job_as_yaml(session: Session, job_id: int) -> tuple[str, str]:
     """Training name, and the job as YAML; a draft as far as it goes. Raises NotFound."""
     job = find_job(session, job_id)
-    config = parsed(job.config)
-    if config is not None:
-        return job.training_name, job_yaml(config)
+    work = parsed_work(job.config)
+    if work is not None:
+        return job.training_name, job_yaml(work)
     return job.training_name, yaml.safe_dump(job.config, sort_keys=False, allow_unicode=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
@@ -34,6 +34,7 @@ from backend.jobs.schemas import (
     Verdict,
 )
 from backend.jobs.status import JobStatus
+from backend.jobs.work import JobKind
 from backend.lists import Page
 from backend.trash import deletion
 from backend.trash.schemas import Deletion
@@ -74,11 +75,14 @@ def list_jobs(
     scheduled: Annotated[
         bool | None, Query(description="Whether a moment or another job holds it back.")
     ] = None,
+    kind: Annotated[
+        JobKind | Literal["all"], Query(description="Drawings are jobs too, and wait in line.")
+    ] = "training",
     order: JobOrder = JobOrder.NEWEST,
     limit: Limit = 100,
     after: Annotated[str | None, Query(pattern=CURSOR_PATTERN)] = None,
 ) -> Page[JobSummary]:
-    """Jobs: the newest first, the next to start first, or the last to end first.
+    """Trainings: the newest first, the next to start first, or the last to end first.
 
     `status` may be repeated; what is asked besides holds as well. `after` takes the `next` of a
     page in the same order.
@@ -86,7 +90,13 @@ def list_jobs(
     with database.read() as session:
         return queries.list_jobs(
             session,
-            wanted=JobFilter(status or [], search or "", architecture, scheduled),
+            wanted=JobFilter(
+                status or [],
+                search or "",
+                architecture,
+                scheduled,
+                kind=None if kind == "all" else kind,
+            ),
             order=order,
             limit=limit,
             after=after,

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from backend.jobs.status import JobStatus
 from backend.jobs.waiting import ALL_DEVICES, HIGHEST_PRIORITY, LOWEST_PRIORITY, WaitsFor
+from backend.jobs.work import JobKind
 from trainer.commands import CommandName
 from trainer.config import JobConfig
 from trainer.errors import Severity
@@ -119,7 +120,8 @@ class QueueState(BaseModel):
     """The queue in a few figures."""
 
     paused: list[str] = Field(description="Where nothing may start: device ids, `all` for all.")
-    num_jobs: dict[JobStatus, int] = Field(description="Of each state that a job is in.")
+    num_jobs: dict[JobStatus, int] = Field(description="Trainings, of each state that one is in.")
+    num_drawings: dict[JobStatus, int] = Field(description="The same of drawings.")
     architectures: list[str] = Field(description="Those that jobs name, to choose from.")
 
 
@@ -174,6 +176,7 @@ class PhaseProgress(BaseModel):
 EXAMPLE_SUMMARY: dict[str, Any] = {
     "id": 1,
     "training_name": "tiny-style",
+    "kind": "training",
     "status": "running",
     "is_being_deleted": False,
     "architecture": "tiny",
@@ -205,6 +208,9 @@ class JobSummary(BaseModel):
     model_config = ConfigDict(json_schema_extra={"example": EXAMPLE_SUMMARY})
     id: int
     training_name: str
+    kind: JobKind = Field(
+        default="training", description="A drawing counts pictures where a training counts steps."
+    )
     status: JobStatus
     is_being_deleted: bool = Field(description="It goes as soon as its run has ended.")
     architecture: str | None = Field(description="None while a draft names none that is known.")

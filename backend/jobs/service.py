@@ -19,11 +19,12 @@ from backend.db.values import is_storable
 from backend.errors import Conflict, Unusable
 from backend.jobs import queries, schemas
 from backend.jobs.commands import note_command
-from backend.jobs.examine import Examined, examine_config
+from backend.jobs.examine import Admitted, admit
 from backend.jobs.feed import announce_job
 from backend.jobs.moves import move
 from backend.jobs.status import ACTIVE, EDITABLE, JobStatus
 from backend.jobs.waiting import change_place
+from backend.jobs.work import DRAWING, TRAINING, gpu_of, not_a_training
 from backend.settings import Settings
 from trainer.config import JobConfig
 from trainer.errors import JobRefused, Problem, Severity
@@ -40,14 +41,16 @@ def create_job(
 ) -> schemas.Job:
     """A new job. Raises Unusable or Conflict, and then nothing is created."""
     name = _training_name(config)
-    admitted = _admit(config, database, settings, is_new=True) if queue else None
+    admitted = None
+    if queue:
+        admitted = admit(config, database, settings, kind=TRAINING, is_new=True)
     with database.write() as session:
         _refuse_taken_name(session, name)
         job = Job(training_name=name, config=config, gpu="any")
         session.add(job)
         session.flush()
         if admitted is not None:
-            _enqueue(session, job, admitted, reason="created and queued")
+            enqueue(session, job, admitted, reason="created and queued")
         else:
             announce_job(session, job.id)
         session.flush()
@@ -62,6 +65,8 @@ def change_job(
     name = _training_name(config)
     with database.write() as session:
         job = queries.find_job(session, job_id)
+        if job.kind == DRAWING:
+            raise not_a_training(job.training_name, job_id, "changed")
         if job.status not in EDITABLE:
             raise _wrong_state(job, "changed", "Stop it first, or take it out of the queue.")
         _refuse_what_is_being_deleted(job)
@@ -93,8 +98,10 @@ def queue_job(
     with database.read() as session:
         job = queries.find_job(session, job_id)
         _refuse_unless_editable(job)
-        config_before, is_new = job.config, not _has_run(session, job_id)
-    admitted = _admit(config or config_before, database, settings, is_new=is_new)
+        if job.kind == DRAWING and resume_from_step is not None:
+            raise not_a_training(job.training_name, job_id, "begun from a step")
+        kind, config_before, is_new = job.kind, job.config, not _has_run(session, job_id)
+    admitted = admit(config or config_before, database, settings, kind=kind, is_new=is_new)
     with database.write() as session:
         job = queries.find_job(session, job_id)
         _refuse_unless_editable(job)
@@ -107,7 +114,7 @@ def queue_job(
         if said:
             change_place(session, job, said)
         admitted.warnings.extend(_checkpoints_that_are_gone(session, settings, job))
-        _enqueue(session, job, admitted, reason="queued")
+        enqueue(session, job, admitted, reason="queued")
         session.flush()
         session.refresh(job)
         return queries.read_job(session, settings, job_id)
@@ -144,6 +151,8 @@ def give_command(
     """
     with database.write() as session:
         job = queries.find_job(session, job_id)
+        if job.kind == DRAWING:
+            raise not_a_training(job.training_name, job_id, f"told to {command}")
         if queries.shown_status(job) != JobStatus.RUNNING:
             raise _wrong_state(job, f"told to {command}", "It must be running.")
         if command == "change":
@@ -195,17 +204,8 @@ def _training_name(config: dict[str, Any]) -> str:
         ) from None
 
 
-def _admit(
-    config: dict[str, Any], database: Database, settings: Settings, *, is_new: bool
-) -> Examined:
-    found = examine_config(config, database, settings, is_new=is_new)
-    if found.errors:
-        raise Unusable("bad_job", "The job cannot run.", problems=found.errors)
-    return found
-
-
-def _enqueue(session: Session, job: Job, admitted: Examined, *, reason: str) -> None:
-    assert admitted.job is not None
+def enqueue(session: Session, job: Job, admitted: Admitted, *, reason: str) -> None:
+    """Put a job that passed the door at the queue's end; the session is a writer's."""
     last = session.scalar(select(func.max(Job.queue_order))) or 0
     moved = move(
         session,
@@ -214,8 +214,8 @@ def _enqueue(session: Session, job: Job, admitted: Examined, *, reason: str) -> 
         to_status=JobStatus.QUEUED,
         reason=reason,
         # With every default written out: a later version's defaults do not change this job.
-        config=admitted.job.model_dump(mode="json"),
-        gpu=admitted.job.job.gpu,
+        config=admitted.work.model_dump(mode="json"),
+        gpu=gpu_of(admitted.work),
         warnings=[problem.as_dict() for problem in admitted.warnings],
         queue_order=last + 1,
         stop_requested_at=None,

@@ -23,6 +23,8 @@ from backend.db.models import Checkpoint, Job, Run, Sample
 from backend.db.values import is_storable
 from backend.jobs.moves import move
 from backend.jobs.status import JobStatus
+from backend.jobs.work import DRAWING
+from backend.runs.record import num_drawn
 from trainer import events
 from trainer.errors import Problem, Severity
 from trainer.job_folder import LORA_FILE, MANIFEST_FILE, ORIGIN_FILE, RECIPE_CHUNK, JobFolder
@@ -39,6 +41,8 @@ def agree(session: Session, job: Job, folder: JobFolder) -> list[Problem]:
             problems += _add(session, job, folder, runs, path)
         # Events that are lost cannot say how far it came; its checkpoints do.
         job.step = max([job.step, *folder.checkpoint_steps()])
+        if job.kind == DRAWING:
+            job.step = num_drawn(session, job.id)
     for step in folder.checkpoint_steps():
         problems += _damage(folder, step)
     return problems

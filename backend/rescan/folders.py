@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from backend.db.values import is_storable
+from backend.jobs.work import DRAWING, kind_of, parse_work
 from trainer.errors import JobRefused, Problem, Severity
 from trainer.events import BadLine, RunStarted, parse_line, read_lines
-from trainer.job_file import parse_job, read_yaml
+from trainer.job_file import read_yaml
 from trainer.job_folder import JobFolder, RunFolder
 
 
@@ -125,7 +126,7 @@ def _config(folder: JobFolder, runs: list[FoundRun], problems: list[Problem]) ->
     refusals: list[JobRefused] = []
     for file in files:
         try:
-            config = parse_job(read_yaml(file)).model_dump(mode="json")
+            config = parse_work(read_yaml(file)).model_dump(mode="json")
         except JobRefused as refusal:
             refusals.append(refusal)
             continue
@@ -143,7 +144,7 @@ def _config(folder: JobFolder, runs: list[FoundRun], problems: list[Problem]) ->
 
 
 def _training_name(config: Mapping[str, Any]) -> Any:
-    return config["job"]["training_name"]
+    return config["name"] if kind_of(config) == DRAWING else config["job"]["training_name"]
 
 
 def _without_copies(

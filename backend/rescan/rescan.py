@@ -33,10 +33,11 @@ from backend.db.models import (
     Run,
     Sample,
 )
-from backend.jobs.examine import examine_config, problem_entries
+from backend.jobs.examine import examine_config, examine_drawing_config, problem_entries
 from backend.jobs.feed import announce, announce_job
 from backend.jobs.moves import move
 from backend.jobs.status import EDITABLE, JobStatus
+from backend.jobs.work import DRAWING, gpu_of, kind_of, parse_work
 from backend.rescan.artifacts import agree, is_complete
 from backend.rescan.folders import (
     FoundJob,
@@ -118,7 +119,7 @@ def _bring_back(
             report.unchanged.append(found.name)
             return []
         runs = read_runs(found)
-        warnings = examine_config(found.config, database, settings, is_new=False).warnings
+        warnings = _warnings(database, settings, found)
         with database.write() as session:
             known = _known(session, found)
             if _is_busy(known):  # queued while its files were read
@@ -131,6 +132,13 @@ def _bring_back(
         return [_unreadable(found.folder, error)]
     (report.brought_back if known is None else report.completed).append(found.name)
     return [*found.problems, *_with_folder(found, runs), *problems]
+
+
+def _warnings(database: Database, settings: Settings, found: FoundJob) -> list[Problem]:
+    """Of the door, as if it were queued now."""
+    if kind_of(found.config) == DRAWING:
+        return examine_drawing_config(found.config, database, settings).warnings
+    return examine_config(found.config, database, settings, is_new=False).warnings
 
 
 def _known(session: Session, found: FoundJob) -> Job | None:
@@ -180,8 +188,9 @@ def _tell(session: Session, found: FoundJob, runs: list[ReadRun]) -> Job:
     """A job under a name that no other can have, for the time being."""
     job = Job(
         training_name=f"{found.name} (rescan)",
+        kind=kind_of(found.config),
         config=found.config,
-        gpu=found.config["job"]["gpu"],
+        gpu=gpu_of(parse_work(found.config)),
         created_at=found.created_at,
     )
     session.add(job)

@@ -24,9 +24,16 @@ from backend.jobs.commands import settle_command
 from backend.jobs.eta import STEPS_OF_PACE, mean_step_seconds
 from backend.jobs.feed import announce
 from backend.jobs.moves import move
-from backend.jobs.queries import measurement_point
+from backend.jobs.queries import measurement_point, total_steps
 from backend.jobs.schemas import MetricPoint
 from backend.jobs.status import JobStatus
+from backend.jobs.work import DRAWING
+from backend.runs.event_problems import (
+    of_failed_picture,
+    of_failed_sample,
+    of_refused_command,
+    of_warning,
+)
 from backend.runs.set_aside import set_aside
 from trainer import events
 from trainer.errors import Problem, Severity
@@ -93,7 +100,7 @@ def _record_one(place: Place, event: events.AnyEvent) -> None:
         case events.Superseded():
             _superseded(place, event)
         case events.Warned():
-            add_problem(place.run, _of_warning(event))
+            add_problem(place.run, of_warning(event))
         case events.CommandTaken():
             _command_taken(place, event)
         case events.CommandRefused():
@@ -124,7 +131,9 @@ def _run_started(place: Place, event: events.RunStarted) -> None:
 
 def _run_begins(place: Place, event: events.RunBegins) -> None:
     session, job, run = place.session, place.job, place.run
-    first = event.resumed_from_step or 0
+    # A drawing goes on behind the pictures that are there.
+    drawn = num_drawn(session, job.id) if job.kind == DRAWING else 0
+    first = event.resumed_from_step or drawn
     run.first_step = run.last_step = first
     job.step = first
     job.resume_from_step = None  # obeyed: what comes after goes on from the newest checkpoint
@@ -136,6 +145,12 @@ def _run_begins(place: Place, event: events.RunBegins) -> None:
         .values(kept_until_step=kept)
         .execution_options(synchronize_session=False)
     )
+
+
+def num_drawn(session: Session, job_id: int) -> int:
+    """How many pictures of a drawing there are."""
+    drawn = select(func.count()).select_from(Sample).where(Sample.job_id == job_id)
+    return session.scalar(drawn) or 0
 
 
 def _phase_started(place: Place, phase: str, time: float, message: str) -> None:
@@ -158,7 +173,7 @@ def _phase_started(place: Place, phase: str, time: float, message: str) -> None:
 
 
 def _steps_done(job: Job) -> dict[str, Any]:
-    return {"done": job.step, "total": job.config["training"]["steps"], "message": ""}
+    return {"done": job.step, "total": total_steps(job.config) or 0, "message": ""}
 
 
 def _blended(before: float | None, seconds: float) -> float:
@@ -258,6 +273,8 @@ def _sample(place: Place, event: events.Sample) -> None:
     )
     session.add(row)
     session.flush()
+    if job.kind == DRAWING:
+        place.run.last_step = job.step = num_drawn(session, job.id)
     entry = sample_entry(row, read_marks(place.folder)).model_dump(mode="json")
     announce(session, "sample", job.id, {"job_id": job.id, **entry})
 
@@ -273,31 +290,12 @@ def _moment(event: events.Event) -> datetime:
 
 
 def _sample_failed(place: Place, event: events.SampleFailed) -> None:
-    problem = _of_failed_sample(event)
+    is_drawing = place.job.kind == DRAWING
+    problem = (of_failed_picture if is_drawing else of_failed_sample)(event)
     add_problem(place.run, problem)
     # The gallery reads it from the run's record; that there is something new is all it need know.
     data = {"job_id": place.job.id, "step": event.step, "prompt_index": event.prompt_index}
     announce(place.session, "sample_failed", place.job.id, data)
-
-
-def _of_failed_sample(event: events.SampleFailed) -> Problem:
-    return Problem(
-        "sample_failed",
-        f"The picture of prompt {event.prompt_index + 1} at step {event.step} was not drawn: "
-        f"{event.message}",
-        "Make room on the disk; training goes on."
-        if "No space left" in event.message
-        else "Training goes on. If it stays so, change the prompt's size or the sample settings.",
-        f"sample.prompts.{event.prompt_index}",
-        Severity.WARNING,
-        {"step": event.step, "prompt": event.prompt},
-    )
-
-
-def _of_warning(event: events.Warned) -> Problem:
-    return Problem(
-        event.code, event.message, event.hint, event.field, Severity.WARNING, event.params
-    )
 
 
 def _command_taken(place: Place, event: events.CommandTaken) -> None:
@@ -311,7 +309,7 @@ def _command_taken(place: Place, event: events.CommandTaken) -> None:
 
 def _command_refused(place: Place, event: events.CommandRefused) -> None:
     for problem in event.problems:
-        add_problem(place.run, _of_refused_command(event, problem))
+        add_problem(place.run, of_refused_command(event, problem))
     problems = [_complete(problem) for problem in event.problems]
     settle_command(
         place.session,
@@ -326,18 +324,6 @@ def _command_refused(place: Place, event: events.CommandRefused) -> None:
 def _complete(problem: dict[str, Any]) -> dict[str, Any]:
     """With what an older trainer may have left out."""
     return {"code": "command_refused", "message": "", "hint": ""} | problem
-
-
-def _of_refused_command(event: events.CommandRefused, problem: dict[str, Any]) -> Problem:
-    return Problem(
-        problem.get("code", "command_refused"),
-        f"{event.command or 'A command'} was refused at step {event.step}: "
-        f"{problem.get('message', '')}",
-        problem.get("hint", ""),
-        problem.get("field"),
-        Severity.WARNING,
-        {"step": event.step, **(problem.get("params") or {})},
-    )
 
 
 def _measured(place: Place, event: events.Measured) -> None:
@@ -444,7 +430,9 @@ def _run_finished(place: Place, event: events.RunFinished) -> None:
         add_problem(run, Problem(**known, severity=Severity.WARNING))
     run.phase = event.phase or run.phase
     if run.first_step is not None:  # a run that was refused has no step to tell
-        run.last_step = place.job.step = event.step
+        is_drawing = place.job.kind == DRAWING
+        units = num_drawn(place.session, place.job.id) if is_drawing else event.step
+        run.last_step = place.job.step = units
     if event.lora is None:
         return
     # A job has one result; that of an earlier end is overwritten on the disk.

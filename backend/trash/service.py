@@ -16,6 +16,7 @@ from backend.errors import Conflict, NotFound
 from backend.jobs import queries
 from backend.jobs.feed import announce, announce_job
 from backend.jobs.status import ACTIVE
+from backend.jobs.work import kind_of
 from backend.rescan.rescan import rescan
 from backend.settings import Settings
 from backend.trash import entries
@@ -119,7 +120,8 @@ def _restore_job(database: Database, settings: Settings, entry: Entry) -> Restor
     with database.write() as session:
         job = session.scalar(select(Job).where(Job.training_name == name))
         if job is None:  # a draft, or a folder that a rescan could not read
-            job = Job(training_name=name, config=entry.note.known["config"])
+            config = entry.note.known["config"]
+            job = Job(training_name=name, kind=kind_of(config), config=config)
             session.add(job)
             session.flush()
         job.config = entry.note.known["config"]

@@ -18,6 +18,7 @@ from backend.db.models import Job, Run
 from backend.jobs.moves import move
 from backend.jobs.queries import setting_of
 from backend.jobs.status import JobStatus
+from backend.jobs.work import DRAWING
 from trainer.errors import Problem, Severity
 from trainer.panels.job import JobPanel
 
@@ -28,7 +29,7 @@ TRIES_WITHOUT_PROGRESS = 3
 
 def resume_by_itself(session: Session, job: Job, run: Run) -> bool:
     """Queue the interrupted job again, if it wants that and progress is made; whether it was."""
-    if setting_of(job.config, "job", "resume_after_interruption", JobPanel) is not True:
+    if not _wants_it(job):
         return False
     tries = _tries_from_here(session, run)
     if tries >= TRIES_WITHOUT_PROGRESS:
@@ -49,6 +50,13 @@ def resume_by_itself(session: Session, job: Job, run: Run) -> bool:
     )
     log.info("job %d (%s): %s", job.id, job.training_name, reason)
     return moved
+
+
+def _wants_it(job: Job) -> bool:
+    """A drawing has no setting for it: what is drawn is drawn, and what is missing is short."""
+    if job.kind == DRAWING:
+        return True
+    return setting_of(job.config, "job", "resume_after_interruption", JobPanel) is True
 
 
 def _tries_from_here(session: Session, run: Run) -> int:

@@ -7,14 +7,15 @@ from pathlib import Path
 
 from backend.db.engine import Database
 from backend.db.models import Run
+from backend.jobs.work import Work, parse_work
 from backend.launchers.launcher import Launcher, Order, TrainerProcess
 from backend.runs.record import add_problem
 from backend.settings import Settings
 from backend.worker.claim import Claim
-from trainer.config import JobConfig
+from trainer.drawing_config import DrawingConfig
 from trainer.errors import JobRefused, Problem, Severity
 from trainer.folders import PROJECT_FOLDER
-from trainer.job_file import read_job_file, write_job_file
+from trainer.job_file import read_yaml, write_job_file
 from trainer.job_folder import JobFolder
 from trainer.resume_rules import NEVER
 
@@ -24,16 +25,17 @@ CHANGED_BY_HAND = "job.changed-by-hand.yaml"
 def launch(
     database: Database, launcher: Launcher, settings: Settings, claim: Claim
 ) -> TrainerProcess:
-    """Write the job file, start the trainer, and record which process it is. Raises OSError.
+    """Write the job's or drawing's file, start the trainer, and record which process it is. Raises
+    OSError.
 
     A worker that dies before the last line leaves a run without a process; the next one finds the
     trainer by the run's token (see recovery.py).
     """
     folder = JobFolder(settings.output_dir, claim.training_name)
-    job = JobConfig.model_validate(claim.config)
-    change = set_aside_change_by_hand(folder, job)
-    write_job_file(folder.job_file, job)
-    process = launcher.start(_order(settings, claim, folder))
+    work = parse_work(claim.config)
+    change = set_aside_change_by_hand(folder, work)
+    write_job_file(folder.job_file, work)
+    process = launcher.start(_order(settings, claim, folder, work))
     with database.write() as session:
         run = session.get_one(Run, claim.run_id)
         if change is not None:
@@ -43,7 +45,7 @@ def launch(
     return process
 
 
-def set_aside_change_by_hand(folder: JobFolder, job: JobConfig) -> Problem | None:
+def set_aside_change_by_hand(folder: JobFolder, work: Work) -> Problem | None:
     """What to say of a job.yaml that somebody edited since the last run; it is kept beside.
 
     The last run's own copy tells what was written then. Raises OSError.
@@ -51,9 +53,9 @@ def set_aside_change_by_hand(folder: JobFolder, job: JobConfig) -> Problem | Non
     numbers = folder.run_numbers()
     if not numbers or not folder.job_file.is_file():
         return None
-    written = _job_in(folder.run(numbers[-1]).job_file)
-    found = _job_in(folder.job_file)
-    if written is None or found in (written, job):
+    written = _work_in(folder.run(numbers[-1]).job_file)
+    found = _work_in(folder.job_file)
+    if written is None or found in (written, work):
         return None
     kept = folder.job_file.with_name(CHANGED_BY_HAND)
     os.replace(folder.job_file, kept)
@@ -67,17 +69,18 @@ def set_aside_change_by_hand(folder: JobFolder, job: JobConfig) -> Problem | Non
     )
 
 
-def _job_in(path: Path) -> JobConfig | None:
+def _work_in(path: Path) -> Work | None:
     try:
-        return read_job_file(path)
+        return parse_work(read_yaml(path))
     except JobRefused:
         return None
 
 
-def _order(settings: Settings, claim: Claim, folder: JobFolder) -> Order:
+def _order(settings: Settings, claim: Claim, folder: JobFolder, work: Work) -> Order:
+    draws = isinstance(work, DrawingConfig)
     command = [
         *settings.trainer_command,
-        "run",
+        "draw" if draws else "run",
         str(folder.job_file),
         "--output",
         str(settings.output_dir),
@@ -91,7 +94,7 @@ def _order(settings: Settings, claim: Claim, folder: JobFolder) -> Order:
         str(settings.models_dir),
         "--cache",
         str(settings.cache_dir),
-        *_resume_words(claim.resume_from_step),
+        *([] if draws else _resume_words(claim.resume_from_step)),
     ]
     return Order(
         command=command,

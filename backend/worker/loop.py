@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 
-from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
 
 from backend.db.engine import CommitWatch, Database
@@ -23,6 +22,7 @@ from backend.worker.launch import launch
 from backend.worker.presence import Presence
 from backend.worker.recovery import take_over
 from backend.worker.watch import RunWatch, Watched
+from trainer.errors import JobRefused
 from trainer.job_folder import JobFolder
 
 log = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ class Worker:
         watched = _watched(self._settings, claim)
         try:
             process = launch(self._database, self._launcher, self._settings, claim)
-        except (OSError, ValidationError) as error:  # or a config of an older version
+        except (OSError, JobRefused) as error:  # or a config of an older version
             log.error("job %d cannot be started: %s", claim.job_id, error)
             close_unstarted(self._database, self._settings, watched, error)
             return

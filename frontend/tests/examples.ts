@@ -19,6 +19,7 @@ export function jobSummary(changes: Partial<JobSummary> = {}): JobSummary {
   return {
     id: 1,
     training_name: "ink-portraits",
+    kind: "training",
     status: "running",
     is_being_deleted: false,
     architecture: "tiny",
@@ -215,7 +216,7 @@ export function loadSample(second: number, usedBytes: number | null): LoadSample
 }
 
 export function queueState(changes: Partial<QueueState> = {}): QueueState {
-  return { paused: [], num_jobs: {}, architectures: ["tiny"], ...changes };
+  return { paused: [], num_jobs: {}, num_drawings: {}, architectures: ["tiny"], ...changes };
 }
 
 export function trashEntry(changes: Partial<TrashEntry> = {}): TrashEntry {

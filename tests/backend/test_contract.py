@@ -28,8 +28,11 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def filled(client: TestClient, database: Database, settings: Settings) -> TestClient:
-    """An installation with one job that has some of everything."""
+    """An installation with one job that has some of everything, and a drawing that waits."""
     job = client.post("/api/jobs", json={"config": job_config(), "queue": True}).json()
+    model = {"model_architecture": "tiny"}
+    drawing = {"model": model, "gpu": "cpu", "pictures": [{"prompt": "a circle"}]}
+    assert client.post("/api/drawings", json={"config": drawing}).status_code == 201
     folder = settings.output_dir / "style"
     for name in ("samples/a.png", "checkpoints/step-000005/lora.safetensors"):
         (folder / name).parent.mkdir(parents=True)
@@ -84,7 +87,7 @@ def filled(client: TestClient, database: Database, settings: Settings) -> TestCl
 def get_paths(client: TestClient) -> list[str]:
     paths: dict[str, Any] = client.get("/openapi.json").json()["paths"]
     values = {"job_id": "1", "sample_id": "1", "checkpoint_id": "1", "name": "shapes"}
-    values["file"] = "picture-0.png"
+    values |= {"file": "picture-0.png", "drawing_id": "2"}
     found = [path for path, methods in paths.items() if "get" in methods]
     filled = [re.sub(r"{(\w+)}", lambda match: values[match[1]], path) for path in found]
     return [path for path in filled if path != "/api/events"]
@@ -143,6 +146,15 @@ def test_reading_changes_nothing(filled: TestClient, settings: Settings) -> None
         ("GET", "/api/jobs?limit=0", None, 422),
         ("GET", "/api/jobs?status=happy", None, 422),
         ("GET", "/api/jobs?after=x", None, 422),
+        ("GET", "/api/drawings/9", None, 404),
+        ("GET", "/api/drawings/1", None, 404),
+        ("GET", "/api/drawings?limit=0", None, 422),
+        ("POST", "/api/drawings", {"config": {}}, 422),
+        ("POST", "/api/drawings", {"config": {"name": "mine"}}, 422),
+        ("POST", "/api/loras", None, 422),
+        ("POST", "/api/loras?name=..%2Fup", None, 422),
+        ("DELETE", "/api/loras/none.safetensors", None, 404),
+        ("PATCH", "/api/jobs/2", {"config": job_config()}, 409),
         ("GET", "/api/nothing/here", None, 404),
         ("GET", "/api", None, 404),
         ("GET", "/missing.js", None, 404),

@@ -106,6 +106,12 @@ describe("a job that moved", () => {
     expect(idsIn("running")).toEqual([9]);
   });
 
+  test("joins no list of trainings when it is a drawing", () => {
+    client.setQueryData(unfiltered, listsOf([jobSummary()]));
+    applyJob(client, jobSummary({ id: 9, kind: "drawing" }), vi.fn());
+    expect(idsIn("running")).toEqual([1]);
+  });
+
   test("stands among the waiting where the queue has it", () => {
     const waiting = (id: number, queue_position: number) =>
       jobSummary({ id, status: "queued", queue_position });

@@ -43,7 +43,10 @@ export function applyJob(client: QueryClient, summary: JobSummary, moved: Status
   if (before !== undefined && before.updated_at > summary.updated_at) {
     return;
   }
-  changeShownJobs(client, (lists, filter) => withJob(lists, summary, filter));
+  // Drawings are jobs too, and the lists hold trainings.
+  if (summary.kind === "training") {
+    changeShownJobs(client, (lists, filter) => withJob(lists, summary, filter));
+  }
   change<Job>(client, keys.job(summary.id), (job) => job && { ...job, ...summary });
   if (before?.status !== summary.status) {
     void client.invalidateQueries({ queryKey: keys.queue });

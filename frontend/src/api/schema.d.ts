@@ -312,6 +312,71 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/drawings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Drawings
+         * @description Drawings with their pictures, the newest first.
+         */
+        get: operations["list_drawings"];
+        put?: never;
+        /**
+         * Create Drawing
+         * @description Queue a drawing; it starts on the next device that no training has. If it is refused,
+         *     nothing is created.
+         */
+        post: operations["create_drawing"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/drawings/validate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Validate Drawing
+         * @description What queueing would say; a drawing that cannot be drawn is an answer, not an error.
+         */
+        post: operations["validate_drawing"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/drawings/{drawing_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Drawing
+         * @description One drawing with its config and runs.
+         */
+        get: operations["read_drawing"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/jobs/{job_id}/failure": {
         parameters: {
             query?: never;
@@ -609,7 +674,7 @@ export interface paths {
         };
         /**
          * List Jobs
-         * @description Jobs: the newest first, the next to start first, or the last to end first.
+         * @description Trainings: the newest first, the next to start first, or the last to end first.
          *
          *     `status` may be repeated; what is asked besides holds as well. `after` takes the `next` of a
          *     page in the same order.
@@ -836,6 +901,52 @@ export interface paths {
          */
         post: operations["job_to_yaml"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/loras": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Loras
+         * @description What can be drawn with: the models folder's `loras` with all uploads, then checkpoints and
+         *     results of jobs, the newest first.
+         */
+        get: operations["list_loras"];
+        put?: never;
+        /**
+         * Upload Lora
+         * @description Keep a LoRA file, sent as the body itself. A pickle, a damaged file and one that is no LoRA
+         *     of FLUX.2 are refused by name, and a name that is taken is never written over.
+         */
+        post: operations["upload_lora"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/loras/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete Lora
+         * @description Remove an upload for good, unless a drawing that waits or runs is to take it.
+         */
+        delete: operations["delete_lora"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1723,6 +1834,433 @@ export interface components {
             cache_free_bytes: number | null;
         };
         /**
+         * Drawing
+         * @description A drawing with everything. `config` is what makes another one like it.
+         * @example {
+         *       "alarms": [],
+         *       "architecture": "tiny",
+         *       "config": {
+         *         "loras": [
+         *           "/srv/output/tiny-style/tiny-style.safetensors"
+         *         ],
+         *         "model": {
+         *           "model_architecture": "tiny"
+         *         },
+         *         "pictures": [
+         *           {
+         *             "prompt": "hatchstyle a red circle"
+         *           },
+         *           {
+         *             "lora": 0,
+         *             "prompt": "hatchstyle a red circle"
+         *           },
+         *           {
+         *             "lora": 0,
+         *             "lora_strength": 0.6,
+         *             "prompt": "hatchstyle a red circle"
+         *           }
+         *         ]
+         *       },
+         *       "created_at": "2026-01-31T20:15:00Z",
+         *       "id": 2,
+         *       "is_being_deleted": false,
+         *       "kind": "drawing",
+         *       "loras": [],
+         *       "phase": "sample",
+         *       "pictures": [
+         *         {
+         *           "index": 0,
+         *           "prompt": "hatchstyle a red circle",
+         *           "state": "waiting"
+         *         }
+         *       ],
+         *       "priority": 0,
+         *       "progress": {
+         *         "done": 0,
+         *         "message": "hatchstyle a red circle",
+         *         "total": 1
+         *       },
+         *       "runs": [],
+         *       "started_at": "2026-01-31T20:15:02Z",
+         *       "status": "running",
+         *       "step": 0,
+         *       "total_steps": 1,
+         *       "training_name": "drawing-0001",
+         *       "updated_at": "2026-01-31T20:17:10Z",
+         *       "warnings": []
+         *     }
+         */
+        Drawing: {
+            /** Id */
+            id: number;
+            /** Training Name */
+            training_name: string;
+            /**
+             * Kind
+             * @description A drawing counts pictures where a training counts steps.
+             * @default training
+             * @enum {string}
+             */
+            kind: "training" | "drawing";
+            status: components["schemas"]["JobStatus"];
+            /**
+             * Is Being Deleted
+             * @description It goes as soon as its run has ended.
+             */
+            is_being_deleted: boolean;
+            /**
+             * Architecture
+             * @description None while a draft names none that is known.
+             */
+            architecture: string | null;
+            /**
+             * Total Steps
+             * @description None while a draft gives none that is valid.
+             */
+            total_steps: number | null;
+            /** Step */
+            step: number;
+            /** Phase */
+            phase: string | null;
+            progress: components["schemas"]["PhaseProgress"] | null;
+            /** Loss */
+            loss: number | null;
+            /**
+             * Step Seconds
+             * @description Median of the recent steps.
+             */
+            step_seconds: number | null;
+            /**
+             * Eta Seconds
+             * @description Steps, samples and saves still to come.
+             */
+            eta_seconds: number | null;
+            /**
+             * Queue Position
+             * @description 1 is the next to start.
+             */
+            queue_position: number | null;
+            /** @description Why a queued job has not started. */
+            waits_for: components["schemas"]["WaitsFor"] | null;
+            /**
+             * Priority
+             * @description -1 low, 0 normal, 1 high.
+             */
+            priority: number;
+            /**
+             * Not Before
+             * @description It starts then or later.
+             */
+            not_before: string | null;
+            /**
+             * Run After Job Id
+             * @description It starts once that job has completed.
+             */
+            run_after_job_id: number | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
+            /** Started At */
+            started_at: string | null;
+            /** Finished At */
+            finished_at: string | null;
+            /** Thumbnail Url */
+            thumbnail_url: string | null;
+            error: components["schemas"]["ProblemEntry"] | null;
+            /**
+             * Alarms
+             * @description Of its run, not over yet: see `worker/alarms`.
+             */
+            alarms: components["schemas"]["ProblemEntry"][];
+            /** Loras */
+            loras: components["schemas"]["DrawnLora"][];
+            /** Pictures */
+            pictures: components["schemas"]["DrawnPicture"][];
+            /** Config */
+            config: {
+                [key: string]: unknown;
+            };
+            /** Warnings */
+            warnings: components["schemas"]["ProblemEntry"][];
+            /** Runs */
+            runs: components["schemas"]["RunEntry"][];
+        };
+        /**
+         * DrawingEntry
+         * @description A drawing in the list: a job whose steps are pictures.
+         * @example {
+         *       "alarms": [],
+         *       "architecture": "tiny",
+         *       "created_at": "2026-01-31T20:15:00Z",
+         *       "id": 2,
+         *       "is_being_deleted": false,
+         *       "kind": "drawing",
+         *       "loras": [],
+         *       "phase": "sample",
+         *       "pictures": [
+         *         {
+         *           "index": 0,
+         *           "prompt": "hatchstyle a red circle",
+         *           "state": "waiting"
+         *         }
+         *       ],
+         *       "priority": 0,
+         *       "progress": {
+         *         "done": 0,
+         *         "message": "hatchstyle a red circle",
+         *         "total": 1
+         *       },
+         *       "started_at": "2026-01-31T20:15:02Z",
+         *       "status": "running",
+         *       "step": 0,
+         *       "total_steps": 1,
+         *       "training_name": "drawing-0001",
+         *       "updated_at": "2026-01-31T20:17:10Z"
+         *     }
+         */
+        DrawingEntry: {
+            /** Id */
+            id: number;
+            /** Training Name */
+            training_name: string;
+            /**
+             * Kind
+             * @description A drawing counts pictures where a training counts steps.
+             * @default training
+             * @enum {string}
+             */
+            kind: "training" | "drawing";
+            status: components["schemas"]["JobStatus"];
+            /**
+             * Is Being Deleted
+             * @description It goes as soon as its run has ended.
+             */
+            is_being_deleted: boolean;
+            /**
+             * Architecture
+             * @description None while a draft names none that is known.
+             */
+            architecture: string | null;
+            /**
+             * Total Steps
+             * @description None while a draft gives none that is valid.
+             */
+            total_steps: number | null;
+            /** Step */
+            step: number;
+            /** Phase */
+            phase: string | null;
+            progress: components["schemas"]["PhaseProgress"] | null;
+            /** Loss */
+            loss: number | null;
+            /**
+             * Step Seconds
+             * @description Median of the recent steps.
+             */
+            step_seconds: number | null;
+            /**
+             * Eta Seconds
+             * @description Steps, samples and saves still to come.
+             */
+            eta_seconds: number | null;
+            /**
+             * Queue Position
+             * @description 1 is the next to start.
+             */
+            queue_position: number | null;
+            /** @description Why a queued job has not started. */
+            waits_for: components["schemas"]["WaitsFor"] | null;
+            /**
+             * Priority
+             * @description -1 low, 0 normal, 1 high.
+             */
+            priority: number;
+            /**
+             * Not Before
+             * @description It starts then or later.
+             */
+            not_before: string | null;
+            /**
+             * Run After Job Id
+             * @description It starts once that job has completed.
+             */
+            run_after_job_id: number | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
+            /** Started At */
+            started_at: string | null;
+            /** Finished At */
+            finished_at: string | null;
+            /** Thumbnail Url */
+            thumbnail_url: string | null;
+            error: components["schemas"]["ProblemEntry"] | null;
+            /**
+             * Alarms
+             * @description Of its run, not over yet: see `worker/alarms`.
+             */
+            alarms: components["schemas"]["ProblemEntry"][];
+            /** Loras */
+            loras: components["schemas"]["DrawnLora"][];
+            /** Pictures */
+            pictures: components["schemas"]["DrawnPicture"][];
+        };
+        /**
+         * DrawingToCreate
+         * @description A drawing to be queued at once. With priority 1 it comes before what waits at 0.
+         * @example {
+         *       "config": {
+         *         "loras": [
+         *           "/srv/output/tiny-style/tiny-style.safetensors"
+         *         ],
+         *         "model": {
+         *           "model_architecture": "tiny"
+         *         },
+         *         "pictures": [
+         *           {
+         *             "prompt": "hatchstyle a red circle"
+         *           },
+         *           {
+         *             "lora": 0,
+         *             "prompt": "hatchstyle a red circle"
+         *           },
+         *           {
+         *             "lora": 0,
+         *             "lora_strength": 0.6,
+         *             "prompt": "hatchstyle a red circle"
+         *           }
+         *         ]
+         *       }
+         *     }
+         */
+        DrawingToCreate: {
+            /** Config */
+            config: {
+                [key: string]: unknown;
+            };
+            /**
+             * Priority
+             * @default 0
+             */
+            priority: number;
+        };
+        /**
+         * DrawingToExamine
+         * @description A drawing without its name, which is given when it is made.
+         *
+         *     config: `model`, `quantization`, `loras`, `pictures` and so on, as in a file for
+         *     `python -m trainer draw`.
+         * @example {
+         *       "config": {
+         *         "loras": [
+         *           "/srv/output/tiny-style/tiny-style.safetensors"
+         *         ],
+         *         "model": {
+         *           "model_architecture": "tiny"
+         *         },
+         *         "pictures": [
+         *           {
+         *             "prompt": "hatchstyle a red circle"
+         *           },
+         *           {
+         *             "lora": 0,
+         *             "prompt": "hatchstyle a red circle"
+         *           },
+         *           {
+         *             "lora": 0,
+         *             "lora_strength": 0.6,
+         *             "prompt": "hatchstyle a red circle"
+         *           }
+         *         ]
+         *       }
+         *     }
+         */
+        DrawingToExamine: {
+            /** Config */
+            config: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * DrawingVerdict
+         * @description What queueing would say.
+         */
+        DrawingVerdict: {
+            /** Valid */
+            valid: boolean;
+            /** Errors */
+            errors: components["schemas"]["ProblemEntry"][];
+            /** Warnings */
+            warnings: components["schemas"]["ProblemEntry"][];
+        };
+        /**
+         * DrawnLora
+         * @description One of a drawing's LoRA files.
+         */
+        DrawnLora: {
+            /**
+             * File
+             * @description As the config names it.
+             */
+            file: string;
+            /**
+             * Label
+             * @description The training and its step, or the file's name.
+             */
+            label: string;
+        };
+        /**
+         * DrawnPicture
+         * @description One picture, drawn or not yet.
+         */
+        DrawnPicture: {
+            /**
+             * Index
+             * @description Its place in the drawing, from 0.
+             */
+            index: number;
+            /** Prompt */
+            prompt: string;
+            /**
+             * Lora
+             * @description Which of the LoRAs, from 0; None is the base model.
+             */
+            lora: number | null;
+            /** Lora Label */
+            lora_label: string | null;
+            /**
+             * Lora Strength
+             * @description None for the base model.
+             */
+            lora_strength: number | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "drawn" | "failed" | "waiting";
+            /**
+             * Message
+             * @description Why it failed.
+             */
+            message: string | null;
+            /** @description The picture with its recipe and addresses. */
+            sample: components["schemas"]["SampleEntry"] | null;
+        };
+        /**
          * ErrorAnswer
          * @description The body of every answer from 400 upwards.
          * @example {
@@ -2077,6 +2615,7 @@ export interface components {
          *       "folder": "tiny-style",
          *       "id": 1,
          *       "is_being_deleted": false,
+         *       "kind": "training",
          *       "loss": 0.412,
          *       "phase": "train",
          *       "priority": 0,
@@ -2117,6 +2656,13 @@ export interface components {
             id: number;
             /** Training Name */
             training_name: string;
+            /**
+             * Kind
+             * @description A drawing counts pictures where a training counts steps.
+             * @default training
+             * @enum {string}
+             */
+            kind: "training" | "drawing";
             status: components["schemas"]["JobStatus"];
             /**
              * Is Being Deleted
@@ -2379,6 +2925,7 @@ export interface components {
          *       "eta_seconds": 71.5,
          *       "id": 1,
          *       "is_being_deleted": false,
+         *       "kind": "training",
          *       "loss": 0.412,
          *       "phase": "train",
          *       "priority": 0,
@@ -2402,6 +2949,13 @@ export interface components {
             id: number;
             /** Training Name */
             training_name: string;
+            /**
+             * Kind
+             * @description A drawing counts pictures where a training counts steps.
+             * @default training
+             * @enum {string}
+             */
+            kind: "training" | "drawing";
             status: components["schemas"]["JobStatus"];
             /**
              * Is Being Deleted
@@ -2784,6 +3338,78 @@ export interface components {
             run: number | null;
         };
         /**
+         * LoraEntry
+         * @description A LoRA file that a drawing can name.
+         * @example {
+         *       "created_at": "2026-01-31T20:15:00Z",
+         *       "file": "loras/uploads/ink.safetensors",
+         *       "fits": [
+         *         "klein-base-4b",
+         *         "klein-4b"
+         *       ],
+         *       "is_final": false,
+         *       "label": "ink",
+         *       "name": "ink.safetensors",
+         *       "size_bytes": 83886080,
+         *       "source": "upload"
+         *     }
+         */
+        LoraEntry: {
+            /**
+             * File
+             * @description What goes into a drawing's `loras`.
+             */
+            file: string;
+            /**
+             * Label
+             * @description The training and its step, or the file's name.
+             */
+            label: string;
+            /**
+             * Source
+             * @description A job made it; somebody uploaded it; it lies in the models folder's `loras`.
+             * @enum {string}
+             */
+            source: "job" | "upload" | "folder";
+            /**
+             * Name
+             * @description The file's own name; of an upload, what deletes it.
+             */
+            name: string;
+            /**
+             * Job Id
+             * @description Of the job that made it.
+             */
+            job_id: number | null;
+            /**
+             * Step
+             * @description After which it was saved.
+             */
+            step: number | null;
+            /**
+             * Is Final
+             * @description Whether it is a job's end result.
+             */
+            is_final: boolean;
+            /**
+             * Fits
+             * @description The models that it can be drawn with; base and distilled ones alike.
+             */
+            fits: components["schemas"]["Architecture"][];
+            /** Size Bytes */
+            size_bytes: number;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Problem
+             * @description Why it cannot be drawn with, by name.
+             */
+            problem: string | null;
+        };
+        /**
          * MachineToPlanFor
          * @description A machine other than this one.
          */
@@ -2983,10 +3609,24 @@ export interface components {
             /** Next */
             next?: string | null;
         };
+        /** Page[DrawingEntry] */
+        Page_DrawingEntry_: {
+            /** Items */
+            items: components["schemas"]["DrawingEntry"][];
+            /** Next */
+            next?: string | null;
+        };
         /** Page[JobSummary] */
         Page_JobSummary_: {
             /** Items */
             items: components["schemas"]["JobSummary"][];
+            /** Next */
+            next?: string | null;
+        };
+        /** Page[LoraEntry] */
+        Page_LoraEntry_: {
+            /** Items */
+            items: components["schemas"]["LoraEntry"][];
             /** Next */
             next?: string | null;
         };
@@ -3295,9 +3935,16 @@ export interface components {
             paused: string[];
             /**
              * Num Jobs
-             * @description Of each state that a job is in.
+             * @description Trainings, of each state that one is in.
              */
             num_jobs: {
+                [key: string]: number;
+            };
+            /**
+             * Num Drawings
+             * @description The same of drawings.
+             */
+            num_drawings: {
                 [key: string]: number;
             };
             /**
@@ -5330,6 +5977,288 @@ export interface operations {
             };
         };
     };
+    list_drawings: {
+        parameters: {
+            query?: {
+                limit?: number;
+                after?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_DrawingEntry_"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    create_drawing: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DrawingToCreate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Drawing"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    validate_drawing: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DrawingToExamine"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DrawingVerdict"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    read_drawing: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                drawing_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Drawing"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
     read_failure: {
         parameters: {
             query?: never;
@@ -6363,6 +7292,8 @@ export interface operations {
                 architecture?: string | null;
                 /** @description Whether a moment or another job holds it back. */
                 scheduled?: boolean | null;
+                /** @description Drawings are jobs too, and wait in line. */
+                kind?: ("training" | "drawing") | "all";
                 order?: components["schemas"]["JobOrder"];
                 limit?: number;
                 after?: string | null;
@@ -7531,6 +8462,241 @@ export interface operations {
             };
             /** @description The request comes from another origin. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    list_loras: {
+        parameters: {
+            query?: {
+                /** @description In the label. */
+                search?: string;
+                job_id?: number | null;
+                /** @description Of jobs' files. */
+                limit?: number;
+                after?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_LoraEntry_"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    upload_lora: {
+        parameters: {
+            query: {
+                name: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoraEntry"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    delete_lora: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -128,6 +128,7 @@ WORDS = {
     "command": "save",
     "outcome": "taken",
     "training_name": "style",
+    "kind": "training",
 }
 
 
