@@ -28,7 +28,7 @@ check: install-dev ## lint, types, import rules and unit tests (under 3 minutes)
 test: install-dev ## check, and the tests with real processes and a real browser (under 15 minutes)
 	@$(PYTHON_OF_VENV) scripts/check.py test
 
-test-full: install-dev ## all of it, the trainings that take minutes too (under 75 minutes)
+test-full: install-dev ## all of it, the tests of twenty seconds and more too (under 75 minutes)
 	@$(PYTHON_OF_VENV) scripts/check.py full
 
 soak: install-dev ## hundreds of rounds of faults; goes on where it was, writes docs/reliability.md

@@ -4,7 +4,7 @@
 |-------|-----------------------------------------------------------------------|---------|
 | check | formatting, lint, types, import rules, unit tests; Python and pages   | 3 min   |
 | test  | check, and the tests with real processes, trainings and a browser     | 15 min  |
-| full  | test, and the trainings that take minutes (`long`)                    | 75 min  |
+| full  | test, and the tests of about twenty seconds and more (`long`)         | 75 min  |
 
 The static checks run first, two at a time, and all of them even if one fails; then the tests,
 whose output is shown as it comes. Ends with every failure by name and an exit code.

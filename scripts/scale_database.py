@@ -51,9 +51,9 @@ def fill(path: Path) -> None:
         database.executemany(
             "INSERT INTO samples (job_id, run_id, step, prompt_index, prompt, seed, width, height,"
             " guidance_scale, sample_steps, path, created_at)"
-            " VALUES (?, ?, ?, 0, 'a prompt', 42, 768, 768, 1, 25, 'samples/x.png', ?)",
+            " VALUES (?, ?, ?, 0, 'a prompt', 42, 768, 768, 1, 25, ?, ?)",
             (
-                (job, job, step * 250, _moment(job))
+                (job, job, step * 250, f"samples/{step * 250:06d}_00.png", _moment(job))
                 for job in range(1, NUM_JOBS + 1)
                 for step in range(SAMPLES_OF_A_JOB)
             ),

@@ -313,7 +313,7 @@ def _leave_out_what_is_refused(found: Imported) -> None:
         if culprit is None:
             return  # the form shows it at its field
         found.carried.remove(culprit)
-        found.config = _without(found.config, culprit.ours.split("."))
+        found.config = without(found.config, culprit.ours.split("."))
         found.leave_out(culprit.theirs, culprit.value, f"{problem.message} {problem.hint}".strip())
 
 
@@ -333,10 +333,11 @@ def _with_value(node: Any, path: str, value: Any) -> Any:
     return {**(node or {}), key: _with_value(inner, rest, value) if rest else value}
 
 
-def _without(node: Any, path: list[str]) -> Any:
+def without(node: Any, path: list[str]) -> Any:
+    """A copy of a config without what the path leads to; indices of lists are words of it too."""
     key, *rest = path
     if isinstance(node, list):
-        return [_without(one, rest) if str(i) == key else one for i, one in enumerate(node)]
+        return [without(one, rest) if str(i) == key else one for i, one in enumerate(node)]
     if not rest:
         return {name: value for name, value in node.items() if name != key}
-    return {**node, key: _without(node[key], rest)}
+    return {**node, key: without(node[key], rest)}

@@ -1,7 +1,7 @@
 """What only shows when files are read to their end: torn pictures and black masks.
 
-The door reads headers; this is asked before anything is encoded, for the files that no cache holds
-yet (what is encoded was sound when it was). What becomes of them: `usable_items.py`.
+The door reads headers and ends; this is asked before anything is encoded, for the files that no
+cache holds yet (what is encoded was sound when it was). What becomes of them: `usable_items.py`.
 """
 
 from __future__ import annotations

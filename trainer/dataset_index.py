@@ -3,8 +3,8 @@
 The door, the dataset page and the trainer ask here, so all three see the same answer. A dataset is
 the pictures directly in one folder, in the order of their names; sub-folders are not searched (a
 folder of rejects or originals beside the pictures must not train), which is said when there are
-any. Only headers and caption files are read, in parallel, and a `FileMemory` spares the headers of
-files that have not changed. Whether a picture decodes to its last row is asked by
+any. Only headers, ends and caption files are read, in parallel, and a `FileMemory` spares the
+headers of files that have not changed. Whether a picture decodes in between is asked by
 `bad_files.py` before anything is encoded.
 
 A picture that cannot train, or whose mask or reference cannot be used, is no item of the index. The

@@ -27,7 +27,7 @@ class Place:
 def place_of(folder: Path) -> Place | None:
     """The folder with its disk; None if that cannot be asked."""
     try:
-        there = _nearest(folder)
+        there = nearest_folder(folder)
         return Place(folder, os.stat(there).st_dev, shutil.disk_usage(there).free)
     except OSError:
         return None
@@ -46,7 +46,7 @@ def places_of(*, cache: Path, models: Path, output: Path | None) -> dict[Folder,
 
 def free_bytes(folder: Path) -> int:
     """Free space on the folder's disk. Raises OSError."""
-    return shutil.disk_usage(_nearest(folder)).free
+    return shutil.disk_usage(nearest_folder(folder)).free
 
 
 def folder_bytes(folder: Path) -> int:
@@ -58,6 +58,6 @@ def folder_bytes(folder: Path) -> int:
     )
 
 
-def _nearest(folder: Path) -> Path:
+def nearest_folder(folder: Path) -> Path:
     """The folder, or the nearest parent while it is not made."""
     return next((place for place in (folder, *folder.parents) if place.is_dir()), Path("/"))

@@ -19,7 +19,7 @@ from trainer.errors import BadLora, BadModel, DarkroomError, JobRefused, Problem
 from trainer.folders import Folders
 from trainer.hub_lora import HubLora, hub_lora_problems
 from trainer.lora_fit import changed_weights, misfit
-from trainer.lora_header import read_metadata
+from trainer.lora_header import told_other_base
 from trainer.machine import Machine
 from trainer.memory_check import judge_job, memory_problems
 from trainer.model_shapes import TransformerShapes, shapes_of
@@ -27,7 +27,6 @@ from trainer.prompt_check import long_prompt_problems
 from trainer.quantization_support import kind_problems
 from trainer.sample_check import control_image_problems
 from trainer.schema_refusals import schema_problem
-from trainer.variants import VARIANTS, Architecture
 
 
 @dataclass(frozen=True)
@@ -173,21 +172,17 @@ def _layer_problems(drawing: DrawingConfig, file: Path, model: TransformerShapes
 
 
 def _told_base_problems(drawing: DrawingConfig, file: Path) -> list[Problem]:
-    """Does the file say that it is another model's? A distilled model takes its base's LoRA."""
-    told = read_metadata(file).get("architecture")
-    own = drawing.variant
-    if told is None or told in {own.architecture, own.distilled_from}:
-        return []
-    known = VARIANTS[Architecture(told)] if told in set(Architecture) else None
-    if known is not None and known.distilled_from == own.architecture:
+    """Does the file say that it is another model's?"""
+    told = told_other_base(file, drawing.model.model_architecture)
+    if told is None:
         return []
     return [
         Problem(
             "lora_of_another_base",
-            f"{file} was trained on {known.label if known else told}, and the pictures are to be "
-            f"drawn with {own.label}.",
+            f"{file} was trained on {told}, and the pictures are to be drawn with "
+            f"{drawing.variant.label}.",
             "Choose that Model Architecture, or another LoRA.",
             "model.model_architecture",
-            params={"path": str(file), "architecture": told},
+            params={"path": str(file), "trained_on": told},
         )
     ]

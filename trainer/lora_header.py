@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from trainer.errors import BadLora
 from trainer.original_layout import read_header
+from trainer.variants import VARIANTS, Architecture, with_same_loras
 
 METADATA_PREFIX = "darkroom."
 # How files begin that torch.save writes: a zip archive, or a bare pickle of protocol 2 and up.
@@ -60,3 +61,14 @@ def read_metadata(path: Path) -> dict[str, str]:
         for key, value in metadata.items()
         if key.startswith(METADATA_PREFIX)
     }
+
+
+def told_other_base(path: Path, architecture: Architecture) -> str | None:
+    """The model that the file says it was trained on, where `architecture` does not take it.
+
+    None of a file that says nothing.
+    """
+    told = read_metadata(path).get("architecture")
+    if told is None or told in with_same_loras(architecture):
+        return None
+    return VARIANTS[Architecture(told)].label if told in set(Architecture) else told

@@ -39,20 +39,56 @@ _TURNS_SIDES = frozenset({5, 6, 7, 8})
 _SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
 
 
+_END_BYTES = 64 << 10
+
+
 class UnreadablePicture(Exception):
     """A file that is no picture, or a damaged one; the text says what is wrong in a few words."""
 
 
 def upright_size(path: Path) -> tuple[int, int]:
-    """(width, height) in px after orientation, from the file's header. Raises UnreadablePicture."""
+    """(width, height) in px after orientation, from the file's header. Raises UnreadablePicture.
+
+    Of a file whose end is missing, as a download that broke off leaves it, too; damage in the
+    middle shows only when the picture is decoded.
+    """
     try:
         with Image.open(path) as image:
+            if not _has_its_end(path, image.format):
+                _load_to_the_end(image)
             width_px, height_px = image.size
             if _orientation(image) in _TURNS_SIDES:
                 return height_px, width_px
             return width_px, height_px
     except _READ_ERRORS as error:
         raise UnreadablePicture(_reason(error)) from error
+
+
+def _load_to_the_end(image: Image.Image) -> None:
+    try:
+        image.load()
+    except _READ_ERRORS as error:
+        raise UnreadablePicture(f"it cannot be read to its end: {_reason(error)}") from error
+
+
+def _has_its_end(path: Path, picture_format: str | None) -> bool:
+    """Whether the last bytes are those that such a file ends with; False where nobody can tell.
+
+    JPEG ends with its EOI marker and PNG with the chunk IEND, and programs put things behind them
+    (phones a film, editors their layers); WebP and BMP say their length in the header.
+    """
+    num_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(12)
+        file.seek(max(0, num_bytes - _END_BYTES))
+        end = file.read(_END_BYTES)
+    if picture_format in ("JPEG", "MPO"):
+        return b"\xff\xd9" in end
+    if picture_format == "PNG":
+        return b"IEND" in end
+    if picture_format == "WEBP":
+        return num_bytes >= 8 + int.from_bytes(start[4:8], "little")
+    return picture_format == "BMP" and num_bytes >= int.from_bytes(start[2:6], "little")
 
 
 def read_picture(path: Path) -> Image.Image:

@@ -7,12 +7,11 @@ from pathlib import Path
 from trainer.config import JobConfig
 from trainer.errors import BadLora, JobRefused, Problem
 from trainer.folders import Folders, join_inside
-from trainer.lora_header import read_metadata, refuse_unreadable
+from trainer.lora_header import refuse_unreadable, told_other_base
 from trainer.lora_keys import LORA_FACTORS, AdapterKind, LayerKey, adapter_kind, parse_key
 from trainer.lora_keys import variant_layers as layers_of
 from trainer.original_layout import read_header
 from trainer.target_layers import chosen_layers
-from trainer.variants import VARIANTS, Architecture
 
 _FIELD = "training.start_from_lora"
 _KIND_NAMES: dict[AdapterKind | None, str] = {"lora": "a LoRA", "lokr": "a LoKr", None: "neither"}
@@ -72,19 +71,14 @@ def start_problems(job: JobConfig, folders: Folders) -> list[Problem]:
 
 
 def _base_problems(job: JobConfig, path: Path) -> list[Problem]:
-    """Does the file say that it is another model's? A distilled model takes its base's LoRA."""
-    told = read_metadata(path).get("architecture")
-    own = job.model.model_architecture
-    if told is None or told in {own, job.variant.distilled_from}:
-        return []
-    known = VARIANTS[Architecture(told)] if told in set(Architecture) else None
-    if known is not None and known.distilled_from == own:
+    """Does the file say that it is another model's?"""
+    told = told_other_base(path, job.model.model_architecture)
+    if told is None:
         return []
     return [
         _problem(
             "lora_of_another_base",
-            f"{path} was trained on {known.label if known else told}, and the job trains "
-            f"{job.variant.label}.",
+            f"{path} was trained on {told}, and the job trains {job.variant.label}.",
             "Choose that Model Architecture, or another LoRA.",
         )
     ]

@@ -169,3 +169,13 @@ _ALL = (
 )
 
 VARIANTS: dict[Architecture, Variant] = {variant.architecture: variant for variant in _ALL}
+
+
+def with_same_loras(architecture: Architecture) -> list[Architecture]:
+    """The models that take each other's LoRAs: a base and what was distilled from it."""
+    own = VARIANTS[architecture]
+    return [
+        one
+        for one, variant in VARIANTS.items()
+        if one in {architecture, own.distilled_from} or variant.distilled_from == architecture
+    ]

@@ -17,7 +17,7 @@ from backend.jobs.examine import problem_entries
 from backend.jobs.schemas import ProblemEntry
 from backend.jobs.yaml_routes import YamlText
 from backend.jobs.yaml_text import read_yaml_text
-from trainer.ai_toolkit import Imported, LeftOutKey, from_ai_toolkit, is_ai_toolkit
+from trainer.ai_toolkit import Imported, LeftOutKey, from_ai_toolkit, is_ai_toolkit, without
 from trainer.config import JobConfig
 from trainer.errors import JobRefused, Problem
 from trainer.job_file import parse_job
@@ -82,7 +82,7 @@ def _of_ours(config: dict[str, Any]) -> Imported:
         path = (problem.field or "").split(".")
         reason = f"{problem.message} {problem.hint}"
         found.leave_out(problem.field or "", problem.params.get("value"), reason)
-        found.config = _without(found.config, path)
+        found.config = without(found.config, path)
     return found
 
 
@@ -92,15 +92,6 @@ def _unknown_settings(config: dict[str, Any]) -> list[Problem]:
     except JobRefused as refusal:
         return [problem for problem in refusal.problems if problem.code == _UNKNOWN_KEY]
     return []
-
-
-def _without(node: Any, path: list[str]) -> Any:
-    key, *rest = path
-    if isinstance(node, list):
-        return [_without(one, rest) if str(place) == key else one for place, one in enumerate(node)]
-    if not rest:
-        return {name: value for name, value in node.items() if name != key}
-    return {**node, key: _without(node[key], rest)}
 
 
 def _answer(source: Literal["darkroom", "ai_toolkit"], found: Imported) -> ImportedJob:

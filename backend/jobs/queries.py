@@ -19,6 +19,7 @@ from backend.jobs.job_filter import JobFilter, architecture_column, shown_status
 from backend.jobs.log import LogPlace
 from backend.jobs.order import JobOrder, cursor_behind, sorted_jobs
 from backend.jobs.schemas import (
+    METRIC_COLUMNS,
     Job,
     JobSummary,
     MeasurementPoint,
@@ -296,14 +297,14 @@ def list_metrics(
         return Page(items=[])
     stride = math.ceil((last - first + 1) / max_points)
     # Columns, not objects: a curve has thousands of points and each is only passed on.
-    columns = [getattr(metric, name) for name in MetricPoint.model_fields if name != "run"]
+    columns = [getattr(metric, name) for name in METRIC_COLUMNS]
     rows = session.execute(
         select(*columns, run.number.label("run"))
         .join(run, joined)
         .where(on_the_curve, or_(metric.step % stride == 0, metric.step == last))
         .order_by(metric.step)
     )
-    return Page(items=[MetricPoint.model_construct(**row) for row in rows.mappings()])
+    return Page[MetricPoint].model_construct(items=[MetricPoint(*row) for row in rows])
 
 
 def list_measurements(session: Session, job_id: int) -> Page[MeasurementPoint]:

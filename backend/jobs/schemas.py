@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -287,8 +288,11 @@ class Job(JobSummary):
     resumable_from_steps: list[int]
 
 
-class MetricPoint(BaseModel):
+@dataclass(slots=True)
+class MetricPoint:
     """One optimizer step."""
+
+    # A curve has thousands of these, and a dataclass is made in a tenth of a model's time.
 
     step: int
     loss: float
@@ -298,6 +302,9 @@ class MetricPoint(BaseModel):
     gradient_norm: float
     step_seconds: float
     run: int
+
+
+METRIC_COLUMNS = tuple(each.name for each in fields(MetricPoint) if each.name != "run")
 
 
 class MeasurementPoint(BaseModel):

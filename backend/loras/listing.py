@@ -28,7 +28,7 @@ from trainer.durable_write import TEMPORARY_PREFIX
 from trainer.errors import BadLora
 from trainer.lora_fit import changed_weights, fitting_architectures
 from trainer.lora_header import read_metadata
-from trainer.variants import VARIANTS, Architecture
+from trainer.variants import Architecture, with_same_loras
 
 _REMEMBERED = 2_000
 
@@ -111,7 +111,7 @@ def _judged(
         return (), error.message
     told = read_metadata(file).get("architecture")
     if told in set(Architecture):
-        fits = [one for one in fits if one in _family(Architecture(told))]
+        fits = [one for one in fits if one in with_same_loras(Architecture(told))]
     if not fits:
         return (), f"{file.name} fits no model that Darkroom knows."
     return fits, None
@@ -130,18 +130,8 @@ def _of_job(checkpoint: Checkpoint, job: Job, settings: Settings) -> LoraEntry |
         job_id=job.id,
         step=checkpoint.step,
         is_final=checkpoint.is_final,
-        fits=[] if architecture is None else _family(Architecture(architecture)),
+        fits=[] if architecture is None else with_same_loras(Architecture(architecture)),
         size_bytes=checkpoint.size_bytes,
         created_at=checkpoint.created_at,
         problem=None,
     )
-
-
-def _family(architecture: Architecture) -> list[Architecture]:
-    """The model itself, what it was distilled from, and what was distilled from it."""
-    own = VARIANTS[architecture]
-    return [
-        one
-        for one, variant in VARIANTS.items()
-        if one in {architecture, own.distilled_from} or variant.distilled_from == architecture
-    ]

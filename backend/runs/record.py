@@ -25,7 +25,7 @@ from backend.jobs.eta import STEPS_OF_PACE, mean_step_seconds
 from backend.jobs.feed import announce
 from backend.jobs.moves import move
 from backend.jobs.queries import measurement_point, total_steps
-from backend.jobs.schemas import MetricPoint
+from backend.jobs.schemas import METRIC_COLUMNS
 from backend.jobs.status import JobStatus
 from backend.jobs.work import DRAWING
 from backend.runs.event_problems import (
@@ -223,8 +223,7 @@ def _metric(place: Place, step: events.Step) -> dict[str, Any]:
 
 
 def _point(row: dict[str, Any], run_number: int) -> dict[str, Any]:
-    named = {name: row[name] for name in MetricPoint.model_fields if name != "run"}
-    return {**named, "run": run_number}
+    return {name: row[name] for name in METRIC_COLUMNS} | {"run": run_number}
 
 
 def _recent(

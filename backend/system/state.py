@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -21,6 +22,7 @@ from backend.system.schemas import (
     SystemState,
     WorkerState,
 )
+from trainer.disk_places import nearest_folder
 
 # Workers beat every two seconds; a machine that swaps may take some more.
 WORKER_SILENCE = timedelta(seconds=10)
@@ -81,18 +83,19 @@ def liveliness(session: Session) -> tuple[bool, tuple[str, ...]]:
 
 def free_bytes(folder: Path) -> int | None:
     """Free space on the folder's disk; of the nearest parent while the folder is not made."""
-    place = _there(folder)
-    return None if place is None else shutil.disk_usage(place).free
+    return _room(folder, "free")
 
 
 def total_bytes(folder: Path) -> int | None:
     """Size of the folder's disk, of the nearest parent in the same way."""
-    place = _there(folder)
-    return None if place is None else shutil.disk_usage(place).total
+    return _room(folder, "total")
 
 
-def _there(folder: Path) -> Path | None:
-    return next((place for place in (folder, *folder.parents) if place.is_dir()), None)
+def _room(folder: Path, which: Literal["free", "total"]) -> int | None:
+    try:
+        return getattr(shutil.disk_usage(nearest_folder(folder)), which)
+    except OSError:
+        return None
 
 
 def _latest_worker(session: Session) -> Worker | None:

@@ -15,13 +15,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import get_args
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from backend.db.columns import now
 from backend.db.engine import Database
-from backend.db.models import Job
+from backend.db.models import DeleteRequest, Job
 from backend.errors import Conflict
 from backend.jobs import queries
 from backend.jobs.feed import announce, announce_job, announce_queue
@@ -55,9 +56,13 @@ def delete_job(
 
 
 def jobs_to_delete(session: Session) -> list[int]:
-    """Jobs whose run is over and whose deletion was asked for while it lasted."""
-    asked = select(Job.id).where(Job.delete_request.is_not(None), Job.status.not_in(ACTIVE))
-    return list(session.scalars(asked.order_by(Job.id)))
+    """Jobs whose run is over and whose deletion was asked for while it lasted.
+
+    Asked for by name, which SQLite finds by the index; for IS NOT NULL it would read every job.
+    """
+    asked = Job.delete_request.in_(get_args(DeleteRequest))
+    wanted = select(Job.id).where(asked, Job.status.not_in(ACTIVE))
+    return sorted(session.scalars(wanted))
 
 
 def delete_as_asked(database: Database, settings: Settings, job_id: int) -> bool:

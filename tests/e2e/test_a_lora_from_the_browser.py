@@ -17,7 +17,7 @@ NAME = "browser-hatch"
 FIRST_PICTURE_SECONDS = 120
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_lora_is_trained_from_the_browser_and_changes_the_picture(
     page: Page, darkroom: Darkroom, wait_for: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ REFUSED = "422 (Unprocessable"
 FIRST_STEP_SECONDS = 180
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_prompts_and_total_change_while_the_tiny_model_trains(
     browser: Browser, darkroom: Darkroom, wait_for: Callable[..., Any]
 ) -> None:

@@ -29,7 +29,7 @@ def installed(folder: Path, cache: Path) -> tuple[Settings, Database]:
     return settings, Database(settings.database_url)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_moved_training_is_the_one_that_stayed(tmp_path: Path) -> None:
     """Two of four steps here, two there, where another dataset has the name: not a bit changes."""
     here, database = installed(tmp_path / "here", tmp_path / "cache")

@@ -39,9 +39,11 @@ def _noise(file: Path, size: tuple[int, int] = (64, 64)) -> Path:
     return file
 
 
-def _cut(file: Path) -> None:
-    whole = file.read_bytes()
-    file.write_bytes(whole[: len(whole) // 2])
+def _tear(file: Path) -> None:
+    """Damage inside, which no header and no end of a file tells."""
+    whole = bytearray(file.read_bytes())
+    whole[len(whole) // 2] ^= 0xFF
+    file.write_bytes(whole)
 
 
 @pytest.fixture
@@ -72,7 +74,7 @@ def _codes(problems: tuple[Problem, ...] | list[Problem]) -> dict[str, list[str]
 
 def test_what_cannot_be_decoded_and_black_masks_are_found(folders: Folders, tmp_path: Path) -> None:
     torn, black = folders.datasets / "cats" / "1.png", folders.datasets / "masks" / "2.png"
-    _cut(torn)
+    _tear(torn)
     Image.new("L", (64, 64), "black").save(black)
     pictures = sorted((folders.datasets / "cats").glob("*.png"))
     masks = [
@@ -135,7 +137,7 @@ def test_leaving_all_out_is_refused(folders: Folders) -> None:
 
 @pytest.mark.slow
 def test_a_run_is_encoded_without_what_is_left_out(folders: Folders) -> None:
-    _cut(folders.datasets / "cats" / "1.png")
+    _tear(folders.datasets / "cats" / "1.png")
     (folders.datasets / "cats" / "2.txt").write_text("very " * 100 + "long")
     Image.new("L", (64, 64), "black").save(folders.datasets / "masks" / "3.png")
     events: list[Event] = []

@@ -43,6 +43,7 @@ def _cache(folders: Folders, **changes: Any) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_it_encodes_what_is_missing_once_and_says_so(folders: Folders) -> None:
     full = {
         "datasets__0__mask_dataset": "masks",

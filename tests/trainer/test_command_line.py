@@ -196,6 +196,7 @@ def test_a_terminate_signal_is_a_stop_as_well(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_stop_given_before_the_start_is_obeyed_before_the_first_step(
     tmp_path: Path, short_folders: Folders
 ) -> None:
@@ -212,6 +213,7 @@ def test_a_stop_given_before_the_start_is_obeyed_before_the_first_step(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_log_is_not_written_twice_when_a_launcher_points_stderr_at_it(
     tmp_path: Path, short_folders: Folders
 ) -> None:

@@ -84,6 +84,7 @@ def test_a_changed_prompt_is_encoded_between_steps_and_its_base_picture_is_drawn
     assert list(run.losses) == [1, 2, 3, 4]
 
 
+@pytest.mark.long
 def test_base_pictures_of_replaced_prompts_are_set_aside_however_often(run_told: Any) -> None:
     run = run_told(
         {

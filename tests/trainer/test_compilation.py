@@ -56,7 +56,7 @@ def two_steps(
 
 @pytest.mark.slow  # tracing takes seconds
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("float8", [False, True])
+@pytest.mark.parametrize("float8", [pytest.param(False, marks=pytest.mark.long), True])
 def test_traced_blocks_compute_the_same_to_the_bit(float8: bool) -> None:
     # All of torch.compile but the fusing: `aot_eager` runs the traced operations as they are.
     plain = two_steps(backend=None, float8=float8)
@@ -65,7 +65,7 @@ def test_traced_blocks_compute_the_same_to_the_bit(float8: bool) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("float8", [False, True])
+@pytest.mark.parametrize("float8", [pytest.param(False, marks=pytest.mark.long), True])
 def test_traced_blocks_take_their_weights_from_the_slots(
     float8: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

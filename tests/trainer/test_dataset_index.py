@@ -161,11 +161,21 @@ def test_names_in_a_message_are_never_taken_for_placeholders(tmp_path: Path) -> 
     assert "{names} {0}.png" in _scan(tmp_path).problems[0].message
 
 
-def test_a_picture_cut_short_passes_since_only_its_header_is_read(tmp_path: Path) -> None:
+def test_a_picture_cut_short_is_named(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "cut.png")
     whole = (tmp_path / "cut.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (problem,) = [one for one in _scan(tmp_path).problems if one.code == "pictures_damaged"]
+    assert "cut.png (it cannot be read to its end" in problem.message
+
+
+def test_damage_inside_a_picture_passes_since_it_is_not_decoded(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "torn.png")
+    whole = bytearray((tmp_path / "torn.png").read_bytes())
+    whole[len(whole) // 2] ^= 0xFF
+    (tmp_path / "torn.png").write_bytes(whole)
     assert "pictures_damaged" not in _codes(_scan(tmp_path))
 
 

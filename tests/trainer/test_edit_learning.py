@@ -72,7 +72,7 @@ def loss_of(trainee: Trainee, encoded: EncodedRun, items: Sequence[TrainingItem]
     return loss
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_loss_falls_and_the_reference_tells_which_answer_is_meant(encoded: EncodedRun) -> None:
     trainee = load_trainee(
         parse_job(JOB), BUNDLED_TINY_FOLDER / "transformer", device="cpu", progress=lambda *_: None

@@ -16,7 +16,7 @@ from trainer.encoding_plan import PictureTask, PromptTask
 from trainer.encoding_process import run_child
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc, as on Linux"),
 ]
 

@@ -264,6 +264,7 @@ def test_another_autoencoder_or_text_encoder_makes_its_own_tensors(
         assert (pictures, len(texts)) == expected
 
 
+@pytest.mark.long
 def test_damaged_cache_files_are_named_and_encoded_again(copied: Encoding) -> None:
     with copied.encode() as run:
         good = {item.name: run.latents(item) for item in run.items}
@@ -284,6 +285,7 @@ def test_damaged_cache_files_are_named_and_encoded_again(copied: Encoding) -> No
     assert sorted(warning.params["files"]) == sorted(map(str, (cut, flipped, foreign)))
 
 
+@pytest.mark.long
 def test_caches_that_are_off_serve_the_run_and_leave_nothing(tmp_path: Path) -> None:
     encoding = Encoding(_folders(tmp_path))
     _make_cats(encoding.folders.datasets)

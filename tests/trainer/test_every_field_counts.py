@@ -168,6 +168,15 @@ CASES: dict[str, Case] = {
     "sample.prompts.0.guidance_scale": Case(4.0, ONE_PROMPT),
 }
 
+# Their runs encode everything anew, in a process of its own.
+LONG_CASES = {
+    "training.unload_te",
+    "training.data_type",
+    "model.name_or_path",
+    "model.vae_data_type",
+    "quantization.text_encoder",
+}
+
 EXCEPTIONS: dict[str, str] = {
     "model.revision": "chooses among versions on the hub; test_hub.py downloads and refuses some",
     "sample.sampler": "has one value",
@@ -366,7 +375,10 @@ def left_behind(run: ShortRun) -> dict[str, Any]:
 
 
 @pytest.mark.slow  # some sixty trainings of two steps
-@pytest.mark.parametrize("path", CASES)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[pytest.mark.long] if path in LONG_CASES else []) for path in CASES],
+)
 def test_another_value_changes_what_the_run_leaves_behind(
     path: str, run_of: Callable[[str], dict[str, Any]]
 ) -> None:
@@ -429,7 +441,7 @@ def test_gradient_checkpointing_keeps_less_in_memory() -> None:
     assert bytes_kept(True) < bytes_kept(False) / 3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_caches_that_are_off_are_empty_after_the_run(
     walk_folders: Folders, tmp_path: Path, run_of: Callable[[str], dict[str, Any]]
 ) -> None:

@@ -55,6 +55,7 @@ def test_the_second_start_reads_both_parts_and_computes_the_same(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_job_that_keeps_none_leaves_none(folders: Folders, tmp_path: Path) -> None:
     data = job_with({"quantization.keep_on_disk": False}, base=JOB)
     assert len(losses(run_here(data, folders, tmp_path / "run"))) == 2

@@ -40,7 +40,7 @@ sys.exit(main(sys.argv[1:]))
 @pytest.mark.parametrize(
     ("steps", "stop_at", "save_every"),
     [
-        pytest.param(6, 3, 2, marks=pytest.mark.slow),
+        pytest.param(6, 3, 2, marks=pytest.mark.long),
         pytest.param(200, 100, 75, marks=[pytest.mark.long, pytest.mark.timeout(1800)]),
     ],
 )

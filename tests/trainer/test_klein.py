@@ -123,6 +123,7 @@ def test_a_negative_prompt_changes_a_klein_picture(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_single_files_and_a_shared_text_encoder_train_as_the_folder_does(
     klein_folders: Folders, tmp_path: Path
 ) -> None:

@@ -37,7 +37,7 @@ def load(folder: Path, kind: str, cache: Path) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("kind", ["float8", "int4"])
+@pytest.mark.parametrize("kind", ["float8", pytest.param("int4", marks=pytest.mark.long)])
 def test_a_load_takes_its_result_and_one_tensor_and_the_next_one_a_quarter_of_its_time(
     mid_size: Path, tmp_path: Path, kind: str
 ) -> None:

@@ -82,6 +82,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_run_leaves_behind_what_it_leaves_without_low_vram(
     memory: Memory, tmp_path: Path
 ) -> None:

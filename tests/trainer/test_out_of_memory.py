@@ -104,6 +104,7 @@ def test_a_step_that_does_not_fit_ends_the_run_and_leaves_the_checkpoint(
     assert open_checkpoint(checkpoint).step == 2
 
 
+@pytest.mark.long
 def test_memory_that_runs_out_while_saving_leaves_the_last_checkpoint(
     folders: Folders,
     tmp_path: Path,
@@ -126,6 +127,7 @@ def test_memory_that_runs_out_while_saving_leaves_the_last_checkpoint(
     assert open_checkpoint(run.folder.checkpoint(2)).step == 2
 
 
+@pytest.mark.long
 def test_memory_that_runs_out_while_loading_is_not_called_a_damaged_model(
     folders: Folders,
     tmp_path: Path,

@@ -121,15 +121,27 @@ def test_a_damaged_colour_profile_is_passed_over(tmp_path: Path) -> None:
     assert read_picture(tmp_path / "odd.png").getpixel((10, 8)) == (255, 0, 0)
 
 
-def test_a_picture_cut_short_has_a_size_but_cannot_be_read(tmp_path: Path) -> None:
+def test_a_picture_cut_short_is_found_without_decoding_the_whole_ones(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)
     for suffix in ("png", "jpg", "webp", "bmp", "tiff"):
         whole = io.BytesIO()
         Image.fromarray(noise).save(whole, format={"jpg": "jpeg"}.get(suffix, suffix))
         file = tmp_path / f"cut.{suffix}"
-        file.write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
-        with pytest.raises(UnreadablePicture):
-            read_picture(file)
+        for num_lost in (len(whole.getvalue()) // 2, 40):
+            file.write_bytes(whole.getvalue()[:-num_lost])
+            for read in (upright_size, read_picture):
+                with pytest.raises(UnreadablePicture):
+                    read(file)
+
+
+def test_what_a_program_puts_behind_a_picture_is_not_damage(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)
+    for suffix in ("png", "jpg", "webp", "bmp", "tiff"):
+        file = tmp_path / f"film.{suffix}"
+        Image.fromarray(noise).save(file, format={"jpg": "jpeg"}.get(suffix, suffix))
+        for num_behind in (100, 100_000):
+            file.write_bytes(file.read_bytes() + bytes(num_behind))
+            assert upright_size(file) == read_picture(file).size == (80, 64)
 
 
 def test_a_file_that_is_no_picture_says_so(tmp_path: Path) -> None:

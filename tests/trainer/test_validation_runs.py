@@ -144,6 +144,7 @@ def test_a_dataset_of_its_own_can_be_validated_on(
     assert numbers(run)[0] != numbers(measured)[0]
 
 
+@pytest.mark.long
 def test_a_loss_that_does_not_fall_ends_the_run_with_the_best_checkpoint_as_its_result(
     short_folders: Folders, tmp_path: Path
 ) -> None:

@@ -6,7 +6,9 @@ becomes of a job at a run's end: if the two disagree, one of them is wrong.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 GPUS = ("GPU-aaaa", "GPU-bbbb")
 DEVICES = (*GPUS, "cpu")
@@ -58,6 +60,7 @@ class Job:
     waits_for_moment: bool = False
     run_after: int | None = None
     is_to_stop: bool = False
+    is_to_delete: Literal["with_files", "keep_files"] | None = None
     runs: list[Run] = field(default_factory=list)
 
     @property
@@ -133,8 +136,12 @@ class Queue:
             each = self.jobs[each].run_after
         return each == job_id
 
-    def turn(self, worker: int, gone: set[int]) -> None:
-        """What a worker does in its turn; gone: workers that have signed off."""
+    def turn(self, worker: int, gone: set[int], entries: Mapping[str, str]) -> None:
+        """What a worker does in its turn.
+
+        gone: workers that have signed off. entries: what has come into the trash, by the job's
+        name.
+        """
         active = [job_id for job_id, job in self.jobs.items() if job.status in ACTIVE]
         for job_id in sorted(active, key=lambda each: self.jobs[each].runs[-1].number):
             run = self.jobs[job_id].runs[-1]
@@ -148,6 +155,11 @@ class Queue:
             self._look(job_id, job, job.runs[-1])
             if job.status not in ACTIVE:
                 self.watched_by[worker].remove(job_id)
+        for job_id, job in list(self.jobs.items()):
+            if job.is_to_delete and job.status not in ACTIVE:
+                files = job.is_to_delete == "with_files"
+                is_in_trash = self.delete(job_id, entries.get(job.name, ""), files=files)
+                assert is_in_trash == (job.name in entries)
         for device in DEVICES:
             self._start_next(device, worker)
 
@@ -198,6 +210,11 @@ class Queue:
                 self.watched_by.setdefault(worker, []).append(job_id)
                 self.folders.setdefault(job.name, []).append(job.runs[-1])
                 return
+
+    def ask_to_delete(self, job_id: int, *, files: bool) -> None:
+        """Of a job that runs: it is stopped, and goes in the turn that finds it so."""
+        job = self.jobs[job_id]
+        job.is_to_delete, job.is_to_stop = "with_files" if files else "keep_files", True
 
     def delete(self, job_id: int, entry: str, *, files: bool) -> bool:
         """Whether something lies in the trash now."""

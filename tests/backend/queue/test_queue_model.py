@@ -242,12 +242,20 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(number=pick, files=st.booleans())
     def delete(self, number: int, files: bool) -> None:
         job_id, job = self.some_job(number)
+        waited_for = deletion.delete_job(self.database, self.settings, job_id, files=files)
+        new = self.new_entries()
         if job.status in ACTIVE:
-            return  # is stopped first, which tests/backend/trash plays
-        deletion.delete_job(self.database, self.settings, job_id, files=files)
-        known = self.model.trash.keys()
-        new = [e.id for e in trash.list_trash(self.settings) if e.id not in known]
-        assert self.model.delete(job_id, "".join(new), files=files) == bool(new)
+            assert waited_for is not None
+            assert not new
+            self.model.ask_to_delete(job_id, files=files)
+        else:
+            assert waited_for is None
+            assert self.model.delete(job_id, new.get(job.name, ""), files=files) == bool(new)
+
+    def new_entries(self) -> dict[str, str]:
+        """What lies in the trash that the model does not know of: by the job's name."""
+        listed = trash.list_trash(self.settings)
+        return {one.training_name: one.id for one in listed if one.id not in self.model.trash}
 
     @precondition(lambda self: self.model.trash)
     @rule(number=pick)
@@ -265,7 +273,7 @@ class QueueMachine(RuleBasedStateMachine):
     def turn(self, number: int) -> None:
         worker = which(number, sorted(self.workers))
         self.workers[worker].turn()
-        self.model.turn(worker, self.gone)
+        self.model.turn(worker, self.gone, self.new_entries())
 
     @rule(number=pick)
     def replace_worker(self, number: int) -> None:
