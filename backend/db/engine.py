@@ -58,24 +58,26 @@ class CommitWatch:
         file = database.engine.url.database
         assert file is not None, "settings admit files only"
         self._connection = sqlite3.connect(file, isolation_level=None, timeout=0)
-        self._settled = self._version()
+        self._settled = self.version()
 
     def has_changed(self) -> bool:
         """Whether there was a commit by another connection, of this process too."""
-        return self._version() != self._settled
+        version = self.version()
+        return version is None or version != self._settled
 
-    def settle(self) -> None:
-        """Take what is there now for known."""
-        self._settled = self._version()
+    def settle(self, version: int | None) -> None:
+        """Take what there was at that version for known."""
+        self._settled = version
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
 
-    def _version(self) -> int | None:
+    def version(self) -> int | None:
+        """Another one after each commit; None while that cannot be told, which counts as one."""
         try:
             return self._connection.execute("PRAGMA data_version").fetchone()[0]
-        except sqlite3.OperationalError:  # locked for a moment: that is a change as well
+        except sqlite3.OperationalError:  # locked for a moment
             return None
 
 

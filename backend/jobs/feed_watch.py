@@ -1,11 +1,12 @@
 """Wakes the streams when the feed has grown, and has the latest news ready for them.
 
-One task per server asks the database for the newest row's number, twenty times a second while
-somebody listens. New rows are read and rendered once, for all pages, and kept for a while; a stream
-that is woken takes from them what its topics want. So an idle page costs nothing, and two hundred
-of them cost one query and one rendering, not two hundred. A stream that lags behind what is kept,
-as after a lost connection, reads the database until it has caught up. The machine's load is sampled
-here too, by the same clock, whether somebody listens or not.
+One task per server glances at the database's own count of commits, a hundred times a second while
+somebody listens, and asks for news when it has moved. New rows are read and rendered once, for all
+pages, and kept for a while; a stream that is woken takes from them what its topics want. So an idle
+page costs nothing, and two hundred of them cost one query and one rendering, not two hundred. A
+stream that lags behind what is kept, as after a lost connection, reads the database until it has
+caught up. The machine's load is sampled here too, by the same clock, whether somebody listens or
+not.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from collections.abc import Iterator
 
 from sqlalchemy.exc import OperationalError
 
-from backend.db.engine import Database
+from backend.db.engine import CommitWatch, Database
 from backend.jobs.news import Batch, News, Topics, is_wanted, newest_id, read_all_news
 from backend.system.load import SAMPLE_SECONDS, LoadRing
 from backend.system.state import liveliness
 
-TICK_SECONDS = 0.05
-TICKS_BETWEEN_LOOKS_AT_THE_WORKER = 20
+GLANCE_SECONDS = 0.01  # a glance takes microseconds
+IDLE_SECONDS = 0.05  # while nobody listens
+SECONDS_BETWEEN_LOOKS_AT_THE_WORKER = 1.0
 KEPT_NEWS = 500
 # Of a burst, or of what gathered while nobody listened, each stream reads its own part.
 LONGEST_READ = 1000
@@ -48,20 +50,24 @@ class FeedWatch:
     async def run(self) -> None:
         """Watch until `close`; the server's one background task."""
         self._loop = asyncio.get_running_loop()
-        tick = 0
-        next_sample = time.monotonic()
-        while not self.closed:
-            if time.monotonic() >= next_sample:
-                next_sample = time.monotonic() + SAMPLE_SECONDS
-                with contextlib.suppress(OperationalError):
-                    await asyncio.to_thread(self._sample)
-            if self._listeners:
-                look_at_worker = tick % TICKS_BETWEEN_LOOKS_AT_THE_WORKER == 0
-                # A database that is busy or being migrated is asked again at the next tick.
-                with contextlib.suppress(OperationalError):
-                    await asyncio.to_thread(self._look, look_at_worker)
-                tick += 1
-            await asyncio.sleep(TICK_SECONDS)
+        next_sample = next_look = time.monotonic()
+        with contextlib.closing(CommitWatch(self._database)) as commits:
+            commits.settle(None)  # what happened before it was asked for is news as well
+            while not self.closed:
+                if time.monotonic() >= next_sample:
+                    next_sample = time.monotonic() + SAMPLE_SECONDS
+                    with contextlib.suppress(OperationalError):
+                        await asyncio.to_thread(self._sample)
+                look_at_worker = time.monotonic() >= next_look
+                if self._listeners and (look_at_worker or commits.has_changed()):
+                    version = commits.version()
+                    # A database that is busy or being migrated is asked again at the next glance.
+                    with contextlib.suppress(OperationalError):
+                        await asyncio.to_thread(self._look, look_at_worker)
+                        commits.settle(version)
+                        if look_at_worker:
+                            next_look = time.monotonic() + SECONDS_BETWEEN_LOOKS_AT_THE_WORKER
+                await asyncio.sleep(GLANCE_SECONDS if self._listeners else IDLE_SECONDS)
 
     def _sample(self) -> None:
         with self._database.read() as session:

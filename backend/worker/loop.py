@@ -64,7 +64,7 @@ class Worker:
         while not ending.is_set():
             try:
                 self.turn()
-                commits.settle()
+                commits.settle(commits.version())  # its own commits are no news to it
             except OperationalError as error:  # locked by a copy or a full disk: it passes
                 log.warning("the database cannot be used just now: %s", error.orig)
             self._wait(ending, commits)
