@@ -80,6 +80,7 @@ class Job(Base):
     __table_args__ = (
         Index("ix_jobs_status_queue_order", "status", "queue_order"),
         Index("ix_jobs_delete_request", "delete_request"),
+        Index("ix_jobs_status_kind_end", "status", "kind", "finished_at", "updated_at"),
         {"sqlite_autoincrement": True},
     )
 
