@@ -103,7 +103,21 @@ export interface Sight {
 }
 
 /** Where nothing is laid out, as in a document that never paints. */
-export const UNSEEN: Sight = { top: 0, left: 0, width: 1200, height: 800, around: 0 };
+const UNSEEN = { width: 1200, height: 800 };
+/** What the page has left and right of the grid, about. */
+const MARGINS_PX = 100;
+
+/**
+ * What will be in sight, as far as can be told before anything is laid out: the newest columns of a
+ * grid about as wide as the window. Their pictures are asked for in the first drawing already, and
+ * those of the first columns, which are to be scrolled away at once, never.
+ */
+export function expectedSight(columns: number, size: CellSize): Sight {
+  const width = Math.max(2 * TARGET_PX.small, window.innerWidth - MARGINS_PX);
+  const total = columns * (cellWidth(width, columns, size) + GAP_PX) - GAP_PX;
+  const left = Math.max(0, total - width);
+  return { top: 0, left, width, height: window.innerHeight, around: 0 };
+}
 
 export function lanesInSight(lanes: PlacedLane[], sight: Sight): [number, number] {
   const place = (index: number) => {
@@ -124,9 +138,9 @@ export function columnsInSight(columns: number, width: number, sight: Sight): [n
 }
 
 /**
- * What a scrolling element shows, followed while it scrolls and is resized; and a function that
- * looks at once, for whoever has just scrolled it. Null until it was looked at first. What is around
- * is left out at first, so that the pictures in sight are drawn and fetched before any other.
+ * What a scrolling element shows, followed while it scrolls and is resized, null at first; and a
+ * function that looks at once, for whoever has just scrolled it. What is around is left out at
+ * first, so that the pictures in sight are drawn and fetched before any other.
  */
 export function useSight(element: RefObject<HTMLElement | null>): [Sight | null, () => void] {
   const [seen, setSeen] = useState<Omit<Sight, "around"> | null>(null);
@@ -158,7 +172,6 @@ export function useSight(element: RefObject<HTMLElement | null>): [Sight | null,
         look();
       });
     };
-    look();
     const observer = new ResizeObserver(later);
     observer.observe(scroller);
     scroller.addEventListener("scroll", later, { passive: true });

@@ -8,11 +8,11 @@ import {
   type CellSize,
   cellWidth,
   columnsInSight,
+  expectedSight,
   GAP_PX,
   lanesInSight,
   type PlacedLane,
   placeLanes,
-  UNSEEN,
   useSight,
 } from "./grid-window";
 import { SampleCell } from "./sample-cell";
@@ -41,19 +41,19 @@ export function SampleGrid(props: SampleGridProps) {
   const { gallery, size, selected } = props;
   const scroller = useRef<HTMLDivElement>(null);
   const [seen, look] = useSight(scroller);
-  const sight = seen ?? UNSEEN;
   const columns = gallery.steps.length;
+  const sight = seen ?? expectedSight(columns, size);
   const width = cellWidth(sight.width, columns, size);
   const lanes = useMemo(() => placeLanes(gallery.groups, width), [gallery.groups, width]);
   const [active, setActive] = useState<Place | null>(null);
   const isSticky = sight.width >= STICKY_FROM_PX && gallery.steps[0] === 0;
-  const isPlaced = useNewestInSight(scroller, columns, seen === null ? null : width, look);
+  useNewestInSight(scroller, columns, width, look);
 
   const at = placeOf(active, lanes, gallery.steps);
   const [firstLane, endLane] = lanesInSight(lanes, sight);
   const [firstColumn, endColumn] = columnsInSight(columns, width, sight);
   // What holds the focus stays on the page, wherever it is scrolled to.
-  const rows = isPlaced ? withThe(at.row, range(firstLane, endLane)) : [];
+  const rows = withThe(at.row, range(firstLane, endLane));
   const shown = withThe(at.column, range(firstColumn, endColumn));
   const cells = isSticky ? withThe(0, shown) : shown;
   const last = lanes[lanes.length - 1];
@@ -106,6 +106,7 @@ export function SampleGrid(props: SampleGridProps) {
       leaving.current = sample.id;
       props.onRemove(sample.id);
     } else if (key === "p" && lane !== undefined) {
+      event.stopPropagation(); // the lightbox is open before the key reaches the window, and pauses
       props.onPlay({ lane: lane.key, step: gallery.steps[at.column] ?? 0 });
     }
   };
@@ -307,32 +308,28 @@ function bringIntoSight(
 }
 
 /**
- * The newest step is what one comes for; whoever has scrolled away from it is left in peace. Answers
- * whether the grid stands where it is to begin: before that no cell is on the page, or the pictures
- * of the first steps would be fetched for nothing.
+ * The newest step is what one comes for; whoever has scrolled away from it is left in peace. Looks
+ * at what is in sight for the first time when that is so.
  */
 function useNewestInSight(
   scroller: { current: HTMLElement | null },
   columns: number,
-  width: number | null,
+  width: number,
   look: () => void,
-): boolean {
+): void {
   const known = useRef({ columns: 0, width: 0 });
-  const [isPlaced, setPlaced] = useState(false);
   useLayoutEffect(() => {
     const element = scroller.current;
-    if (element === null || width === null) {
-      return;
-    }
     const before = known.current;
     known.current = { columns, width };
+    if (element === null) {
+      return;
+    }
     const added = Math.max(0, columns - before.columns) * (width + GAP_PX);
     const fromEnd = element.scrollWidth - added - element.clientWidth - element.scrollLeft;
     if (before.columns === 0 || before.width !== width || fromEnd < width) {
       element.scrollTo({ left: element.scrollWidth });
       look();
     }
-    setPlaced(true);
   }, [scroller, columns, width, look]);
-  return isPlaced;
 }
