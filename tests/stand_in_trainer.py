@@ -17,6 +17,8 @@ The job's Trigger Word says how:
     ignore     hears no command after step 2, and no SIGTERM; so does a child of its own
     garbage    mixes half lines, unknown events and a huge line into an ok run
     crowded    waits for space before its first save, until the file `room` lies in its run folder
+    painting   shows how its first picture is becoming, after 3 and after 7 of 10 denoising steps;
+               goes on from each when the file `go-3`, then `go-7`, lies in its run folder
     sleepy     like ok, but keeps silent until the file `go` lies in its run folder
     chain      takes its time over each step, ends well by SIGTERM, and its files hold a digest of
                every step since the first: a step that is lost or doubled changes the result
@@ -211,6 +213,8 @@ class StandIn:
         for index, prompt in enumerate(self.job.sample.prompts):
             path = self.folder.sample(step, index)
             path.parent.mkdir(parents=True, exist_ok=True)
+            if self.behaviour == "painting" and step == 0 and index == 0:
+                self.paint()
             Image.new("RGB", (16, 16), (step % 256, index, self.number)).save(path)
             self.log.append(
                 events.Sample(
@@ -226,6 +230,17 @@ class StandIn:
                 )
             )
         self.log.append(events.PhaseStarted(phase="train", step=step))
+
+    def paint(self) -> None:
+        """Previews of the first picture, each until it was seen."""
+        for done in (3, 7):
+            Image.new("RGB", (4, 4), (done * 30, 99, 99)).save(self.run.preview)
+            self.log.append(
+                events.SamplePreview(
+                    step=0, prompt_index=0, done=done, total=10, path=self.run.preview.name
+                )
+            )
+            self.until(lambda done=done: (self.run.path / f"go-{done}").exists())
 
     def save(self, step: int) -> None:
         self.log.append(events.PhaseStarted(phase="save", step=step))

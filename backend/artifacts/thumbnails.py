@@ -1,6 +1,7 @@
-"""Small pictures for grids, made when they are first asked for and kept in the cache folder.
+"""Small pictures for grids, kept in the cache folder: made as samples arrive, or when asked for.
 
-A grid of five hundred pictures at 768 px would be 500 MB of PNG; their thumbnails are 5. A file's
+The worker makes them of each picture that a run has drawn (`ThumbnailsAhead`), so that a gallery of
+hundreds which nobody has looked at yet opens at once; the server makes what is missing. A file's
 name is a hash of what it was made from (path, size, moment of the last change) and of its side, so
 a picture that is drawn anew never shows the old one. Two requests for the same one wait for one
 another; different ones are made side by side, as many as there are processors, since a decoded
@@ -13,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import queue
 import threading
 import uuid
 from collections.abc import Iterator
@@ -20,18 +22,15 @@ from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
 from backend.errors import Unusable
+from backend.small_picture import EFFORT, QUALITY, small_picture
+from trainer.pictures import UnreadablePicture, read_picture, upright_size
 
 log = logging.getLogger(__name__)
 
 FOLDER = "thumbnails"
 LIMIT_BYTES = 512 << 20
 
-QUALITY = 82
-# WebP's effort, 0 to 6: at 2 a thumbnail takes 5 ms in place of 15 and a tenth more bytes.
-EFFORT = 2
 _LOOK_EVERY = 200  # thumbnails between two looks at the folder's size
 _TEMPORARY = ".making-"
 
@@ -54,7 +53,7 @@ def thumbnail(picture: Path, cache_dir: Path, *, side_px: int) -> Path:
     larger. Raises Unusable for a file that is no picture.
     """
     about = picture.stat()
-    said = f"{picture} {about.st_mtime_ns} {about.st_size} {side_px} {QUALITY}"
+    said = f"{picture} {about.st_mtime_ns} {about.st_size} {side_px} {QUALITY} {EFFORT}"
     name = hashlib.sha256(said.encode()).hexdigest()
     small = cache_dir / FOLDER / name[:2] / f"{name}.webp"
     if not _is_there(small):
@@ -88,34 +87,26 @@ def _alone(name: str) -> Iterator[None]:
 def _make(picture: Path, small: Path, side_px: int) -> bool:
     """False if the picture is small enough as it is."""
     try:
-        with Image.open(picture) as opened:
-            if max(opened.size) <= side_px:
-                opened.verify()
-                return False
-            drawn = opened.convert("RGB")
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
-        raise _unreadable(picture, error) from error
-    except Image.DecompressionBombError as error:
-        raise _unreadable(picture, error) from error
-    drawn.thumbnail((side_px, side_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        if max(upright_size(picture)) <= side_px:
+            read_picture(picture)  # sent as it is, but not if it is damaged
+            return False
+        data = small_picture(picture, side_px=side_px)
+    except UnreadablePicture as error:
+        raise Unusable(
+            "picture_damaged",
+            f"{picture.name} cannot be read as a picture: {error}.",
+            "The file was damaged after it was drawn; draw it again, or put it back from a backup.",
+            params={"file": picture.name},
+        ) from error
     small.parent.mkdir(parents=True, exist_ok=True)
     temporary = small.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}.webp")
     try:
-        drawn.save(temporary, quality=QUALITY, method=EFFORT)
+        temporary.write_bytes(data)
         os.replace(temporary, small)  # unflushed: what a power cut damages can be made again
     finally:
         temporary.unlink(missing_ok=True)
     _keep_within_limit(small.parents[1])
     return True
-
-
-def _unreadable(picture: Path, error: Exception) -> Unusable:
-    return Unusable(
-        "picture_damaged",
-        f"{picture.name} cannot be read as a picture: {error}.",
-        "The file was damaged after it was drawn; draw it again, or put it back from a backup.",
-        params={"file": picture.name},
-    )
 
 
 def _keep_within_limit(folder: Path) -> None:
@@ -144,3 +135,37 @@ def prune(folder: Path, *, limit_bytes: int) -> None:
         total -= size
         if total <= limit_bytes * 0.9:
             return
+
+
+class ThumbnailsAhead:
+    """A thread that makes the thumbnails of pictures as they arrive, beside the worker's turns.
+
+    What it does not come to, or cannot make, is made or refused when somebody asks for it.
+    """
+
+    def __init__(self, cache_dir: Path) -> None:
+        self._cache_dir = cache_dir
+        self._waiting: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="thumbnails", daemon=True)
+
+    def start(self) -> None:
+        """Begin with what was told already."""
+        self._thread.start()
+
+    def tell(self, picture: Path) -> None:
+        """There is a picture. Returns at once."""
+        self._waiting.put(picture)
+
+    def end(self) -> None:
+        """Make what was told until now, but not for longer than a moment."""
+        self._waiting.put(None)
+        if self._thread.is_alive():
+            self._thread.join(timeout=2.0)
+
+    def _run(self) -> None:
+        while (picture := self._waiting.get()) is not None:
+            try:
+                for side in Side:
+                    thumbnail(picture, self._cache_dir, side_px=side)
+            except (OSError, Unusable) as error:  # gone again, damaged, or a full disk
+                log.info("No thumbnail of %s was made ahead: %s", picture, error)

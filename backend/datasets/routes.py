@@ -10,12 +10,13 @@ from fastapi.responses import FileResponse, Response
 from backend.datasets.contents import job_datasets
 from backend.datasets.listing import list_datasets, picture_file
 from backend.datasets.schemas import DatasetEntry, JobDatasets
-from backend.datasets.thumbnail import thumbnail
 from backend.dependencies import SettingsOf
-from backend.errors import error_responses
+from backend.errors import NotFound, error_responses
 from backend.jobs.schemas import JobToExamine
 from backend.lists import Page
+from backend.small_picture import small_picture
 from trainer.file_memory import FileMemory
+from trainer.pictures import UnreadablePicture
 
 router = APIRouter(tags=["datasets"], prefix="/datasets")
 
@@ -56,4 +57,13 @@ def read_picture(
     path = picture_file(settings.datasets_dir, name, file)
     if side is None:
         return FileResponse(path, headers=_KEPT_BRIEFLY)
-    return Response(thumbnail(path, side), media_type="image/webp", headers=_KEPT_BRIEFLY)
+    try:
+        small = small_picture(path, side_px=side)
+    except UnreadablePicture as error:
+        raise NotFound(
+            "picture_unreadable",
+            f"{path.name} cannot be read: {error}.",
+            "Replace or remove it.",
+            params={"file": path.name},
+        ) from None
+    return Response(small, media_type="image/webp", headers=_KEPT_BRIEFLY)

@@ -37,9 +37,9 @@ def _topics(
 
 _EVENTS = {
     200: {
-        "description": "open, job, job_deleted, steps, sample, sample_failed, preview, checkpoint, "
-        "checkpoint_removed, superseded, measurement, command, alarm, log, queue, hooks, system, "
-        "load, reset",
+        "description": "open, job, job_deleted, steps, sample, sample_failed, sample_removed, "
+        "preview, checkpoint, checkpoint_removed, superseded, measurement, command, alarm, log, "
+        "queue, hooks, system, load, reset",
         "content": {
             "text/event-stream": {
                 "example": 'event: job\ndata: {"id": 1, "status": "running"}\nid: 815\n\n'

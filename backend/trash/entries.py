@@ -2,7 +2,8 @@
 
     output/.trash/style-20260131-201500-250000/
       trash.json      what it was, where from, when, and what only the database knew of it
-      style/          the job's folder, or step-000250/ of a checkpoint, or nothing for a mere draft
+      style/          the job's folder, or step-000250/ of a checkpoint, or a picture's file, or
+                      nothing for a mere draft
 
 Things are moved, not copied, so that deleting costs no room and no time, whatever the size. The
 note is written before the move and an entry is renamed before it is purged: a power cut leaves an
@@ -31,11 +32,14 @@ _ENTRY = re.compile(r"^(?P<name>[A-Za-z0-9][\w-]*)-(?P<moment>\d{8}-\d{6}-\d{6})
 _MOMENT = "%Y%m%d-%H%M%S-%f"
 
 
+Kind = Literal["job", "checkpoint", "picture"]
+
+
 @dataclass(frozen=True)
 class Note:
     """What was deleted. path: in the output folder; known: what the database knew of it."""
 
-    kind: Literal["job", "checkpoint"]
+    kind: Kind
     training_name: str
     path: str
     deleted_at: str
@@ -72,7 +76,7 @@ def put(
     output: Path,
     thing: Path,
     *,
-    kind: Literal["job", "checkpoint"],
+    kind: Kind,
     training_name: str,
     known: dict[str, Any],
 ) -> Entry:

@@ -11,12 +11,13 @@ from backend.dependencies import DatabaseOf, SettingsOf
 from backend.errors import error_responses
 from backend.jobs.routes import JobId
 from backend.lists import Page
-from backend.trash import service
+from backend.trash import pictures, service
 from backend.trash.schemas import Restored, TrashEntry
 
 router = APIRouter(tags=["trash"])
 
 EntryId = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$")]
+SampleId = Annotated[int, Path(ge=1, le=2**63 - 1, examples=[1])]
 CheckpointId = Annotated[int, Path(ge=1, le=2**63 - 1, examples=[1])]
 
 
@@ -28,9 +29,18 @@ def delete_checkpoint(
     return service.delete_checkpoint(database, settings, job_id, checkpoint_id)
 
 
+@router.delete("/jobs/{job_id}/samples/{sample_id}", responses=error_responses(404, 409))
+def delete_sample(
+    job_id: JobId, sample_id: SampleId, database: DatabaseOf, settings: SettingsOf
+) -> TrashEntry:
+    """Move one picture to the trash, also while its job runs; the answer is what restores it."""
+    entry = pictures.delete_picture(database, settings, job_id, sample_id)
+    return service.trash_entry(settings, entry)
+
+
 @router.get("/trash", responses=error_responses())
 def list_trash(settings: SettingsOf) -> Page[TrashEntry]:
-    """Jobs and checkpoints that were deleted with their files, the latest first."""
+    """Jobs, checkpoints and pictures that were deleted with their files, the latest first."""
     return Page(items=service.list_trash(settings))
 
 

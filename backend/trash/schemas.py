@@ -20,6 +20,7 @@ class TrashEntry(BaseModel):
                 "kind": "job",
                 "training_name": "tiny-style",
                 "step": None,
+                "prompt": None,
                 "is_final": False,
                 "size_bytes": 20971520,
                 "deleted_at": "2026-01-31T20:15:00.250000Z",
@@ -28,9 +29,10 @@ class TrashEntry(BaseModel):
         }
     )
     id: str
-    kind: Literal["job", "checkpoint"]
+    kind: Literal["job", "checkpoint", "picture"]
     training_name: str
-    step: int | None = Field(description="Of a checkpoint.")
+    step: int | None = Field(description="Of a checkpoint or a picture.")
+    prompt: str | None = Field(description="Of a picture.")
     is_final: bool = Field(description="Whether the checkpoint is the job's end result.")
     size_bytes: int
     deleted_at: datetime

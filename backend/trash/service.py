@@ -1,4 +1,7 @@
-"""What is in the trash, and back again; single checkpoints into it. Whole jobs: `deletion.py`."""
+"""What is in the trash, and back again; single checkpoints into it.
+
+Whole jobs: `deletion.py`; single pictures: `pictures.py`.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ from backend.settings import Settings
 from backend.trash import entries
 from backend.trash.deletion import in_use, moving
 from backend.trash.entries import Entry
+from backend.trash.pictures import restore_picture
 from backend.trash.schemas import Restored, TrashEntry
 from trainer import folder_lock
 from trainer.job_folder import JobFolder
@@ -71,6 +75,8 @@ def restore(database: Database, settings: Settings, entry_id: str) -> Restored:
     entry = _found(settings, entry_id)
     if entry.note.kind == "checkpoint":
         return _restore_checkpoint(database, settings, entry)
+    if entry.note.kind == "picture":
+        return restore_picture(database, settings, entry)
     return _restore_job(database, settings, entry)
 
 
@@ -93,6 +99,7 @@ def trash_entry(settings: Settings, entry: Entry) -> TrashEntry:
         kind=entry.note.kind,
         training_name=entry.note.training_name,
         step=entry.note.known.get("step"),
+        prompt=entry.note.known.get("prompt"),
         is_final=bool(entry.note.known.get("is_final")),
         size_bytes=entry.note.size_bytes,
         deleted_at=entry.deleted_at,

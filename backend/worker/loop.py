@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from sqlalchemy.exc import OperationalError
 
+from backend.artifacts.thumbnails import ThumbnailsAhead
 from backend.db.engine import CommitWatch, Database
 from backend.hooks.sender import HookSender
 from backend.launchers.launcher import Launcher, TrainerProcess
@@ -51,6 +52,7 @@ class Worker:
         self._clock = clock
         self._deletions = Deletions(database, settings, clock=clock)
         self._presence = Presence(database, settings, clock, ask_devices)
+        self._thumbnails = ThumbnailsAhead(settings.cache_dir)
         self._watches: list[RunWatch] = []
         self._look_again: dict[int, float] = {}
 
@@ -60,6 +62,7 @@ class Worker:
         log.info("worker %s ready on %s", self._presence.identity.worker_id, self._device_names())
         hooks = HookSender(self._settings, self._database)
         hooks.start()
+        self._thumbnails.start()
         commits = CommitWatch(self._database)
         while not ending.is_set():
             try:
@@ -70,6 +73,7 @@ class Worker:
             self._wait(ending, commits)
         commits.close()
         hooks.end()
+        self._thumbnails.end()
         self.sign_off()
 
     def sign_on(self) -> None:
@@ -129,7 +133,13 @@ class Worker:
 
     def _watch(self, watched: Watched, process: TrainerProcess | None) -> None:
         watch = RunWatch(
-            self._database, self._launcher, self._settings, watched, process, clock=self._clock
+            self._database,
+            self._launcher,
+            self._settings,
+            watched,
+            process,
+            clock=self._clock,
+            on_picture=self._thumbnails.tell,
         )
         self._watches.append(watch)
 

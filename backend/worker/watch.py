@@ -35,7 +35,7 @@ from backend.worker.machine import read_machine
 from backend.worker.stopping import Measure, StopWatch
 from trainer.commands import CommandName, append_command
 from trainer.errors import Problem
-from trainer.events import read_lines
+from trainer.events import Sample, read_lines
 from trainer.job_folder import JobFolder, RunFolder
 
 log = logging.getLogger(__name__)
@@ -67,10 +67,13 @@ class RunWatch:
         process: TrainerProcess | None,
         *,
         clock: Callable[[], float],
+        on_picture: Callable[[Path], None],
     ) -> None:
+        """on_picture: told of each picture that the run has drawn, once it is recorded."""
         self._database = database
         self._launcher = launcher
         self._settings = settings
+        self._on_picture = on_picture
         self.watched = watched
         self._process = process
         self._ended = Ended(None) if process is None else None
@@ -177,6 +180,9 @@ class RunWatch:
         self._events_offset = end
         self._stop.hear(found)
         self._alarms.hear(found)
+        for event in found:
+            if isinstance(event, Sample):
+                self._on_picture(self.watched.folder.path / event.path)
         return True
 
     def _with_what_is_known(self, settings: Settings) -> RunAlarms:

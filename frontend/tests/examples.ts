@@ -225,6 +225,7 @@ export function trashEntry(changes: Partial<TrashEntry> = {}): TrashEntry {
     kind: "job",
     training_name: "ink-portraits",
     step: null,
+    prompt: null,
     is_final: false,
     size_bytes: 20_000_000,
     deleted_at: "2026-01-31T20:15:00Z",

@@ -119,6 +119,9 @@ export class SmallServer {
       );
     }
     const given = await answer(request);
+    if (given instanceof Response) {
+      return given;
+    }
     return given instanceof Refusal
       ? Response.json({ errors: given.errors }, { status: given.status })
       : given === undefined

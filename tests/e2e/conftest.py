@@ -85,7 +85,7 @@ class PageWithoutErrors:
             self._errors.append(message.text)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def wait_for() -> Callable[..., Any]:
     """Ask until the answer is true: `wait_for(lambda: ..., "what is awaited", seconds=60)`."""
 

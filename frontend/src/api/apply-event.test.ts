@@ -6,7 +6,9 @@ import {
   applyJob,
   applyJobDeleted,
   applyMeasurement,
+  applyPreview,
   applySample,
+  applySampleRemoved,
   joined,
 } from "./apply-event";
 import { type JobLists, withJob } from "./job-lists";
@@ -138,6 +140,16 @@ test("a sample that arrives twice is there once", () => {
   applySample(client, 1, sample(5, 0, 0, "a"));
   applySample(client, 1, sample(5, 0, 0, "a"));
   expect(client.getQueryData<Sample[]>(keys.samples(1))).toHaveLength(1);
+});
+
+test("a preview gives way to its picture, and a picture that is deleted is gone", () => {
+  client.setQueryData<Sample[]>(keys.samples(1), []);
+  applyPreview(client, 1, { job_id: 1, step: 50, prompt_index: 0, done: 3, total: 20 });
+  expect(client.getQueryData(keys.preview(1))).toMatchObject({ done: 3 });
+  applySample(client, 1, sample(5, 50, 0, "a fox"));
+  expect(client.getQueryData(keys.preview(1))).toBeNull();
+  applySampleRemoved(client, 1, 5);
+  expect(client.getQueryData(keys.samples(1))).toEqual([]);
 });
 
 test("what nobody has fetched is not made up from events", () => {

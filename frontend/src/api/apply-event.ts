@@ -154,6 +154,13 @@ export function applySample(client: QueryClient, id: number, sample: Sample): vo
   );
 }
 
+export function applySampleRemoved(client: QueryClient, id: number, sampleId: number): void {
+  change<Sample[]>(client, keys.samples(id), (known) =>
+    known?.filter((one) => one.id !== sampleId),
+  );
+  void client.invalidateQueries({ queryKey: keys.trash });
+}
+
 export function applyCheckpoint(client: QueryClient, id: number, checkpoint: Checkpoint): void {
   change<Checkpoint[]>(
     client,

@@ -218,6 +218,21 @@ export const api = {
         params: { path: { job_id: id, checkpoint_id: checkpointId } },
       }),
     ),
+  deleteSample: (id: number, sampleId: number) =>
+    body(
+      http.DELETE("/api/jobs/{job_id}/samples/{sample_id}", {
+        params: { path: { job_id: id, sample_id: sampleId } },
+      }),
+    ),
+  /** The ComfyUI workflow of a checkpoint, under the name that it is to be saved by. */
+  workflow: async (id: number, checkpointId: number) => {
+    const { data, response } = await http.GET(
+      "/api/jobs/{job_id}/checkpoints/{checkpoint_id}/workflow",
+      { params: { path: { job_id: id, checkpoint_id: checkpointId } }, parseAs: "blob" },
+    );
+    const said = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "");
+    return { file: data as unknown as Blob, name: said?.[1] ?? "workflow.comfyui.json" };
+  },
   log: (id: number, run: number | undefined, offset: number | undefined, signal?: AbortSignal) =>
     body(
       http.GET("/api/jobs/{job_id}/log", {

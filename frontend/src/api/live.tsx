@@ -23,6 +23,7 @@ import {
   applyPreviewOver,
   applyQueue,
   applySample,
+  applySampleRemoved,
   applySteps,
   applySystem,
 } from "./apply-event";
@@ -103,6 +104,9 @@ export function LiveProvider({
           break;
         case "sample":
           applySample(client, data.job_id, data);
+          break;
+        case "sample_removed":
+          applySampleRemoved(client, data.job_id, data.id);
           break;
         case "preview":
           applyPreview(client, data.job_id, data);

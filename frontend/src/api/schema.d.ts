@@ -116,7 +116,11 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Delete Sample
+         * @description Move one picture to the trash, also while its job runs; the answer is what restores it.
+         */
+        delete: operations["delete_sample"];
         options?: never;
         head?: never;
         /**
@@ -1067,7 +1071,7 @@ export interface paths {
         };
         /**
          * List Trash
-         * @description Jobs and checkpoints that were deleted with their files, the latest first.
+         * @description Jobs, checkpoints and pictures that were deleted with their files, the latest first.
          */
         get: operations["list_trash"];
         put?: never;
@@ -4610,14 +4614,19 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "job" | "checkpoint";
+            kind: "job" | "checkpoint" | "picture";
             /** Training Name */
             training_name: string;
             /**
              * Step
-             * @description Of a checkpoint.
+             * @description Of a checkpoint or a picture.
              */
             step: number | null;
+            /**
+             * Prompt
+             * @description Of a picture.
+             */
+            prompt: string | null;
             /**
              * Is Final
              * @description Whether the checkpoint is the job's end result.
@@ -5054,6 +5063,92 @@ export interface operations {
             };
             /** @description There is no such thing. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    delete_sample: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+                sample_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrashEntry"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9418,7 +9513,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description open, job, job_deleted, steps, sample, sample_failed, preview, checkpoint, checkpoint_removed, superseded, measurement, command, alarm, log, queue, hooks, system, load, reset */
+            /** @description open, job, job_deleted, steps, sample, sample_failed, sample_removed, preview, checkpoint, checkpoint_removed, superseded, measurement, command, alarm, log, queue, hooks, system, load, reset */
             200: {
                 headers: {
                     [name: string]: unknown;

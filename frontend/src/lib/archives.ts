@@ -11,11 +11,6 @@ export function loraFile(url: string, format: "diffusers" | "comfyui"): string {
   return `${url}?format=${format}`;
 }
 
-/** A ComfyUI graph that draws the job's first prompt with the LoRA at `url`. */
-export function workflowFile(url: string): string {
-  return url.replace(/\/file$/, "/workflow");
-}
-
 /** A job with its datasets and the checkpoint of a step, to go on on another machine. */
 export function jobBundle(jobId: number, step: number): string {
   return `/api/jobs/${jobId}/bundle?step=${step}`;

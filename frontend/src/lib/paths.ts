@@ -7,6 +7,7 @@ export const paths = {
   compare: (id: number) => `/jobs/${id}/compare`,
   gallery: (id: number, beside: number[] = []) =>
     `/jobs/${id}/gallery${beside.length === 0 ? "" : `?with=${beside.join()}`}`,
+  galleryAt: (id: number, step: number) => `/jobs/${id}/gallery?step=${step}`,
   job: (id: number) => `/jobs/${id}`,
   editJob: (id: number) => `/jobs/${id}/edit`,
   system: "/system",

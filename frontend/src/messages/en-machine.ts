@@ -87,10 +87,12 @@ export const enMachine = {
     open: "Trash",
     lead: "What was deleted with its files. It can be brought back until it expires.",
     emptyTitle: "The trash is empty",
-    emptyBody: "Deleted jobs and checkpoints come here first, and can be brought back.",
+    emptyBody: "Deleted jobs, checkpoints and pictures come here first, and can be brought back.",
     list: "What is in the trash",
     job: "Job",
     checkpoint: (step: string) => `Checkpoint of step ${step}`,
+    picture: (step: string, prompt: string) =>
+      `Picture of step ${step}${prompt === "" ? "" : `: ${prompt}`}`,
     final: "End result",
     deleted: (when: string) => `deleted ${when}`,
     expires: (when: string) => `removed for good ${when}`,

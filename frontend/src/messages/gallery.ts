@@ -43,6 +43,12 @@ export const samples = {
   select: (what: string) => `Select ${what.replace(/^Open /, "")}`,
   selected: (count: number) => `${plural(count, "picture", "pictures")} selected`,
   clearSelection: "Clear",
+  remove: "Delete",
+  removeSelected: (count: number) => `Delete ${plural(count, "picture", "pictures")}`,
+  removed: (count: number) =>
+    count === 1 ? "The picture is in the trash." : `${count} pictures are in the trash.`,
+  restored: (count: number) =>
+    count === 1 ? "The picture is back." : `${count} pictures are back.`,
   compareSelected: "Compare the two",
   downloads: "Download",
   downloadSelected: (count: number) => `The ${count} selected`,
@@ -51,7 +57,7 @@ export const samples = {
   play: (number: number) => `Play prompt ${number} through its steps`,
   playShort: "Play",
   gridKeys:
-    "In the grid: arrow keys move, Enter opens, S stars, X selects, P plays the prompt through its steps.",
+    "In the grid: arrow keys move, Enter opens, S stars, X selects, P plays the prompt through its steps, Delete deletes.",
 
   lightbox: "Sample",
   previousStep: "Earlier step",
@@ -92,6 +98,7 @@ export const samples = {
     ["S", "star it"],
     ["+ − 0", "zoom; Shift and arrows move it"],
     ["P", "play the prompt through its steps"],
+    ["Delete", "move it to the trash"],
   ] as [string, string][],
   keysTitle: "Keys",
   recipe: "Recipe",
@@ -168,6 +175,8 @@ export const checkpoints = {
   },
   bundle: "The job with it as a bundle",
   workflow: "ComfyUI workflow that draws with it",
+  workflowSaved: (workflow: string, lora: string) =>
+    `Put ${lora} into ComfyUI/models/loras, and drop ${workflow} onto ComfyUI's canvas. A note in it says where the base model's files go.`,
   more: (step: string) => `More of the checkpoint of step ${step}`,
   moreFinal: "More of the final LoRA",
   newJob: "New job that starts from it",
@@ -182,5 +191,4 @@ export const checkpoints = {
   removed: (step: string) => `The checkpoint of step ${step} is in the trash.`,
   removedFinal: "The final LoRA is in the trash.",
   restored: "It is back.",
-  undo: "Undo",
 };

@@ -21,6 +21,7 @@ import {
   recipeKey,
 } from "@/features/samples/gallery-model";
 import { useSampleMarks } from "@/features/samples/use-sample-marks";
+import { useSampleRemoval } from "@/features/samples/use-sample-removal";
 import { paths } from "@/lib/paths";
 import { text } from "@/messages";
 import { NotFoundPage } from "./not-found-page";
@@ -28,12 +29,17 @@ import classes from "./pages.module.css";
 import { UsePrompt } from "./use-prompt";
 
 const PARAMETER = "with";
+const STEP = "step";
 const NONE_YET: Sample[] = [];
 
-/** A job's pictures on a page of their own, other jobs' beside them; which others is in the address. */
+/**
+ * A job's pictures on a page of their own, other jobs' beside them; which others is in the address,
+ * and so may be the step to look at first.
+ */
 export default function GalleryPage({ jobId }: { jobId: number }) {
   const [search, setSearch] = useSearchParams();
   const others = otherJobs(search.get(PARAMETER), jobId);
+  const step = search.get(STEP);
   useTopics(...[jobId, ...others].map((id) => `job:${id}`));
   const job = useQuery(jobQuery(jobId));
   const samples = useQuery(samplesQuery(jobId));
@@ -72,6 +78,7 @@ export default function GalleryPage({ jobId }: { jobId: number }) {
                     job={one}
                     samples={list}
                     others={others}
+                    step={step !== null && /^\d{1,15}$/.test(step) ? Number(step) : null}
                     onRemove={(id) => show(others.filter((other) => other !== id))}
                   />
                 )}
@@ -88,10 +95,11 @@ interface PicturesProps {
   job: Job;
   samples: Sample[];
   others: number[];
+  step: number | null;
   onRemove: (jobId: number) => void;
 }
 
-function Pictures({ job, samples, others, onRemove }: PicturesProps) {
+function Pictures({ job, samples, others, step, onRemove }: PicturesProps) {
   const otherJobs = useQueries({ queries: others.map((id) => jobQuery(id)) });
   const otherSamples = useQueries({ queries: others.map((id) => samplesQuery(id)) });
   const previews = useQueries({ queries: [job.id, ...others].map((id) => previewQuery(id)) });
@@ -116,6 +124,7 @@ function Pictures({ job, samples, others, onRemove }: PicturesProps) {
   const isLoading = [...otherJobs, ...otherSamples].some((query) => query.isPending);
   const withoutCommon = others.length > 0 && !isLoading && !haveCommon(jobs);
   const mark = useSampleMarks();
+  const remove = useSampleRemoval();
   const ofSample = ({ id }: Sample) =>
     parts.find((part) => part.samples.some((one) => one.id === id))?.job ?? job;
   return (
@@ -139,12 +148,14 @@ function Pictures({ job, samples, others, onRemove }: PicturesProps) {
     >
       <div className={classes.stack}>
         {withoutCommon && <Notice tone="info">{text.samples.noCommon}</Notice>}
-        {jobs.every((one) => one.samples.length === 0 && one.failures.length === 0) ? (
+        {jobs.every(hasNothing) ? (
           <Empty icon="picture" title={text.samples.emptyTitle} />
         ) : (
           <Gallery
             jobs={jobs}
             isTall
+            step={step}
+            onRemove={remove}
             onMark={(sample, marks) => mark(ofSample(sample).id, sample, marks)}
             actions={(sample) => <UsePrompt job={ofSample(sample)} sample={sample} />}
           />
@@ -152,6 +163,10 @@ function Pictures({ job, samples, others, onRemove }: PicturesProps) {
       </div>
     </Panel>
   );
+}
+
+function hasNothing({ samples, failures, drawing }: GalleryJob): boolean {
+  return samples.length === 0 && failures.length === 0 && !drawing;
 }
 
 /** The same object until one of `parts`, of which there may be more or fewer, is another. */

@@ -5,9 +5,15 @@ import { text } from "@/messages";
 
 /** Long enough to be reached by keyboard; what it undoes can be undone elsewhere later. */
 const UNDO_MS = 15_000;
+const TO_READ_MS = 30_000;
 
 export function toast(message: string): void {
   notifications.show({ message, withBorder: true });
+}
+
+/** More than a glance takes in. */
+export function toastToRead(message: string): void {
+  notifications.show({ message, withBorder: true, autoClose: TO_READ_MS });
 }
 
 /** Something was done that can be undone. */

@@ -50,7 +50,7 @@ export function CheckpointItem(props: CheckpointItemProps) {
       <Soundness checkpoint={checkpoint} />
       {samples.length > 0 && (
         <Link
-          href={paths.gallery(jobId)}
+          href={paths.galleryAt(jobId, checkpoint.step)}
           className={classes.pictures}
           aria-label={text.checkpoints.pictures(formatCount(checkpoint.step))}
         >

@@ -6,11 +6,11 @@ import { api, type CheckpointMarks } from "@/api/client";
 import { keys } from "@/api/queries";
 import type { Checkpoint, Job } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
-import { toast, toastFailure } from "@/components/ui/toast";
-import { toastWithUndo } from "@/components/ui/undo-toast";
-import { jobBundle, loraFile, workflowFile } from "@/lib/archives";
+import { toast, toastFailure, toastToRead, toastWithUndo } from "@/components/ui/toast";
+import { jobBundle, loraFile } from "@/lib/archives";
 import { formatCount } from "@/lib/format";
 import { ACTIVE } from "@/lib/job-states";
+import { saveFile } from "@/lib/save-file";
 import { text } from "@/messages";
 
 interface CheckpointMenuProps {
@@ -32,6 +32,7 @@ export function CheckpointMenu({
   onNote,
 }: CheckpointMenuProps) {
   const remove = useRemoval(checkpoint, jobId);
+  const workflow = useWorkflow(checkpoint, jobId);
   const step = formatCount(checkpoint.step);
   return (
     <Menu position="bottom-end" withinPortal>
@@ -48,7 +49,7 @@ export function CheckpointMenu({
         </ActionIcon>
       </Menu.Target>
       <Menu.Dropdown>
-        {(["diffusers", "comfyui"] as const).map((format) => (
+        {formatsOf(job).map((format) => (
           <Menu.Item
             key={format}
             component="a"
@@ -60,10 +61,8 @@ export function CheckpointMenu({
           </Menu.Item>
         ))}
         <Menu.Item
-          component="a"
-          href={workflowFile(checkpoint.url)}
-          download
           leftSection={<Icon name="download" size={16} />}
+          onClick={() => workflow.mutate()}
         >
           {text.checkpoints.workflow}
         </Menu.Item>
@@ -117,6 +116,25 @@ export function CheckpointMenu({
   );
 }
 
+/** A LoKr is known by Diffusers' names only. */
+function formatsOf(job: Job | undefined): ("diffusers" | "comfyui")[] {
+  const target = job?.config.target as { target_type?: string } | undefined;
+  return target?.target_type === "lokr" ? ["diffusers"] : ["diffusers", "comfyui"];
+}
+
+/** Saved with a word on where it and the LoRA go; or why there is none for this model. */
+function useWorkflow(checkpoint: Checkpoint, jobId: number) {
+  return useMutation({
+    mutationFn: () => api.workflow(jobId, checkpoint.id),
+    onSuccess: ({ file, name }) => {
+      saveFile(file, name);
+      const lora = name.replace(/\.comfyui\.json$/, ".safetensors");
+      toastToRead(text.checkpoints.workflowSaved(name, lora));
+    },
+    onError: (error) => toastFailure(text.checkpoints.workflow, error),
+  });
+}
+
 /** Into the trash, and back at the press of a button: nothing that has to be asked first. */
 function useRemoval(checkpoint: Checkpoint, jobId: number) {
   const client = useQueryClient();
@@ -124,7 +142,7 @@ function useRemoval(checkpoint: Checkpoint, jobId: number) {
     api
       .restore(entryId)
       .then(() => toast(text.checkpoints.restored))
-      .catch((error: unknown) => toastFailure(text.checkpoints.undo, error))
+      .catch((error: unknown) => toastFailure(text.undo.label, error))
       .finally(() => client.invalidateQueries({ queryKey: keys.job(jobId) }));
   return useMutation({
     mutationFn: () => api.deleteCheckpoint(jobId, checkpoint.id),
@@ -135,7 +153,6 @@ function useRemoval(checkpoint: Checkpoint, jobId: number) {
         checkpoint.is_final
           ? text.checkpoints.removedFinal
           : text.checkpoints.removed(formatCount(checkpoint.step)),
-        text.checkpoints.undo,
         () => undo(entry.id),
       );
     },

@@ -4,8 +4,8 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { render, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { checkpoint, measurement, sample, wholeJob } from "@tests/examples";
-import { pageOf, SmallServer } from "@tests/small-server";
-import { expect, test } from "vitest";
+import { pageOf, problem, Refusal, SmallServer } from "@tests/small-server";
+import { expect, test, vi } from "vitest";
 import { withLora } from "@/lib/form-link";
 import { paths } from "@/lib/paths";
 import { CheckpointsPanel } from "./checkpoints-panel";
@@ -67,12 +67,10 @@ test("offers either program's names, and a job that starts from it", async () =>
   await user.click(
     await screen.findByRole("button", { name: "More of the checkpoint of step 20" }),
   );
-  for (const [name, href] of [
-    [/workflow/, "/api/jobs/1/checkpoints/20/workflow"],
-    [/bundle/, "/api/jobs/1/bundle?step=20"],
-  ] as const) {
-    expect(await screen.findByRole("menuitem", { name })).toHaveAttribute("href", href);
-  }
+  expect(await screen.findByRole("menuitem", { name: /bundle/ })).toHaveAttribute(
+    "href",
+    "/api/jobs/1/bundle?step=20",
+  );
   expect(await screen.findByRole("menuitem", { name: /ComfyUI's/ })).toHaveAttribute(
     "href",
     "/api/jobs/1/checkpoints/20/file?format=comfyui",
@@ -81,6 +79,52 @@ test("offers either program's names, and a job that starts from it", async () =>
     "href",
     "/jobs/new?from=1&lora=%2Fo%2Fink%2Flora.safetensors",
   );
+});
+
+test("saves a workflow with a word on where it and the LoRA go, or says why there is none", async () => {
+  const file = "ink-portraits-step-000020.comfyui.json";
+  const server = serverOf().on(
+    "GET /api/jobs/1/checkpoints/20/workflow",
+    () =>
+      new Response("{}", {
+        headers: { "Content-Disposition": `attachment; filename="${file}"` },
+      }),
+  );
+  const saved = vi.spyOn(HTMLAnchorElement.prototype, "click").mockImplementation(() => {});
+  const user = open();
+  const more = { name: "More of the checkpoint of step 20" };
+  await user.click(await screen.findByRole("button", more));
+  await user.click(await screen.findByRole("menuitem", { name: /workflow/ }));
+  await screen.findByText(
+    new RegExp(`Put ink-portraits-step-000020.safetensors into ComfyUI/models/loras.*${file}`),
+  );
+  expect((saved.mock.contexts[0] as HTMLAnchorElement).download).toBe(file);
+
+  server.on(
+    "GET /api/jobs/1/checkpoints/20/workflow",
+    () => new Refusal(409, [problem("no_workflow", "ComfyUI has no Tiny FLUX.2.")]),
+  );
+  await user.click(screen.getByRole("button", more));
+  await user.click(await screen.findByRole("menuitem", { name: /workflow/ }));
+  await screen.findByText(/ComfyUI has no Tiny FLUX.2/);
+  expect(saved).toHaveBeenCalledTimes(1);
+});
+
+test("offers a LoKr under the names that there are for it", async () => {
+  serverOf(wholeJob({ status: "stopped", config: { target: { target_type: "lokr" } } }));
+  const user = open();
+  await user.click(
+    await screen.findByRole("button", { name: "More of the checkpoint of step 20" }),
+  );
+  await screen.findByRole("menuitem", { name: /Diffusers'/ });
+  await waitFor(() => expect(screen.queryByRole("menuitem", { name: /ComfyUI's/ })).toBeNull());
+});
+
+test("leads from its pictures to those of its step", async () => {
+  serverOf();
+  open();
+  const link = await screen.findByRole("link", { name: "The pictures of step 20 in the gallery" });
+  expect(link).toHaveAttribute("href", "/jobs/1/gallery?step=20");
 });
 
 test("deletes at once and takes it back at a press", async () => {

@@ -1,6 +1,7 @@
 import { sample } from "@tests/examples";
 import { describe, expect, test } from "vitest";
 import {
+  drawingOf,
   failuresOf,
   filtered,
   type GalleryJob,
@@ -111,6 +112,14 @@ describe("a gallery", () => {
   });
 });
 
+test("each preview has an address of its own, or a browser shows the one it has", () => {
+  const preview = { job_id: 1, step: 50, prompt_index: 0, done: 7, total: 20 };
+  const others = [{ prompt_index: 1 }, { done: 8 }, { step: 51 }, { step: 50 }];
+  const urls = others.map((change) => drawingOf({ ...preview, ...change }, [], undefined)?.url);
+  expect(new Set(urls).size).toBe(4);
+  expect(urls[3]).toMatch(/^\/api\/jobs\/1\/preview\?n=\d+$/);
+});
+
 describe("a filter", () => {
   const whole = galleryOf([
     job([0, 50, 100, 150].flatMap((s) => [sample(s + 1, s, 0, "A Fox"), sample(s + 2, s, 1, "b")])),
@@ -133,19 +142,24 @@ test("the window holds a part of a large grid, wherever it is", () => {
   const last = lanes[lanes.length - 1];
   const total = (last?.top ?? 0) + (last?.height ?? 0);
   for (const top of [0, total / 2, total - 800]) {
-    const [first, end] = lanesInSight(lanes, { top, left: 0, width: 1200, height: 800 });
-    expect(end - first).toBeLessThan(10);
-    const seen = lanes.slice(first, end);
-    expect(seen[0]?.top ?? 0).toBeLessThanOrEqual(top);
-    expect((seen.at(-1)?.top ?? 0) + (seen.at(-1)?.height ?? 0)).toBeGreaterThanOrEqual(
-      Math.min(top + 800, total),
-    );
+    for (const [around, most] of [
+      [0, 5],
+      [320, 10],
+    ] as const) {
+      const [first, end] = lanesInSight(lanes, { top, left: 0, width: 1200, height: 800, around });
+      expect(end - first).toBeLessThanOrEqual(most);
+      const seen = lanes.slice(first, end);
+      expect(seen[0]?.top ?? 0).toBeLessThanOrEqual(top);
+      expect((seen.at(-1)?.top ?? 0) + (seen.at(-1)?.height ?? 0)).toBeGreaterThanOrEqual(
+        Math.min(top + 800, total),
+      );
+    }
   }
 });
 
 test("whole cells fill the width, and few are not blown up", () => {
-  expect(cellWidth(1200, 40, "medium")).toBe(Math.floor((1200 - 5 * 10) / 6));
-  expect(cellWidth(1200, 2, "medium")).toBe(Math.floor((1200 - 3 * 10) / 4));
+  expect(cellWidth(1200, 40, "medium")).toBe((1200 - 5 * 10) / 6);
+  expect(cellWidth(1200, 2, "medium")).toBe((1200 - 3 * 10) / 4);
   expect(cellWidth(340, 9, "large")).toBe(165);
 });
 

@@ -231,7 +231,8 @@ export function drawingOf(
     prompt: drawn?.prompt ?? prompts?.[prompt_index]?.prompt ?? "",
     done,
     total,
-    url: `/api/jobs/${preview.job_id}/preview?n=${step * 1000 + done}`,
+    // Another address for each, or a browser shows what it has of the same one.
+    url: `/api/jobs/${preview.job_id}/preview?n=${(step * 1000 + prompt_index) * 1000 + done}`,
   };
 }
 

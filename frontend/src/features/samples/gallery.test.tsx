@@ -2,6 +2,7 @@ import { MantineProvider } from "@mantine/core";
 import { render, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { sample } from "@tests/examples";
+import { useState } from "react";
 import { describe, expect, test, vi } from "vitest";
 import { Gallery } from "./gallery";
 import { drawingOf, type GalleryJob } from "./gallery-model";
@@ -15,11 +16,37 @@ const samples = STEPS.flatMap((step, column) =>
 
 const mark = vi.fn();
 
+/** As the page has it: what is deleted is gone at once. */
+function Page({ jobs, step }: { jobs: GalleryJob[]; step: number | null }) {
+  const [gone, setGone] = useState<number[]>([]);
+  const left = jobs.map((job) => ({
+    ...job,
+    samples: job.samples.filter(({ id }) => !gone.includes(id)),
+  }));
+  return (
+    <Gallery
+      jobs={left}
+      step={step}
+      onMark={mark}
+      onRemove={(pictures) => {
+        removed(pictures.map(({ jobId, sample: { id } }) => [jobId, id]));
+        setGone((before) => [...before, ...pictures.map(({ sample: { id } }) => id)]);
+      }}
+    />
+  );
+}
+
+const removed = vi.fn();
+
 function open(change: Partial<GalleryJob> = {}, ...others: GalleryJob[]) {
+  return openAt(null, change, ...others);
+}
+
+function openAt(step: number | null, change: Partial<GalleryJob> = {}, ...others: GalleryJob[]) {
   const job: GalleryJob = { id: 1, name: "ink", samples, failures: [], ...change };
   render(
     <MantineProvider env="test">
-      <Gallery jobs={[job, ...others]} onMark={mark} />
+      <Page jobs={[job, ...others]} step={step} />
     </MantineProvider>,
   );
   return userEvent.setup();
@@ -98,6 +125,51 @@ test("shows what is being drawn where it will stand, and how far it is", () => {
   const row = bar.closest('[role="row"]') as HTMLElement;
   expect(within(row).getByText("a hat")).toBeInTheDocument();
   expect(screen.getByRole("columnheader", { name: "Step 150" })).toBeInTheDocument();
+});
+
+test("opens at the step that was asked for, beside the base, and shows all when told to", async () => {
+  const user = openAt(50);
+  expect(screen.getAllByRole("columnheader").map((head) => head.textContent)).toEqual([
+    "Prompt",
+    "Base",
+    "Step 50",
+  ]);
+  expect(screen.getByText("4 of 6 pictures")).toBeVisible();
+  await user.click(screen.getByRole("button", { name: "Show all" }));
+  expect(await screen.findByText("6 pictures")).toBeVisible();
+});
+
+test("deletes what has the focus, what is selected and what is open, and keeps the focus", async () => {
+  removed.mockClear();
+  const user = open();
+  cell("Open prompt 1, base").focus();
+  await user.keyboard("{ArrowRight}");
+  await waitFor(() => expect(cell("Open prompt 1, step 50")).toHaveFocus());
+  await user.keyboard("{Delete}");
+  await waitFor(() => expect(screen.getByText("Not drawn")).toHaveFocus());
+  await user.keyboard("{Delete}{ArrowDown}");
+  await waitFor(() => expect(cell("Open prompt 2, step 50")).toHaveFocus());
+  await user.keyboard("x{ArrowRight}x");
+  await user.click(await screen.findByRole("button", { name: "Delete 2 pictures" }));
+  await waitFor(() => expect(screen.queryByText("2 pictures selected")).toBeNull());
+  await user.click(cell("Open prompt 1, step 100"));
+  await user.keyboard("{Delete}");
+  const box = await lightbox();
+  expect(within(box).getByRole("heading", { name: "Base" })).toBeVisible();
+  await user.click(within(box).getByRole("button", { name: "Delete" }));
+  expect(await within(box).findByText("a hat")).toBeVisible();
+  await user.click(within(box).getByRole("button", { name: "Delete" }));
+  await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
+  expect(removed.mock.calls.map(([pictures]) => pictures)).toEqual([
+    [[1, 3]],
+    [
+      [1, 4],
+      [1, 6],
+    ],
+    [[1, 5]],
+    [[1, 1]],
+    [[1, 2]],
+  ]);
 });
 
 test("S stars, in the grid and in the lightbox, and a note is kept when the field is left", async () => {

@@ -3,6 +3,7 @@ import { type ReactNode, useDeferredValue, useMemo, useState } from "react";
 import type { SampleMarks } from "@/api/client";
 import type { Sample } from "@/api/types";
 import { Empty } from "@/components/ui/empty";
+import { Icon } from "@/components/ui/icons";
 import { samplesArchive } from "@/lib/archives";
 import { text } from "@/messages";
 import classes from "./gallery.module.css";
@@ -20,6 +21,7 @@ import type { CellSize } from "./grid-window";
 import { Lightbox } from "./lightbox";
 import { SampleGrid } from "./sample-grid";
 import { useCellSize } from "./use-cell-size";
+import type { OwnedSample } from "./use-sample-removal";
 
 interface GalleryProps {
   jobs: GalleryJob[];
@@ -27,6 +29,10 @@ interface GalleryProps {
   isTall?: boolean;
   /** Stars and notes can be given. */
   onMark?: ((sample: Sample, marks: SampleMarks) => void) | undefined;
+  /** Pictures can be deleted. */
+  onRemove?: ((pictures: OwnedSample[]) => void) | undefined;
+  /** The step whose pictures alone are shown at first, beside the base model's. */
+  step?: number | null;
   /** What else can be done with a picture, beside its recipe. */
   actions?: ((sample: Sample, close: () => void) => ReactNode) | undefined;
 }
@@ -38,8 +44,9 @@ interface Opened {
 }
 
 /** Pictures of one job or several: the grid, what is to be seen of it, and one against another. */
-export function Gallery({ jobs, isTall = false, onMark, actions }: GalleryProps) {
-  const [filter, setFilter] = useState(NO_FILTER);
+export function Gallery({ jobs, isTall = false, step = null, ...props }: GalleryProps) {
+  const { onMark, onRemove, actions } = props;
+  const [filter, setFilter] = useState({ ...NO_FILTER, fromStep: step, toStep: step });
   const [size, setSize] = useCellSize();
   const [opened, setOpened] = useState<Opened | null>(null);
   const [selected, setSelected] = useState<ReadonlySet<number>>(new Set());
@@ -65,6 +72,12 @@ export function Gallery({ jobs, isTall = false, onMark, actions }: GalleryProps)
       if (sample !== undefined) {
         onMark(sample, { starred: !sample.is_starred });
       }
+    });
+  const remove =
+    onRemove &&
+    ((ids: ReadonlySet<number>) => {
+      onRemove(ownedSamples(jobs, ids));
+      setSelected((before) => new Set([...before].filter((id) => !ids.has(id))));
     });
   const archives = archivesOf(jobs, shown, selected, count === all ? null : count);
   return (
@@ -96,6 +109,16 @@ export function Gallery({ jobs, isTall = false, onMark, actions }: GalleryProps)
               {text.samples.compareSelected}
             </Button>
           )}
+          {remove !== undefined && (
+            <Button
+              size="xs"
+              variant="default"
+              leftSection={<Icon name="trash" size={15} />}
+              onClick={() => remove(selected)}
+            >
+              {text.samples.removeSelected(selected.size)}
+            </Button>
+          )}
           <Button size="xs" variant="subtle" color="gray" onClick={() => setSelected(new Set())}>
             {text.samples.clearSelection}
           </Button>
@@ -117,10 +140,24 @@ export function Gallery({ jobs, isTall = false, onMark, actions }: GalleryProps)
           onPlay={(place) => setOpened({ place, other: null, playing: true })}
           onSelect={select}
           onStar={star}
+          onRemove={remove && ((id) => remove(new Set([id])))}
         />
       )}
       <p className={classes.foot}>
-        <span className="num">{text.samples.count(count, all)}</span>
+        <span className="num">
+          {text.samples.count(count, all)}
+          {count !== all && shown.groups.length > 0 && (
+            <Button
+              size="compact-xs"
+              variant="subtle"
+              color="gray"
+              ml={6}
+              onClick={() => setFilter(NO_FILTER)}
+            >
+              {text.samples.showAll}
+            </Button>
+          )}
+        </span>
         <span className={classes.keys}>{text.samples.gridKeys}</span>
       </p>
       {opened !== null && (
@@ -133,6 +170,7 @@ export function Gallery({ jobs, isTall = false, onMark, actions }: GalleryProps)
           onClose={() => setOpened(null)}
           onStar={star}
           onNote={onMark && ((sample, note) => onMark(sample, { note }))}
+          onRemove={remove && (({ id }) => remove(new Set([id])))}
           actions={(sample) => actions?.(sample, () => setOpened(null))}
         />
       )}
@@ -151,6 +189,13 @@ function samplesIn(gallery: GalleryData): Sample[] {
     }
   }
   return [...found.values()];
+}
+
+/** The pictures of these numbers with the jobs that drew them. */
+function ownedSamples(jobs: GalleryJob[], ids: ReadonlySet<number>): OwnedSample[] {
+  return jobs.flatMap((job) =>
+    job.samples.filter(({ id }) => ids.has(id)).map((sample) => ({ jobId: job.id, sample })),
+  );
 }
 
 /** Where the pictures of these numbers are, the earliest step first. */

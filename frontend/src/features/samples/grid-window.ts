@@ -6,7 +6,7 @@
  * Every height is known beforehand (a picture's from its recipe), so nothing jumps while it loads.
  */
 
-import { type RefObject, useLayoutEffect, useState } from "react";
+import { type RefObject, useCallback, useEffect, useLayoutEffect, useState } from "react";
 import type { Group, Lane } from "./gallery-model";
 
 export const GAP_PX = 10;
@@ -15,8 +15,8 @@ const PROMPT_PX = 54;
 const LABEL_PX = 26;
 /** Beyond the window on each side, so that a turn of the wheel finds pictures and not frames. */
 const AROUND_PX = 320;
-/** Where nothing is laid out, as in a document that never paints. */
-const UNSEEN = { width: 1200, height: 800 };
+/** Until what is around is asked for: the pictures in sight have been by then. */
+const AROUND_AFTER_MS = 400;
 
 export type CellSize = "small" | "medium" | "large";
 const TARGET_PX: Record<CellSize, number> = { small: 118, medium: 178, large: 300 };
@@ -39,7 +39,8 @@ export function cellWidth(width: number, columns: number, size: CellSize): numbe
   const fit = Math.max(2, Math.floor((width + GAP_PX) / (TARGET_PX[size] + GAP_PX)));
   // Few columns may be wider, but not without end.
   const shown = Math.max(Math.min(fit, columns), Math.min(fit, 4));
-  return Math.floor((width - (shown - 1) * GAP_PX) / shown);
+  // Not rounded: whole cells fill the width to its end, with no sliver of another beside the base's.
+  return (width - (shown - 1) * GAP_PX) / shown;
 }
 
 export function placeLanes(groups: Group[], width: number): PlacedLane[] {
@@ -97,6 +98,25 @@ export interface Sight {
   left: number;
   width: number;
   height: number;
+  /** How far beyond it things are on the page already. */
+  around: number;
+}
+
+/** Where nothing is laid out, as in a document that never paints. */
+const UNSEEN = { width: 1200, height: 800 };
+/** What the page has left and right of the grid, about. */
+const MARGINS_PX = 100;
+
+/**
+ * What will be in sight, as far as can be told before anything is laid out: the newest columns of a
+ * grid about as wide as the window. Their pictures are asked for in the first drawing already, and
+ * those of the first columns, which are to be scrolled away at once, never.
+ */
+export function expectedSight(columns: number, size: CellSize): Sight {
+  const width = Math.max(2 * TARGET_PX.small, window.innerWidth - MARGINS_PX);
+  const total = columns * (cellWidth(width, columns, size) + GAP_PX) - GAP_PX;
+  const left = Math.max(0, total - width);
+  return { top: 0, left, width, height: window.innerHeight, around: 0 };
 }
 
 export function lanesInSight(lanes: PlacedLane[], sight: Sight): [number, number] {
@@ -104,7 +124,8 @@ export function lanesInSight(lanes: PlacedLane[], sight: Sight): [number, number
     const lane = lanes[index] as PlacedLane;
     return { start: lane.top, end: lane.top + lane.height };
   };
-  return touched(lanes.length, place, sight.top - AROUND_PX, sight.top + sight.height + AROUND_PX);
+  const { top, height, around } = sight;
+  return touched(lanes.length, place, top - around, top + height + around);
 }
 
 export function columnsInSight(columns: number, width: number, sight: Sight): [number, number] {
@@ -112,33 +133,45 @@ export function columnsInSight(columns: number, width: number, sight: Sight): [n
     const start = index * (width + GAP_PX);
     return { start, end: start + width + GAP_PX };
   };
-  return touched(columns, place, sight.left - AROUND_PX, sight.left + sight.width + AROUND_PX);
+  const { left, width: seen, around } = sight;
+  return touched(columns, place, left - around, left + seen + around);
 }
 
-/** What a scrolling element shows, followed while it scrolls and is resized. */
-export function useSight(element: RefObject<HTMLElement | null>): Sight {
-  const [sight, setSight] = useState<Sight>({ top: 0, left: 0, ...UNSEEN });
+/**
+ * What a scrolling element shows, followed while it scrolls and is resized, null at first; and a
+ * function that looks at once, for whoever has just scrolled it. What is around is left out at
+ * first, so that the pictures in sight are drawn and fetched before any other.
+ */
+export function useSight(element: RefObject<HTMLElement | null>): [Sight | null, () => void] {
+  const [seen, setSeen] = useState<Omit<Sight, "around"> | null>(null);
+  const around = useAround();
+  const look = useCallback(() => {
+    const scroller = element.current;
+    if (scroller === null) {
+      return;
+    }
+    const width = scroller.clientWidth || UNSEEN.width;
+    const height = scroller.clientHeight || UNSEEN.height;
+    const next = { top: scroller.scrollTop, left: scroller.scrollLeft, width, height };
+    setSeen((before) =>
+      before !== null &&
+      (Object.keys(next) as (keyof typeof next)[]).every((key) => before[key] === next[key])
+        ? before
+        : next,
+    );
+  }, [element]);
   useLayoutEffect(() => {
     const scroller = element.current;
     if (scroller === null) {
       return;
     }
     let frame = 0;
-    const look = () => {
-      frame = 0;
-      const width = scroller.clientWidth || UNSEEN.width;
-      const height = scroller.clientHeight || UNSEEN.height;
-      const next = { top: scroller.scrollTop, left: scroller.scrollLeft, width, height };
-      setSight((before) =>
-        (Object.keys(next) as (keyof Sight)[]).every((key) => before[key] === next[key])
-          ? before
-          : next,
-      );
-    };
     const later = () => {
-      frame ||= requestAnimationFrame(look);
+      frame ||= requestAnimationFrame(() => {
+        frame = 0;
+        look();
+      });
     };
-    look();
     const observer = new ResizeObserver(later);
     observer.observe(scroller);
     scroller.addEventListener("scroll", later, { passive: true });
@@ -147,6 +180,16 @@ export function useSight(element: RefObject<HTMLElement | null>): Sight {
       observer.disconnect();
       scroller.removeEventListener("scroll", later);
     };
-  }, [element]);
-  return sight;
+  }, [element, look]);
+  return [seen && { ...seen, around }, look];
+}
+
+/** Nothing while the page is busy with its first pictures. */
+function useAround(): number {
+  const [around, setAround] = useState(0);
+  useEffect(() => {
+    const timer = setTimeout(() => setAround(AROUND_PX), AROUND_AFTER_MS);
+    return () => clearTimeout(timer);
+  }, []);
+  return around;
 }

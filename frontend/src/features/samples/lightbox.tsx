@@ -25,6 +25,7 @@ interface LightboxProps {
   onClose: () => void;
   onStar?: ((sampleId: number) => void) | undefined;
   onNote?: ((sample: Sample, note: string) => void) | undefined;
+  onRemove?: ((sample: Sample) => void) | undefined;
   /** What else can be done with the picture. */
   actions?: (sample: Sample) => ReactNode;
 }
@@ -46,8 +47,19 @@ export function Lightbox(props: LightboxProps) {
   const moves = useMemo(() => movesFrom(gallery, place), [gallery, place]);
   usePreloaded(Object.values(moves).map((target) => sampleAt(gallery, target)?.url));
 
-  const latest = useRef({ moves, onMove, place, sample, onStar: props.onStar, zoom });
-  latest.current = { moves, onMove, place, sample, onStar: props.onStar, zoom };
+  /** Its neighbour takes the place of the picture that was looked at. */
+  const remove = (gone: Sample) => {
+    const next = moves.left ?? moves.right ?? moves.up ?? moves.down;
+    if (gone.id === sample?.id && next !== undefined) {
+      onMove(next);
+    } else if (gone.id === sample?.id) {
+      props.onClose();
+    }
+    props.onRemove?.(gone);
+  };
+
+  const latest = useRef({ moves, onMove, place, sample, remove, props, zoom });
+  latest.current = { moves, onMove, place, sample, remove, props, zoom };
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || isForAControl(event)) {
@@ -75,7 +87,9 @@ export function Lightbox(props: LightboxProps) {
       } else if (key === "p") {
         setPlaying((before) => !before);
       } else if (key === "s" && now.sample !== undefined) {
-        now.onStar?.(now.sample.id);
+        now.props.onStar?.(now.sample.id);
+      } else if (key === "delete" && now.sample !== undefined && now.props.onRemove) {
+        now.remove(now.sample);
       } else if (key === "+" || key === "=") {
         now.zoom.by(1.25);
       } else if (key === "-") {
@@ -235,6 +249,16 @@ export function Lightbox(props: LightboxProps) {
             )}
             <RecipePanel sample={shown} lane={lane} severalJobs={severalJobs}>
               {props.actions?.(shown)}
+              {props.onRemove !== undefined && (
+                <Button
+                  size="xs"
+                  variant="default"
+                  leftSection={<Icon name="trash" size={15} />}
+                  onClick={() => remove(shown)}
+                >
+                  {text.samples.remove}
+                </Button>
+              )}
             </RecipePanel>
             <details className={classes.keys}>
               <summary>{text.samples.keysTitle}</summary>

@@ -8,6 +8,7 @@ import {
   type CellSize,
   cellWidth,
   columnsInSight,
+  expectedSight,
   GAP_PX,
   lanesInSight,
   type PlacedLane,
@@ -28,6 +29,7 @@ interface SampleGridProps {
   onPlay: (place: Place) => void;
   onSelect: (sampleId: number) => void;
   onStar?: ((sampleId: number) => void) | undefined;
+  onRemove?: ((sampleId: number) => void) | undefined;
 }
 
 /** Below this width the base model's column would leave no room beside it. */
@@ -38,13 +40,14 @@ const HEAD_PX = 32;
 export function SampleGrid(props: SampleGridProps) {
   const { gallery, size, selected } = props;
   const scroller = useRef<HTMLDivElement>(null);
-  const sight = useSight(scroller);
+  const [seen, look] = useSight(scroller);
   const columns = gallery.steps.length;
+  const sight = seen ?? expectedSight(columns, size);
   const width = cellWidth(sight.width, columns, size);
   const lanes = useMemo(() => placeLanes(gallery.groups, width), [gallery.groups, width]);
   const [active, setActive] = useState<Place | null>(null);
   const isSticky = sight.width >= STICKY_FROM_PX && gallery.steps[0] === 0;
-  useNewestInSight(scroller, columns, width);
+  useNewestInSight(scroller, columns, width, look);
 
   const at = placeOf(active, lanes, gallery.steps);
   const [firstLane, endLane] = lanesInSight(lanes, sight);
@@ -58,20 +61,25 @@ export function SampleGrid(props: SampleGridProps) {
   const left = (column: number) => column * (width + GAP_PX);
   const total = left(columns) - GAP_PX;
 
-  const focusNext = useRef(false);
+  const led = useRef<Place | null>(null);
+  const leaving = useRef<number | null>(null);
   const moveTo = (row: number, column: number) => {
     const lane = lanes[row];
     const step = gallery.steps[column];
     if (lane !== undefined && step !== undefined) {
-      focusNext.current = true;
-      setActive({ lane: lane.lane.key, step });
+      led.current = { lane: lane.lane.key, step };
+      setActive(led.current);
       bringIntoSight(scroller.current, lane, left(column), width, isSticky ? width + GAP_PX : 0);
     }
   };
-  // After each drawing: the cell that a key led to may not have been on the page before.
+  // After each drawing: the cell that a key led to may not have been on the page before, and may
+  // not be there yet when the next key comes. A picture that was deleted takes the focus with it;
+  // what stands in its place gets it back.
   useEffect(() => {
-    if (focusNext.current) {
-      focusNext.current = false;
+    const shown = lanes[at.row]?.lane.byStep.get(gallery.steps[at.column] ?? -1)?.id;
+    const isGone = leaving.current !== null && shown !== leaving.current;
+    if (isGone || (led.current !== null && led.current === active)) {
+      led.current = leaving.current = null;
       const cell = scroller.current?.querySelector<HTMLElement>('[data-cell][tabindex="0"]');
       cell?.focus({ preventScroll: true });
     }
@@ -94,7 +102,11 @@ export function SampleGrid(props: SampleGridProps) {
       props.onSelect(sample.id);
     } else if (key === "s" && sample !== undefined) {
       props.onStar?.(sample.id);
+    } else if (key === "delete" && sample !== undefined && props.onRemove !== undefined) {
+      leaving.current = sample.id;
+      props.onRemove(sample.id);
     } else if (key === "p" && lane !== undefined) {
+      event.stopPropagation(); // the lightbox is open before the key reaches the window, and pauses
       props.onPlay({ lane: lane.key, step: gallery.steps[at.column] ?? 0 });
     }
   };
@@ -295,11 +307,15 @@ function bringIntoSight(
   scroller.scrollTo({ top, left: near });
 }
 
-/** The newest step is what one comes for; whoever has scrolled away from it is left in peace. */
+/**
+ * The newest step is what one comes for; whoever has scrolled away from it is left in peace. Looks
+ * at what is in sight for the first time when that is so.
+ */
 function useNewestInSight(
   scroller: { current: HTMLElement | null },
   columns: number,
   width: number,
+  look: () => void,
 ): void {
   const known = useRef({ columns: 0, width: 0 });
   useLayoutEffect(() => {
@@ -313,6 +329,7 @@ function useNewestInSight(
     const fromEnd = element.scrollWidth - added - element.clientWidth - element.scrollLeft;
     if (before.columns === 0 || before.width !== width || fromEnd < width) {
       element.scrollTo({ left: element.scrollWidth });
+      look();
     }
-  }, [scroller, columns, width]);
+  }, [scroller, columns, width, look]);
 }

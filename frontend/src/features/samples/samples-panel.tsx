@@ -12,6 +12,7 @@ import { text } from "@/messages";
 import { Gallery } from "./gallery";
 import { drawingOf, failuresOf } from "./gallery-model";
 import { useSampleMarks } from "./use-sample-marks";
+import { useSampleRemoval } from "./use-sample-removal";
 
 interface SamplesPanelProps {
   jobId: number;
@@ -57,6 +58,7 @@ interface JobPicturesProps extends SamplesPanelProps {
 function JobPictures({ jobId, samples, expecting, actions }: JobPicturesProps) {
   const job = useQuery(jobQuery(jobId)).data;
   const mark = useSampleMarks();
+  const remove = useSampleRemoval();
   const preview = useQuery(previewQuery(jobId)).data;
   const jobs = useMemo(
     () => [
@@ -79,6 +81,11 @@ function JobPictures({ jobId, samples, expecting, actions }: JobPicturesProps) {
     );
   }
   return (
-    <Gallery jobs={jobs} onMark={(sample, marks) => mark(jobId, sample, marks)} actions={actions} />
+    <Gallery
+      jobs={jobs}
+      onMark={(sample, marks) => mark(jobId, sample, marks)}
+      onRemove={remove}
+      actions={actions}
+    />
   );
 }

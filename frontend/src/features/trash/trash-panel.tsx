@@ -10,7 +10,7 @@ import { text } from "@/messages";
 import classes from "./trash-panel.module.css";
 import { useTrash } from "./use-trash";
 
-/** Deleted jobs and checkpoints, the latest first: back again, or away for good. */
+/** Deleted jobs, checkpoints and pictures, the latest first: back again, or away for good. */
 export function TrashPanel({ entries }: { entries: TrashEntry[] }) {
   const { restore, purge, empty } = useTrash();
   const [asked, setAsked] = useState<TrashEntry | "all" | null>(null);
@@ -133,12 +133,16 @@ function kindOf(entry: TrashEntry): string {
   if (entry.kind === "job") {
     return text.trash.job;
   }
+  if (entry.kind === "picture") {
+    return text.trash.picture(formatCount(entry.step), entry.prompt ?? "");
+  }
   return entry.is_final ? text.trash.final : text.trash.checkpoint(formatCount(entry.step));
 }
 
 function wholeName(entry: TrashEntry): string {
   const name = entry.training_name || text.job.unnamed;
-  return entry.kind === "job" ? name : `${name}, ${kindOf(entry).toLowerCase()}`;
+  const kind = kindOf(entry);
+  return entry.kind === "job" ? name : `${name}, ${kind.charAt(0).toLowerCase()}${kind.slice(1)}`;
 }
 
 function factsOf(entry: TrashEntry): string[] {
