@@ -9,6 +9,12 @@ export const paths = {
     `/jobs/${id}/gallery${beside.length === 0 ? "" : `?with=${beside.join()}`}`,
   job: (id: number) => `/jobs/${id}`,
   editJob: (id: number) => `/jobs/${id}/edit`,
+  /** The page Try it, with a drawing if one is shown. */
+  drawings: "/try",
+  drawing: (id: number) => `/try/${id}`,
+  /** Try it with a checkpoint of a job, by its step; without one, with the job's end result. */
+  tryIt: (id: number, step?: number) =>
+    `/try?job=${id}${step === undefined ? "" : `&step=${step}`}`,
   system: "/system",
   trash: "/trash",
 };

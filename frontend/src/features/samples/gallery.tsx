@@ -21,8 +21,14 @@ import { Lightbox } from "./lightbox";
 import { SampleGrid } from "./sample-grid";
 import { useCellSize } from "./use-cell-size";
 
-interface GalleryProps {
+interface GalleryProps extends Omit<GalleryViewProps, "whole" | "sources"> {
   jobs: GalleryJob[];
+}
+
+interface GalleryViewProps {
+  whole: GalleryData;
+  /** Whose pictures they are, to take home. */
+  sources: Pick<GalleryJob, "id" | "name" | "samples">[];
   /** On a page of its own it takes the window's height. */
   isTall?: boolean;
   /** Stars and notes can be given. */
@@ -38,12 +44,18 @@ interface Opened {
 }
 
 /** Pictures of one job or several: the grid, what is to be seen of it, and one against another. */
-export function Gallery({ jobs, isTall = false, onMark, actions }: GalleryProps) {
+export function Gallery({ jobs, ...view }: GalleryProps) {
+  const whole = useMemo(() => galleryOf(jobs), [jobs]);
+  return <GalleryView {...view} whole={whole} sources={jobs} />;
+}
+
+/** The same of rows and columns that are made already. */
+export function GalleryView(props: GalleryViewProps) {
+  const { whole, sources, isTall = false, onMark, actions } = props;
   const [filter, setFilter] = useState(NO_FILTER);
   const [size, setSize] = useCellSize();
   const [opened, setOpened] = useState<Opened | null>(null);
   const [selected, setSelected] = useState<ReadonlySet<number>>(new Set());
-  const whole = useMemo(() => galleryOf(jobs), [jobs]);
   const asked = useDeferredValue(filter);
   const shown = useMemo(() => filtered(whole, asked), [whole, asked]);
   const count = samplesIn(shown).length;
@@ -66,13 +78,13 @@ export function Gallery({ jobs, isTall = false, onMark, actions }: GalleryProps)
         onMark(sample, { starred: !sample.is_starred });
       }
     });
-  const archives = archivesOf(jobs, shown, selected, count === all ? null : count);
+  const archives = archivesOf(sources, shown, selected, count === all ? null : count);
   return (
     <div className={classes.gallery}>
       <GalleryToolbar
         filter={filter}
         onFilter={setFilter}
-        steps={whole.steps}
+        steps={whole.columns === undefined ? whole.steps : []}
         numPrompts={whole.groups.length}
         size={size}
         onSize={(next: CellSize) => setSize(next)}
@@ -170,7 +182,7 @@ function placesOf(gallery: GalleryData, ids: ReadonlySet<number>): Place[] {
 
 /** An archive is one job's; the numbers of pictures are no two jobs'. */
 function archivesOf(
-  jobs: GalleryJob[],
+  jobs: GalleryViewProps["sources"],
   shown: GalleryData,
   selected: ReadonlySet<number>,
   shownCount: number | null,

@@ -16,7 +16,7 @@ import {
 } from "./grid-window";
 import { SampleCell } from "./sample-cell";
 import classes from "./sample-grid.module.css";
-import { laneTitle, recipeLine, stepTitle } from "./titles";
+import { columnTitle, laneTitle, recipeLine } from "./titles";
 
 interface SampleGridProps {
   gallery: Gallery;
@@ -44,7 +44,7 @@ export function SampleGrid(props: SampleGridProps) {
   const lanes = useMemo(() => placeLanes(gallery.groups, width), [gallery.groups, width]);
   const [active, setActive] = useState<Place | null>(null);
   const isSticky = sight.width >= STICKY_FROM_PX && gallery.steps[0] === 0;
-  useNewestInSight(scroller, columns, width);
+  useNewestInSight(scroller, columns, width, gallery.columns === undefined);
 
   const at = placeOf(active, lanes, gallery.steps);
   const [firstLane, endLane] = lanesInSight(lanes, sight);
@@ -106,7 +106,7 @@ export function SampleGrid(props: SampleGridProps) {
       className={classes.scroller}
       data-tall={props.isTall}
       role="grid"
-      aria-label={text.samples.region}
+      aria-label={gallery.columns === undefined ? text.samples.region : text.samples.drawingRegion}
       aria-rowcount={lanes.length + 1}
       aria-colcount={columns + 1}
       onKeyDown={onKeyDown}
@@ -133,7 +133,7 @@ export function SampleGrid(props: SampleGridProps) {
               data-base={isSticky && column === 0}
               style={isSticky && column === 0 ? undefined : { left: left(column) }}
             >
-              {stepTitle(gallery.steps[column] ?? 0)}
+              {columnTitle(gallery, gallery.steps[column] ?? 0)}
             </span>
           ))}
         </div>
@@ -185,7 +185,9 @@ export function SampleGrid(props: SampleGridProps) {
                       sample={sample}
                       failure={lane.failures.get(step)}
                       drawing={lane.drawing?.step === step ? lane.drawing : undefined}
-                      label={text.samples.open(group.number, stepTitle(step), title)}
+                      isWaiting={gallery.isComing === true && lane.waiting?.has(step) === true}
+                      title={columnTitle(gallery, step)}
+                      label={text.samples.open(group.number, columnTitle(gallery, step), title)}
                       width={width}
                       isActive={row === at.row && column === at.column}
                       isSelected={sample !== undefined && selected.has(sample.id)}
@@ -300,13 +302,14 @@ function useNewestInSight(
   scroller: { current: HTMLElement | null },
   columns: number,
   width: number,
+  isTraining: boolean,
 ): void {
   const known = useRef({ columns: 0, width: 0 });
   useLayoutEffect(() => {
     const element = scroller.current;
     const before = known.current;
     known.current = { columns, width };
-    if (element === null) {
+    if (element === null || !isTraining) {
       return;
     }
     const added = Math.max(0, columns - before.columns) * (width + GAP_PX);
@@ -314,5 +317,5 @@ function useNewestInSight(
     if (before.columns === 0 || before.width !== width || fromEnd < width) {
       element.scrollTo({ left: element.scrollWidth });
     }
-  }, [scroller, columns, width]);
+  }, [scroller, columns, width, isTraining]);
 }
