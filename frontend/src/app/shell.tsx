@@ -33,7 +33,7 @@ export function Shell({ children }: { children: ReactNode }) {
               leftSection={<Icon name="plus" size={16} />}
               className={classes.newJob}
             >
-              {text.app.newJob}
+              <span className={classes.newJobWords}>{text.app.newJob}</span>
             </Button>
           </div>
         </div>

@@ -43,7 +43,6 @@ export const words = {
     withBaseAlone: "The base model",
     otherBase: (fits: string[], model: string) =>
       `It is for ${either(fits)}, and the pictures are drawn with ${model}.`,
-    finalOf: (name: string) => `${name}, final`,
   },
 
   uploads: {
@@ -60,6 +59,8 @@ export const words = {
   chooser: {
     title: "Choose LoRAs",
     search: "Search by the training's or the file's name",
+    all: "All",
+    allOf: (name: string) => `Choose all of ${name}`,
     files: "Files",
     final: "Final",
     step: (step: string) => `Step ${step}`,

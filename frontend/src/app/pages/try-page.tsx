@@ -42,8 +42,7 @@ export default function TryPage({ drawingId }: { drawingId: number | null }) {
     void client.invalidateQueries({ queryKey: keys.drawings });
     navigate(paths.drawing(drawing.id));
     toast(words.form.drawing(drawing.training_name));
-    // Where the form stands above it, as on a phone, it would be out of sight.
-    result.current?.scrollIntoView({ block: "nearest" });
+    bringIntoSight(result.current);
   };
   const replace = (next: (draft: Draft) => Draft, said: string) => {
     const before = draft;
@@ -98,6 +97,13 @@ export default function TryPage({ drawingId }: { drawingId: number | null }) {
       </div>
     </div>
   );
+}
+
+/** Where the form stands above it, as on a phone, what is drawn would be out of sight. */
+function bringIntoSight(element: HTMLElement | null): void {
+  if (element !== null && element.getBoundingClientRect().top > window.innerHeight / 2) {
+    element.scrollIntoView({ block: "start" });
+  }
 }
 
 interface ShownProps {

@@ -46,6 +46,12 @@ test("what was not typed well goes to the server as it was typed", () => {
   expect(new Set(pictures.map(({ seed }) => seed))).toEqual(new Set(["4z"]));
 });
 
+test("checkpoints of one training stand in the order of their steps", () => {
+  const step = (number: number) => chosenLora(lora({ file: `/o/ink/${number}`, step: number }));
+  const draft = [step(300), chalk, step(100), step(200)].reduce(withLora, EMPTY_DRAFT);
+  expect(draft.loras.map((one) => one.step)).toEqual([100, 200, 300, chalk.step]);
+});
+
 describe("the model", () => {
   test("comes with the first LoRA and stays when others are added", () => {
     expect(architectureOf(withLora(EMPTY_DRAFT, ink))).toBe("tiny");

@@ -18,8 +18,9 @@ export interface ChosenLora {
   /** The models that it is for; empty where nobody has looked into it yet. */
   fits: Architecture[];
   sizeBytes: number | null;
-  /** The job that made it. */
+  /** The job that made it, and after which step. */
   jobId: number | null;
+  step: number | null;
 }
 
 export interface Draft {
@@ -78,13 +79,20 @@ export const EMPTY_DRAFT: Draft = {
 };
 
 export function chosenLora(entry: Lora): ChosenLora {
-  const { file, label, fits, size_bytes, job_id } = entry;
-  return { file, label, fits, sizeBytes: size_bytes, jobId: job_id };
+  const { file, label, fits, size_bytes, job_id, step } = entry;
+  return { file, label, fits, sizeBytes: size_bytes, jobId: job_id, step };
 }
 
 export function hubLora(id: string): ChosenLora {
   const file = id.startsWith(HUB) ? id : `${HUB}${id}`;
-  return { file, label: file.slice(HUB.length), fits: [], sizeBytes: null, jobId: null };
+  return {
+    file,
+    label: file.slice(HUB.length),
+    fits: [],
+    sizeBytes: null,
+    jobId: null,
+    step: null,
+  };
 }
 
 export function architectureOf(draft: Draft): string | null {
@@ -107,11 +115,21 @@ export function withLora(draft: Draft, lora: ChosenLora): Draft {
   if (draft.loras.some(({ file }) => file === lora.file)) {
     return draft;
   }
-  const added = { ...draft, loras: [...draft.loras, lora] };
+  const added = { ...draft, loras: withInPlace(draft.loras, lora) };
   const [architecture] = lora.fits;
   return draft.loras.length > 0 || architecture === undefined || !isOfAnotherModel(draft, lora)
     ? added
     : withArchitecture(added, architecture);
+}
+
+/** At the end, but among those of its own job where its step belongs. */
+function withInPlace(loras: ChosenLora[], lora: ChosenLora): ChosenLora[] {
+  const { jobId, step } = lora;
+  const later = loras.findIndex(
+    (one) => jobId !== null && one.jobId === jobId && (one.step ?? 0) > (step ?? 0),
+  );
+  const place = later < 0 ? loras.length : later;
+  return [...loras.slice(0, place), lora, ...loras.slice(place)];
 }
 
 function isOfAnotherModel(draft: Draft, lora: ChosenLora): boolean {
@@ -229,7 +247,7 @@ export function draftOf({ config, loras, priority }: WholeDrawing, known: Draft)
   return {
     loras: loras.map(
       ({ file, label }) =>
-        chosen.get(file) ?? { file, label, fits: [], sizeBytes: null, jobId: null },
+        chosen.get(file) ?? { file, label, fits: [], sizeBytes: null, jobId: null, step: null },
     ),
     withBase: pictures.some(({ lora }) => typeof lora !== "number"),
     strengths: strengths.length > 0 ? strengths : [1],

@@ -49,6 +49,7 @@ export function DrawBar({ draft, answer, errors, numErrors, isDrawing, onDraw }:
         <Button
           type="submit"
           size="md"
+          aria-keyshortcuts="Control+Enter"
           loading={isDrawing}
           disabled={count === 0}
           leftSection={<Icon name="try" size={18} />}

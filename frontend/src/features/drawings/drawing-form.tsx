@@ -90,7 +90,18 @@ export function DrawingForm({
         </Button>
       }
     >
-      <form className={classes.form} noValidate onSubmit={(event) => event.preventDefault()}>
+      <form
+        className={classes.form}
+        noValidate
+        // Enter in a field is no wish to draw; with Control it is, from a prompt as well.
+        onSubmit={(event) => event.preventDefault()}
+        onKeyDown={(event) => {
+          if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+            event.preventDefault();
+            event.currentTarget.querySelector<HTMLElement>("button[type=submit]")?.click();
+          }
+        }}
+      >
         <LoraField
           draft={draft}
           problems={ofLoras}

@@ -93,7 +93,10 @@ function Found({ search, draft, onToggle, onDelete }: FoundProps) {
           <>
             {groups.map(({ key, title, loras: own }) => (
               <section key={key} aria-label={title}>
-                <h3 className={classes.group}>{title}</h3>
+                <div className={classes.groupHead}>
+                  <h3 className={classes.group}>{title}</h3>
+                  <AllOf title={title} loras={own} draft={draft} onToggle={onToggle} />
+                </div>
                 <ul className={classes.list}>
                   {own.map((lora) => (
                     <Offered
@@ -122,6 +125,34 @@ function Found({ search, draft, onToggle, onDelete }: FoundProps) {
       }}
     </QueryView>
   );
+}
+
+interface AllOfProps extends Pick<FoundProps, "draft" | "onToggle"> {
+  title: string;
+  loras: Lora[];
+}
+
+/** Every step of a training beside each other, in one go. */
+function AllOf({ title, loras, draft, onToggle }: AllOfProps) {
+  const left = loras.filter(
+    (lora) =>
+      reasonAgainst(lora, draft) === null && !draft.loras.some(({ file }) => file === lora.file),
+  );
+  const areOfOneJob = loras.every(({ job_id }) => job_id !== null);
+  return areOfOneJob && loras.length > 1 && left.length > 0 ? (
+    <Button
+      size="compact-sm"
+      variant="subtle"
+      aria-label={words.chooser.allOf(title)}
+      onClick={() => {
+        for (const lora of left) {
+          onToggle(lora, false);
+        }
+      }}
+    >
+      {words.chooser.all}
+    </Button>
+  ) : null;
 }
 
 interface OfferedProps extends Omit<FoundProps, "search"> {

@@ -1,6 +1,6 @@
 import { SegmentedControl } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { type ReactNode, useMemo, useState } from "react";
+import { type ReactNode, useId, useMemo, useState } from "react";
 import { previewQuery } from "@/api/queries";
 import type { Sample, WholeDrawing } from "@/api/types";
 import { text } from "@/messages";
@@ -17,6 +17,7 @@ interface DrawingPicturesProps {
 /** What a drawing has drawn so far and what is still to come, to look at as a training's samples. */
 export function DrawingPictures({ drawing, actions }: DrawingPicturesProps) {
   const preview = useQuery(previewQuery(drawing.id)).data;
+  const acrossId = useId();
   const [chosen, setChosen] = useState<Across | null>(null);
   const across = chosen ?? mostlyAcross(drawing);
   const whole = useMemo(
@@ -39,10 +40,10 @@ export function DrawingPictures({ drawing, actions }: DrawingPicturesProps) {
     <div className={classes.gallery}>
       {hasTwoAxes && (
         <div className={classes.across}>
-          <span id="across">{text.samples.across}</span>
+          <span id={acrossId}>{text.samples.across}</span>
           <SegmentedControl
             size="xs"
-            aria-labelledby="across"
+            aria-labelledby={acrossId}
             data={(["strengths", "loras"] as const).map((value) => ({
               value,
               label: text.samples.acrossBy[value],
