@@ -158,6 +158,7 @@ export const words = {
     progress: (name: string) => `Pictures of ${name}`,
     count: (done: number, total: number) => `${done} of ${plural(total, "picture", "pictures")}`,
     failedCount: (count: number) => `${plural(count, "picture", "pictures")} failed`,
+    drawing: "Drawing",
     stop: "Stop",
     unqueue: "Take out of the queue",
     missing: "Draw what is missing",

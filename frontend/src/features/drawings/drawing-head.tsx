@@ -114,8 +114,11 @@ function WaitLine({ drawing }: { drawing: WholeDrawing }) {
 }
 
 function phaseOf({ phase, status, progress }: WholeDrawing): string {
+  if (phase === "sample") {
+    return words.result.drawing;
+  }
   const said = phase === null ? text.status[status] : (text.phase[phase] ?? phase);
-  return phase !== "sample" && progress !== null && progress.total > 1
+  return progress !== null && progress.total > 1
     ? `${said}, ${progress.done} / ${progress.total}`
     : said;
 }
