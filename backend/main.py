@@ -28,6 +28,7 @@ from backend.jobs.stream import router as events
 from backend.jobs.yaml_routes import router as job_yaml
 from backend.loras.routes import router as loras
 from backend.pages import router as pages
+from backend.references.routes import router as references
 from backend.security.middleware import Guard
 from backend.settings import Settings
 from backend.system.load import LoadRing
@@ -67,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
         jobs,
         job_yaml,
         loras,
+        references,
         system,
         trash,
         events,

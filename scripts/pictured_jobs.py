@@ -2,7 +2,8 @@
 
 The example is trained to its end, since its samples and curve are what the pictures are about. The
 others are the example's job with a few settings changed: one is deleted, one finds a picture of its
-dataset broken off and fails, and of the rest one runs when the pictures are drawn.
+dataset broken off and fails, and of the rest one runs when the pictures are drawn. A drawing with
+the example's result is beside them.
 """
 
 import shutil
@@ -71,6 +72,7 @@ def make_jobs(darkroom: Darkroom, datasets: Path, steps: int | None) -> None:
     wait_until(darkroom, EXAMPLE_ID, "completed")
     wait_until(darkroom, first_try_id, "completed")
     wait_until(darkroom, broken_id, "failed")
+    wait_until(darkroom, post_drawing(darkroom, example), "completed")
     checkpoints = darkroom.get(f"/api/jobs/{EXAMPLE_ID}/checkpoints")["items"]
     darkroom.delete(f"/api/jobs/{EXAMPLE_ID}/checkpoints/{checkpoints[0]['id']}")
     darkroom.delete(f"/api/jobs/{first_try_id}?files=true")
@@ -90,6 +92,31 @@ def make_jobs(darkroom: Darkroom, datasets: Path, steps: int | None) -> None:
 
 def post_job(darkroom: Darkroom, config: dict[str, Any], *, queue: bool = True) -> int:
     return darkroom.post("/api/jobs", {"config": config, "queue": queue})["id"]
+
+
+def post_drawing(darkroom: Darkroom, example: dict[str, Any]) -> int:
+    """The example's result and the checkpoint halfway, at three strengths beside the base model."""
+    loras = darkroom.get(f"/api/loras?job_id={EXAMPLE_ID}")["items"]
+    steps = sorted({lora["step"] for lora in loras})
+    halfway = steps[(len(steps) - 1) // 2]
+    files = [
+        next(lora["file"] for lora in loras if lora["step"] == halfway),
+        next(lora["file"] for lora in loras if lora["is_final"]),
+    ]
+    prompts = [prompt["prompt"] for prompt in example["sample"]["prompts"][:2]]
+    variants: list[dict[str, Any]] = [{}]
+    variants += [
+        {"lora": place, "lora_strength": strength}
+        for place in range(len(files))
+        for strength in (0.5, 1.0, 1.25)
+    ]
+    config = {
+        "model": example["model"],
+        "trigger_word": example["job"]["trigger_word"],
+        "loras": files,
+        "pictures": [{"prompt": prompt} | own for prompt in prompts for own in variants],
+    }
+    return darkroom.post("/api/drawings", {"config": config})["id"]
 
 
 def changed(

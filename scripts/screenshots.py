@@ -1,9 +1,9 @@
 """`make screenshots`: draw the pictures of the pages that README and docs show.
 
-Starts a Darkroom in a temporary folder, trains the example job to its end, lets other jobs wait,
-run and fail beside it, and draws each page of PAGES in each view of VIEWS into docs/images/. What
-the pages show follows from the jobs' seeds; only times, and how far the running job is, differ from
-one call to the next.
+Starts a Darkroom in a temporary folder, trains the example job to its end, draws with its result,
+lets other jobs wait, run and fail beside it, and draws each page of PAGES in each view of VIEWS
+into docs/images/. What the pages show follows from the jobs' seeds; only times, and how far the
+running job is, differ from one call to the next.
 
     --steps N         a shorter training, to try this program itself; not for pictures to be kept
     --folder FOLDER   keep the jobs there: a second call with it draws anew without training
@@ -115,6 +115,16 @@ def two_are_compared(page: Page) -> None:
     page.evaluate(PICTURES_DRAWN)
 
 
+def lora_is_tried(page: Page) -> None:
+    expect(page.get_by_text("The form is set for").first).to_be_visible()
+    page.goto("/try")  # what it was filled with stays, and the notice of it goes
+    page.get_by_role("link", name="Open drawing-0001").click()
+    expect(page.get_by_role("button", name="Open prompt 1, base").first).to_be_visible()
+    expect(page.get_by_text("Ready to draw")).to_be_visible()
+    page.evaluate(PICTURES_DRAWN)
+    page.evaluate("window.scrollTo(0, 0)")
+
+
 def checkpoints_are_drawn(page: Page) -> Locator:
     job_is_drawn(page)
     return page.get_by_role("region", name="Checkpoints")
@@ -138,6 +148,7 @@ PAGES = [
     Shot("filmstrip", f"{JOB}/gallery", picture_is_opened, 860),
     Shot("two-pictures", f"{JOB}/gallery", two_are_compared, 860),
     Shot("checkpoints", JOB, checkpoints_are_drawn, 1850),
+    Shot("try-it", f"/try?job={EXAMPLE_ID}", lora_is_tried, 1200),
     Shot("compare", f"{JOB}/compare?with={DRAFT_ID}", jobs_are_compared, 700),
     Shot("system", "/system", system_is_drawn, 1200),
 ]

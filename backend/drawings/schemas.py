@@ -65,12 +65,29 @@ class DrawingToCreate(DrawingToExamine):
     priority: Annotated[int, Field(ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY)] = 0
 
 
+class DeviceForecast(BaseModel):
+    """What a drawing takes on one device, at the most in any phase."""
+
+    device: str
+    name: str
+    fits: bool = Field(description="In memory.")
+    vram_bytes: int
+    ram_bytes: int
+    seconds: float | None = Field(
+        description="None until pictures of these sizes were drawn there with this model."
+    )
+    num_pictures_measured: int = Field(description="That `seconds` was taken from.")
+
+
 class DrawingVerdict(BaseModel):
     """What queueing would say."""
 
     valid: bool
     errors: list[ProblemEntry]
     warnings: list[ProblemEntry]
+    forecasts: list[DeviceForecast] = Field(
+        description="One for each device that it may run on; none where the config is refused."
+    )
 
 
 class DrawnLora(BaseModel):

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from backend.db.engine import Database
 from backend.db.models import Job
 from backend.db.values import is_storable
+from backend.drawings.forecast import forecasts
 from backend.drawings.queries import read_drawing
 from backend.drawings.schemas import Drawing, DrawingVerdict
 from backend.errors import Unusable
@@ -37,6 +38,9 @@ def examine(config: dict[str, Any], database: Database, settings: Settings) -> D
         valid=not found.errors,
         errors=problem_entries(found.errors),
         warnings=problem_entries(found.warnings),
+        forecasts=[]
+        if found.drawing is None
+        else forecasts(found.drawing, found.loras, database, settings),
     )
 
 

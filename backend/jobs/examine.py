@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from backend.db.engine import Database
@@ -37,11 +38,12 @@ class Examined:
 
 @dataclass(frozen=True)
 class ExaminedDrawing:
-    """The same of a drawing."""
+    """The same of a drawing. loras: its files that are on this machine."""
 
     drawing: DrawingConfig | None
     errors: list[Problem]
     warnings: list[Problem]
+    loras: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def examine_drawing_config(
     errors = list(verdict.errors)
     if verdict.drawing is not None:
         errors += _gpu_that_is_not_there(verdict.drawing, database)
-    return ExaminedDrawing(verdict.drawing, errors, list(verdict.warnings))
+    return ExaminedDrawing(verdict.drawing, errors, list(verdict.warnings), verdict.loras)
 
 
 def admit(

@@ -1,18 +1,21 @@
 import type {
   Checkpoint,
   Command,
+  DrawnPicture,
   Failure,
   FailureCure,
   Job,
   JobSchema,
   JobSummary,
   LoadSample,
+  Lora,
   Measurement,
   Metric,
   QueueState,
   Sample,
   SystemInfo,
   TrashEntry,
+  WholeDrawing,
 } from "@/api/types";
 
 export function jobSummary(changes: Partial<JobSummary> = {}): JobSummary {
@@ -230,6 +233,69 @@ export function trashEntry(changes: Partial<TrashEntry> = {}): TrashEntry {
     size_bytes: 20_000_000,
     deleted_at: "2026-01-31T20:15:00Z",
     expires_at: "2026-03-02T20:15:00Z",
+    ...changes,
+  };
+}
+
+export function lora(changes: Partial<Lora> = {}): Lora {
+  return {
+    file: "/o/ink/checkpoints/step-000250/lora.safetensors",
+    label: "ink, step 250",
+    source: "job",
+    name: "lora.safetensors",
+    job_id: 1,
+    step: 250,
+    is_final: false,
+    fits: ["tiny"],
+    size_bytes: 2_400_000,
+    created_at: "2026-01-31T20:15:00Z",
+    problem: null,
+    ...changes,
+  };
+}
+
+/** A picture of a drawing; drawn if it has a number, else waiting. */
+export function drawnPicture(index: number, changes: Partial<DrawnPicture> = {}): DrawnPicture {
+  return {
+    index,
+    prompt: "a fox",
+    lora: null,
+    lora_label: null,
+    lora_strength: null,
+    state: changes.sample ? "drawn" : "waiting",
+    message: null,
+    sample: null,
+    ...changes,
+  };
+}
+
+/** The drawing of these pictures, with the recipes that they were asked for with. */
+export function wholeDrawing(
+  pictures: DrawnPicture[],
+  changes: Partial<WholeDrawing> = {},
+): WholeDrawing {
+  return {
+    ...jobSummary({ id: 7, training_name: "drawing-0001", kind: "drawing", phase: "sample" }),
+    total_steps: pictures.length,
+    step: 0,
+    loss: null,
+    step_seconds: null,
+    eta_seconds: null,
+    progress: null,
+    loras: [{ file: "/o/ink/checkpoints/step-000250/lora.safetensors", label: "ink, step 250" }],
+    pictures,
+    config: {
+      gpu: "any",
+      model: { model_architecture: "tiny" },
+      pictures: pictures.map(({ prompt, lora: place, lora_strength }) => ({
+        prompt,
+        seed: 42,
+        lora: place,
+        lora_strength: lora_strength ?? 1,
+      })),
+    },
+    warnings: [],
+    runs: [],
     ...changes,
   };
 }

@@ -60,8 +60,13 @@ export class SmallServer {
   private readonly answers = new Map<string, Answer>();
 
   constructor() {
-    vi.stubGlobal("fetch", (input: RequestInfo | URL, init?: RequestInit) =>
-      this.fetch(input, init),
+    const answer = (input: RequestInfo | URL, init?: RequestInit) => this.fetch(input, init);
+    vi.stubGlobal("fetch", answer);
+    vi.stubGlobal(
+      "XMLHttpRequest",
+      class extends SmallUpload {
+        protected override readonly answer = answer;
+      },
     );
   }
 
@@ -99,7 +104,7 @@ export class SmallServer {
       path: url.pathname,
       query: url.searchParams,
       headers: raw.headers,
-      body: written === "" ? undefined : JSON.parse(written),
+      body: written === "" ? undefined : isJson(raw) ? JSON.parse(written) : written,
     };
     this.requests.push(request);
     if (this.away) {
@@ -127,6 +132,54 @@ export class SmallServer {
       : given === undefined
         ? new Response(null, { status: 204 })
         : Response.json(given);
+  }
+}
+
+function isJson({ headers }: globalThis.Request): boolean {
+  return headers.get("content-type")?.includes("json") === true;
+}
+
+/** What the page sends files with; all of one is sent at once. */
+class SmallUpload extends EventTarget {
+  readonly upload = new EventTarget();
+  status = 0;
+  responseText = "";
+  protected readonly answer!: (input: string, init: RequestInit) => Promise<Response>;
+  private address = "";
+  private method = "";
+  private readonly headers = new Headers();
+  private readonly aborting = new AbortController();
+
+  open(method: string, address: string): void {
+    this.method = method;
+    this.address = address;
+  }
+
+  setRequestHeader(name: string, value: string): void {
+    this.headers.set(name, value);
+  }
+
+  send(body: Blob): void {
+    void this.sent(body).catch(() => this.dispatchEvent(new Event("error")));
+  }
+
+  abort(): void {
+    this.aborting.abort();
+    this.dispatchEvent(new Event("abort"));
+  }
+
+  private async sent(body: Blob): Promise<void> {
+    const { method, headers } = this;
+    const content = new TextDecoder("latin1").decode(await body.arrayBuffer());
+    this.upload.dispatchEvent(
+      Object.assign(new Event("progress"), { loaded: body.size, total: body.size }),
+    );
+    const response = await this.answer(this.address, { method, headers, body: content });
+    if (!this.aborting.signal.aborted) {
+      this.status = response.status;
+      this.responseText = await response.text();
+      this.dispatchEvent(new Event("load"));
+    }
   }
 }
 

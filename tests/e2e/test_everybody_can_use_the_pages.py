@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -349,6 +350,37 @@ def test_curves_of_two_jobs_in_numbers(busy: Darkroom, open_page: Callable[..., 
     expect(table.get_by_role("columnheader", name="Loss, ink-failed")).to_be_visible()
     page.get_by_label("Search the log").fill("step 2")
     expect(page.get_by_role("log").locator("mark").first).to_be_visible()
+    look_at(page)
+
+
+def test_trying_a_lora_with_a_drawing_and_a_refused_file(
+    busy: Darkroom,
+    open_page: Callable[..., Page],
+    wait_for: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    at_work = f"/api/jobs/{id_of(busy, 'ink-at-work')}"
+    wait_for(lambda: busy.get(at_work)["status"] == "running", "a job that holds the CPU")
+    pictures = [{"prompt": "[trigger], a hat", "seed": seed} for seed in (1, 2)]
+    config = {
+        "model": {"model_architecture": "tiny"},
+        "gpu": "cpu",
+        "trigger_word": "ok",
+        "pictures": pictures,
+    }
+    drawing = busy.post("/api/drawings", {"config": config, "priority": 1})
+    page = open_page(busy, f"/try/{drawing['id']}")
+    expect(page.get_by_text("Waits until ink-at-work on the CPU ends.").first).to_be_visible()
+    no_lora = tmp_path / "letter.safetensors"
+    no_lora.write_text("a letter to somebody")
+    page.locator("input[accept='.safetensors']").set_input_files(no_lora)
+    expect(page.get_by_role("alert")).to_contain_text("letter.safetensors was refused")
+    page.get_by_role("textbox", name="Prompt 1").fill("a hat")
+    page.get_by_text("Model and how it is loaded").click()
+    expect(page.get_by_label("Model Architecture", exact=True)).to_be_visible()
+    look_at(page)
+    page.get_by_role("button", name="Choose", exact=True).click()
+    expect(page.get_by_role("dialog", name="Choose LoRAs")).to_be_visible()
     look_at(page)
 
 

@@ -6,6 +6,12 @@
  */
 
 import type { QueryClient, QueryKey } from "@tanstack/react-query";
+import {
+  applyDrawing,
+  applyDrawingDeleted,
+  applyDrawnPicture,
+  knownDrawing,
+} from "./apply-drawing";
 import { withJob, withoutJob } from "./job-lists";
 import { askAgainIfAsking } from "./late-answers";
 import { keys, MAX_CURVE_POINTS } from "./queries";
@@ -39,17 +45,23 @@ function change<Data>(
 }
 
 export function applyJob(client: QueryClient, summary: JobSummary, moved: StatusListener): void {
-  const before = client.getQueryData<Job>(keys.job(summary.id)) ?? shownJob(client, summary.id);
+  const before =
+    client.getQueryData<Job>(keys.job(summary.id)) ??
+    shownJob(client, summary.id) ??
+    knownDrawing(client, summary.id);
   if (before !== undefined && before.updated_at > summary.updated_at) {
     return;
   }
   // Drawings are jobs too, and the lists hold trainings.
   if (summary.kind === "training") {
     changeShownJobs(client, (lists, filter) => withJob(lists, summary, filter));
+  } else {
+    applyDrawing(client, summary, before?.status !== summary.status);
   }
   change<Job>(client, keys.job(summary.id), (job) => job && { ...job, ...summary });
   if (before?.status !== summary.status) {
     void client.invalidateQueries({ queryKey: keys.queue });
+    void client.invalidateQueries({ queryKey: keys.activeJobs });
   }
   if (summary.phase !== "sample") {
     applyPreviewOver(client, summary.id);
@@ -64,6 +76,7 @@ export function applyJob(client: QueryClient, summary: JobSummary, moved: Status
 
 export function applyJobDeleted(client: QueryClient, id: number): void {
   changeShownJobs(client, (lists) => withoutJob(lists, id));
+  applyDrawingDeleted(client, id);
   void client.invalidateQueries({ queryKey: keys.job(id) });
   void client.invalidateQueries({ queryKey: keys.queue });
   void client.invalidateQueries({ queryKey: keys.trash });
@@ -147,6 +160,7 @@ export function applyPreviewOver(client: QueryClient, id: number): void {
 
 export function applySample(client: QueryClient, id: number, sample: Sample): void {
   applyPreviewOver(client, id);
+  applyDrawnPicture(client, id, sample);
   change<Sample[]>(
     client,
     keys.samples(id),

@@ -77,6 +77,7 @@ type Schemas = components["schemas"];
 /** What is left out stays as it is. */
 export type SampleMarks = Partial<Schemas["SampleMarks"]>;
 export type CheckpointMarks = Partial<Schemas["CheckpointMarks"]>;
+type LorasQuery = NonNullable<paths["/api/loras"]["get"]["parameters"]["query"]>;
 type JobsQuery = NonNullable<paths["/api/jobs"]["get"]["parameters"]["query"]>;
 
 type QueueBody = NonNullable<
@@ -240,6 +241,19 @@ export const api = {
         signal,
       }),
     ),
+
+  drawings: (query: { limit: number; after?: number }, signal?: AbortSignal) =>
+    body(http.GET("/api/drawings", { params: { query }, signal })),
+  drawing: (id: number, signal?: AbortSignal) =>
+    body(http.GET("/api/drawings/{drawing_id}", { params: { path: { drawing_id: id } }, signal })),
+  validateDrawing: (config: JobConfigValue, signal?: AbortSignal) =>
+    body(http.POST("/api/drawings/validate", { body: { config }, signal })),
+  createDrawing: (config: JobConfigValue, priority: number) =>
+    body(http.POST("/api/drawings", { body: { config, priority } })),
+  loras: (query: LorasQuery, signal?: AbortSignal) =>
+    body(http.GET("/api/loras", { params: { query }, signal })),
+  deleteLora: (name: string) =>
+    body(http.DELETE("/api/loras/{name}", { params: { path: { name } } })),
 
   datasets: async (signal?: AbortSignal) =>
     (await body(http.GET("/api/datasets", { signal }))).items,

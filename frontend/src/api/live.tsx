@@ -115,6 +115,7 @@ export function LiveProvider({
           applyPreviewOver(client, data.job_id);
           // Why stands in the record of the run, which is fetched with the job.
           void client.invalidateQueries({ queryKey: keys.job(data.job_id), exact: true });
+          void client.invalidateQueries({ queryKey: keys.drawing(data.job_id) });
           break;
         case "checkpoint":
           applyCheckpoint(client, data.job_id, data);

@@ -1,9 +1,9 @@
 /** Query keys and options: what is fetched, and under which name the stream finds it again. */
 
-import { queryOptions } from "@tanstack/react-query";
+import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api } from "./client";
 import { fetchJobLists, type JobFilter, type JobLists, noFilter } from "./job-lists";
-import type { Preview } from "./types";
+import type { JobStatus, Preview } from "./types";
 
 /** More points than a wide screen has pixels; the server thins longer curves out to this. */
 export const MAX_CURVE_POINTS = 4000;
@@ -17,6 +17,10 @@ export const keys = {
   measurements: (id: number) => ["job", id, "measurements"] as const,
   commands: (id: number) => ["job", id, "commands"] as const,
   preview: (id: number) => ["preview", id] as const,
+  drawings: ["jobs", "drawings"] as const,
+  drawing: (id: number) => ["job", id, "drawing"] as const,
+  activeJobs: ["jobs", "active"] as const,
+  loras: ["loras"] as const,
   failure: (id: number) => ["job", id, "failure"] as const,
   samples: (id: number) => ["job", id, "samples"] as const,
   checkpoints: (id: number) => ["job", id, "checkpoints"] as const,
@@ -97,6 +101,41 @@ export const checkpointsQuery = (id: number) =>
     queryKey: keys.checkpoints(id),
     queryFn: ({ signal }) => api.checkpoints(id, signal),
   });
+
+/** Drawings, the newest first, as far as they are shown. */
+export const drawingsQuery = infiniteQueryOptions({
+  queryKey: keys.drawings,
+  queryFn: ({ pageParam, signal }) =>
+    api.drawings({ limit: DRAWINGS_AT_A_TIME, after: pageParam ?? undefined }, signal),
+  initialPageParam: null as number | null,
+  getNextPageParam: ({ next }) => (next ? Number(next) : null),
+});
+
+const DRAWINGS_AT_A_TIME = 12;
+
+export const drawingQuery = (id: number) =>
+  queryOptions({ queryKey: keys.drawing(id), queryFn: ({ signal }) => api.drawing(id, signal) });
+
+/** What holds a device just now, trainings and drawings. */
+export const activeJobsQuery = queryOptions({
+  queryKey: keys.activeJobs,
+  queryFn: async ({ signal }) => {
+    const status: JobStatus[] = ["starting", "running", "stopping"];
+    return (await api.jobs({ status, kind: "all", limit: 100 }, signal)).items;
+  },
+});
+
+/** LoRA files that a drawing can be made with; as far as they are shown. */
+export const lorasQuery = (search: string) =>
+  infiniteQueryOptions({
+    queryKey: [...keys.loras, search] as const,
+    queryFn: ({ pageParam, signal }) =>
+      api.loras({ search, limit: LORAS_AT_A_TIME, after: pageParam ?? undefined }, signal),
+    initialPageParam: null as number | null,
+    getNextPageParam: ({ next }) => (next ? Number(next) : null),
+  });
+
+const LORAS_AT_A_TIME = 50;
 
 export const datasetsQuery = queryOptions({
   queryKey: keys.datasets,

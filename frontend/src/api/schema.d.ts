@@ -956,6 +956,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/references": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Upload Reference
+         * @description Keep a picture to be shown to the model, sent as the body itself. One of a name that is taken
+         *     gets a number; the same picture again is the same file.
+         */
+        post: operations["upload_reference"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/health": {
         parameters: {
             query?: never;
@@ -1758,6 +1779,35 @@ export interface components {
             power_limit_watts?: number | null;
         };
         /**
+         * DeviceForecast
+         * @description What a drawing takes on one device, at the most in any phase.
+         */
+        DeviceForecast: {
+            /** Device */
+            device: string;
+            /** Name */
+            name: string;
+            /**
+             * Fits
+             * @description In memory.
+             */
+            fits: boolean;
+            /** Vram Bytes */
+            vram_bytes: number;
+            /** Ram Bytes */
+            ram_bytes: number;
+            /**
+             * Seconds
+             * @description None until pictures of these sizes were drawn there with this model.
+             */
+            seconds: number | null;
+            /**
+             * Num Pictures Measured
+             * @description That `seconds` was taken from.
+             */
+            num_pictures_measured: number;
+        };
+        /**
          * DeviceLoad
          * @description What a device was doing; None for a figure that it does not give.
          */
@@ -2210,6 +2260,11 @@ export interface components {
             errors: components["schemas"]["ProblemEntry"][];
             /** Warnings */
             warnings: components["schemas"]["ProblemEntry"][];
+            /**
+             * Forecasts
+             * @description One for each device that it may run on; none where the config is refused.
+             */
+            forecasts: components["schemas"]["DeviceForecast"][];
         };
         /**
          * DrawnLora
@@ -3956,6 +4011,38 @@ export interface components {
              * @description Those that jobs name, to choose from.
              */
             architectures: string[];
+        };
+        /**
+         * ReferenceEntry
+         * @description A picture that was brought to be shown to the model.
+         * @example {
+         *       "height": 512,
+         *       "name": ".references/cat.png",
+         *       "url": "/api/datasets/.references/pictures/cat.png?side=256",
+         *       "width": 768
+         *     }
+         */
+        ReferenceEntry: {
+            /**
+             * Name
+             * @description What goes into a picture's `control_images`.
+             */
+            name: string;
+            /**
+             * Width
+             * @description px, upright
+             */
+            width: number;
+            /**
+             * Height
+             * @description px, upright
+             */
+            height: number;
+            /**
+             * Url
+             * @description Of the picture scaled down; without the query, of the picture.
+             */
+            url: string;
         };
         /**
          * RegularizationPanel
@@ -8783,6 +8870,86 @@ export interface operations {
             };
             /** @description There is no such thing. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    upload_reference: {
+        parameters: {
+            query: {
+                name: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReferenceEntry"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -22,6 +22,7 @@ const ComparePage = lazy(() => import("./pages/compare-page"));
 const GalleryPage = lazy(() => import("./pages/gallery-page"));
 const JobPage = lazy(() => import("./pages/job-page"));
 const SystemPage = lazy(() => import("./pages/system-page"));
+const TryPage = lazy(() => import("./pages/try-page"));
 const TrashPage = lazy(() => import("./pages/trash-page"));
 
 function newQueryClient(): QueryClient {
@@ -102,6 +103,9 @@ function Pages() {
         {({ id }) => <PicturesRoute key={id} jobId={Number(id)} />}
       </Route>
       <Route path="/jobs/:id">{({ id }) => <JobPage key={id} jobId={Number(id)} />}</Route>
+      <Route path="/try/:id?">
+        {({ id }) => <TryPage drawingId={id === undefined ? null : Number(id)} />}
+      </Route>
       <Route path="/system" component={SystemPage} />
       <Route path="/trash" component={TrashPage} />
       <Route component={NotFoundPage} />

@@ -22,6 +22,7 @@ export function Shell({ children }: { children: ReactNode }) {
           </Link>
           <nav aria-label={text.app.mainNavigation} className={classes.nav}>
             <NavLink href={paths.queue} icon="queue" label={text.app.queue} />
+            <NavLink href={paths.drawings} pattern="/try/:id?" icon="try" label={text.app.tryIt} />
             <NavLink href={paths.system} icon="system" label={text.app.system} />
           </nav>
           <div className={classes.end}>
@@ -32,7 +33,7 @@ export function Shell({ children }: { children: ReactNode }) {
               leftSection={<Icon name="plus" size={16} />}
               className={classes.newJob}
             >
-              {text.app.newJob}
+              <span className={classes.newJobWords}>{text.app.newJob}</span>
             </Button>
           </div>
         </div>
@@ -45,8 +46,16 @@ export function Shell({ children }: { children: ReactNode }) {
   );
 }
 
-function NavLink({ href, icon, label }: { href: string; icon: IconName; label: string }) {
-  const [current] = useRoute(href);
+interface NavLinkProps {
+  href: string;
+  /** The addresses that belong to it; its own, unless it has more. */
+  pattern?: string;
+  icon: IconName;
+  label: string;
+}
+
+function NavLink({ href, pattern = href, icon, label }: NavLinkProps) {
+  const [current] = useRoute(pattern);
   return (
     <Link href={href} className={classes.link} aria-current={current ? "page" : undefined}>
       <Icon name={icon} />

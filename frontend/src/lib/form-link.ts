@@ -62,6 +62,26 @@ export function withGift(search: URLSearchParams, config: JobConfigValue): JobCo
   return given;
 }
 
+/** A picture's prompt as the page Try it takes it from its address; null if there is none. */
+export function promptGiven(search: URLSearchParams) {
+  const prompt = search.get(PROMPT);
+  const number = (name: (typeof NUMBERS)[number]) => {
+    const value = search.get(name);
+    return value === null || !Number.isFinite(Number(value)) ? null : Number(value);
+  };
+  return prompt === null
+    ? null
+    : {
+        prompts: [prompt],
+        references: search.getAll(REFERENCE),
+        seed: number("seed"),
+        width: number("width"),
+        height: number("height"),
+        guidance: number("guidance_scale"),
+        strengths: [number("lora_strength") || 1],
+      };
+}
+
 /** The prompts of a job with a picture's at their end. */
 export function promptsWith(config: JobConfigValue, sample: Sample): unknown[] {
   const own = Object.fromEntries(NUMBERS.map((name) => [name, sample[name] ?? 1]));

@@ -10,6 +10,12 @@ export const paths = {
   galleryAt: (id: number, step: number) => `/jobs/${id}/gallery?step=${step}`,
   job: (id: number) => `/jobs/${id}`,
   editJob: (id: number) => `/jobs/${id}/edit`,
+  /** The page Try it, with a drawing if one is shown. */
+  drawings: "/try",
+  drawing: (id: number) => `/try/${id}`,
+  /** Try it with a checkpoint of a job, by its step; without one, with the job's end result. */
+  tryIt: (id: number, step?: number) =>
+    `/try?job=${id}${step === undefined ? "" : `&step=${step}`}`,
   system: "/system",
   trash: "/trash",
 };

@@ -22,6 +22,7 @@ export const en = {
     mainNavigation: "Main",
     queue: "Queue",
     newJob: "New job",
+    tryIt: "Try it",
     system: "System",
     colorScheme: "Colour scheme",
     colorSchemeNames: { auto: "System", light: "Light", dark: "Dark" },
@@ -365,6 +366,11 @@ export const en = {
   failure: {
     title: "The training failed",
     interruptedTitle: "The training was interrupted",
+    ofDrawing: {
+      title: "The drawing failed",
+      interruptedTitle: "The drawing was interrupted",
+    },
+    drawsMissing: "Queueing it again draws the pictures that are missing.",
     phase: "Phase",
     exitCode: "Exit code",
     code: "Cause",

@@ -1,6 +1,7 @@
 import { Button } from "@mantine/core";
 import { Link } from "wouter";
 import type { Job, Sample } from "@/api/types";
+import { Icon } from "@/components/ui/icons";
 import { withPrompt } from "@/lib/form-link";
 import { EDITABLE } from "@/lib/job-states";
 import { paths } from "@/lib/paths";
@@ -17,6 +18,15 @@ interface UsePromptProps {
 export function UsePrompt({ job, sample, onAdd }: UsePromptProps) {
   return (
     <>
+      <Button
+        component={Link}
+        href={withPrompt(paths.tryIt(job.id, sample.step || undefined), sample)}
+        size="xs"
+        variant="default"
+        leftSection={<Icon name="try" size={15} />}
+      >
+        {text.samples.tryIt}
+      </Button>
       <Button
         component={Link}
         href={withPrompt(paths.cloneOf(job.id), sample)}

@@ -6,13 +6,14 @@ interface DialogProps {
   title: string;
   opened: boolean;
   onClose: () => void;
+  size?: "md" | "lg";
   children: ReactNode;
 }
 
 /** A question in front of the page. Mantine's own header would be a second banner landmark. */
-export function Dialog({ title, opened, onClose, children }: DialogProps) {
+export function Dialog({ title, opened, onClose, size = "md", children }: DialogProps) {
   return (
-    <Modal.Root opened={opened} onClose={onClose} centered>
+    <Modal.Root opened={opened} onClose={onClose} size={size} centered>
       <Modal.Overlay />
       <Modal.Content radius="lg" aria-label={title}>
         <Modal.Body className={classes.body}>

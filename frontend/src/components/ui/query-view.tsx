@@ -1,12 +1,19 @@
 import { Button, Skeleton } from "@mantine/core";
-import type { UseQueryResult } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { problemsOf } from "@/api/errors";
 import { text } from "@/messages";
 import { Notice } from "./notice";
 
+/** A query of one answer or of many pages. */
+interface Asked<Data> {
+  data: Data | undefined;
+  isError: boolean;
+  error: unknown;
+  refetch: () => Promise<unknown>;
+}
+
 interface QueryViewProps<Data> {
-  query: UseQueryResult<Data>;
+  query: Asked<Data>;
   /** What stands there while the first answer is under way; its height, in pixels, when a number. */
   loading?: ReactNode | number;
   children: (data: Data) => ReactNode;

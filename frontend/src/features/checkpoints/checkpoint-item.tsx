@@ -85,6 +85,20 @@ export function CheckpointItem(props: CheckpointItemProps) {
         >
           {text.checkpoints.download}
         </Button>
+        <Button
+          component={Link}
+          href={paths.tryIt(jobId, checkpoint.is_final ? undefined : checkpoint.step)}
+          size="xs"
+          variant="default"
+          leftSection={<Icon name="try" size={15} />}
+          aria-label={
+            checkpoint.is_final
+              ? text.checkpoints.tryFinal
+              : text.checkpoints.tryStep(formatCount(checkpoint.step))
+          }
+        >
+          {text.checkpoints.tryIt}
+        </Button>
         {canResume && (
           <Button
             size="xs"

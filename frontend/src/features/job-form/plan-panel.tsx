@@ -5,12 +5,12 @@ import { api } from "@/api/client";
 import type { DevicePlan, JobPlan } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
 import { formatBytes, formatDuration, formatGib, formatStepTime } from "@/lib/format";
+import { type Answer, useAnswer } from "@/lib/use-answer";
 import { words } from "@/messages/job-form";
 import { CARD_SIZES_GB, type FormAid, GIB } from "./form-aid";
 import { PhaseBars } from "./phase-bars";
 import classes from "./plan-panel.module.css";
 import type { SettingsByPath } from "./settings-by-path";
-import { type Answer, useAnswer } from "./use-answer";
 
 const HERE = "here";
 const NARROW = "(max-width: 84em)";

@@ -4,13 +4,13 @@ import { api } from "@/api/client";
 import type { KindOfLora, NamedSettings, Presets } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
 import { Notice } from "@/components/ui/notice";
+import { useAnswer } from "@/lib/use-answer";
 import { text } from "@/messages";
 import { words } from "@/messages/job-form";
 import { valueAt } from "./config-path";
 import { CARD_SIZES_GB, type FormAid, GIB } from "./form-aid";
 import classes from "./preset-panel.module.css";
 import { changedSettings, SettingDiff } from "./setting-diff";
-import { useAnswer } from "./use-answer";
 
 const FOUND = "found";
 

@@ -14,11 +14,10 @@ const SHOWN_LINES = 12;
 /** Why it ended, where, and what to do about it. */
 export function FailurePanel({ job }: { job: Job }) {
   const failure = useQuery(failureQuery(job.id));
-  const failed = job.status === "failed";
   const resumeStep = Math.max(0, ...job.resumable_from_steps);
 
   return (
-    <Panel title={failed ? text.failure.title : text.failure.interruptedTitle} tone="bad">
+    <Panel title={titleOf(job)} tone="bad">
       <div className={classes.body}>
         {/* What is known already stands there while the cures are being planned. */}
         {job.error !== null && (
@@ -31,13 +30,20 @@ export function FailurePanel({ job }: { job: Job }) {
           {(known) => known !== null && <Known job={job} failure={known} />}
         </QueryView>
         <p className={classes.hint}>
-          {resumeStep > 0
-            ? text.failure.resumeFrom(formatCount(resumeStep))
-            : text.failure.resumeFromStart}
+          {job.kind === "drawing"
+            ? text.failure.drawsMissing
+            : resumeStep > 0
+              ? text.failure.resumeFrom(formatCount(resumeStep))
+              : text.failure.resumeFromStart}
         </p>
       </div>
     </Panel>
   );
+}
+
+function titleOf({ kind, status }: Job): string {
+  const words = kind === "drawing" ? text.failure.ofDrawing : text.failure;
+  return status === "failed" ? words.title : words.interruptedTitle;
 }
 
 function Known({ job, failure }: { job: Job; failure: Failure }) {

@@ -76,6 +76,15 @@ export function JobHeader({ job, onChange }: JobHeaderProps) {
                 {text.resumeFrom.open}
               </Button>
             )}
+            {job.status === "completed" && (
+              <Button
+                component={Link}
+                href={paths.tryIt(job.id)}
+                leftSection={<Icon name="try" size={16} />}
+              >
+                {text.app.tryIt}
+              </Button>
+            )}
             <MainAction job={job} actions={actions} />
             <JobMenu job={job} actions={actions} onDeleted={() => navigate(paths.queue)} />
           </>

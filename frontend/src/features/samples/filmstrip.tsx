@@ -3,8 +3,8 @@ import { useEffect, useMemo, useRef, useState } from "react";
 import { Icon } from "@/components/ui/icons";
 import { text } from "@/messages";
 import classes from "./filmstrip.module.css";
-import type { Lane } from "./gallery-model";
-import { stepTitle } from "./titles";
+import type { Gallery, Lane } from "./gallery-model";
+import { columnTitle } from "./titles";
 
 const SPEEDS = [0.5, 1, 2, 4];
 /** Each picture this long at speed 1. */
@@ -12,8 +12,8 @@ const FRAME_MS = 600;
 
 interface FilmstripProps {
   lane: Lane;
-  /** All steps of the grid; those that were drawn are shown, from the first to the last. */
-  steps: number[];
+  /** Of its steps those that were drawn are shown, from the first to the last. */
+  gallery: Gallery;
   step: number;
   playing: boolean;
   onPlaying: (playing: boolean) => void;
@@ -21,10 +21,10 @@ interface FilmstripProps {
 }
 
 /** One prompt through all its steps: to look over, to scrub, to play. */
-export function Filmstrip({ lane, steps, step, playing, onPlaying, onStep }: FilmstripProps) {
+export function Filmstrip({ lane, gallery, step, playing, onPlaying, onStep }: FilmstripProps) {
   const drawn = useMemo(
-    () => steps.filter((one) => lane.byStep.has(one)).sort((one, other) => one - other),
-    [lane, steps],
+    () => gallery.steps.filter((one) => lane.byStep.has(one)).sort((one, other) => one - other),
+    [lane, gallery.steps],
   );
   const [speed, setSpeed] = useState(1);
   const strip = useRef<HTMLDivElement>(null);
@@ -67,7 +67,10 @@ export function Filmstrip({ lane, steps, step, playing, onPlaying, onStep }: Fil
     }
   };
   return (
-    <section className={classes.filmstrip} aria-label={text.samples.strip}>
+    <section
+      className={classes.filmstrip}
+      aria-label={gallery.columns === undefined ? text.samples.strip : text.samples.drawingStrip}
+    >
       <ActionIcon
         variant="default"
         size={36}
@@ -84,7 +87,7 @@ export function Filmstrip({ lane, steps, step, playing, onPlaying, onStep }: Fil
               type="button"
               className={classes.still}
               tabIndex={-1}
-              aria-label={stepTitle(one)}
+              aria-label={columnTitle(gallery, one)}
               aria-current={index === at ? "true" : undefined}
               onClick={() => scrub(index)}
             >
@@ -104,7 +107,7 @@ export function Filmstrip({ lane, steps, step, playing, onPlaying, onStep }: Fil
           max={drawn.length - 1}
           value={at}
           aria-label={text.samples.scrub}
-          aria-valuetext={text.samples.atStep(stepTitle(step), at + 1, drawn.length)}
+          aria-valuetext={text.samples.atStep(columnTitle(gallery, step), at + 1, drawn.length)}
           onChange={(event) => scrub(Number(event.currentTarget.value))}
         />
       </div>

@@ -47,6 +47,8 @@ export interface Lane {
   byStep: Map<number, Sample>;
   failures: Map<number, Failure>;
   drawing: Drawing | null;
+  /** Columns whose picture was asked for and is not there; see `isComing`. */
+  waiting?: ReadonlySet<number>;
 }
 
 export interface Group {
@@ -63,6 +65,12 @@ export interface Gallery {
   groups: Group[];
   /** Ascending; step 0 is the base model's. */
   steps: number[];
+  /** What the columns are called where they are no steps of a training; see drawing-model.ts. */
+  columns?: ReadonlyMap<number, string>;
+  /** Whether what is waited for will be drawn, or was given up. */
+  isComing?: boolean;
+  /** Which LoRA a picture was drawn with, by its number; where that is not the lane's own job's. */
+  loras?: ReadonlyMap<number, string>;
 }
 
 export function recipeKey(sample: Sample): string {
@@ -195,6 +203,7 @@ export function stepsOf(lanes: Lane[]): number[] {
     ...lane.byStep.keys(),
     ...lane.failures.keys(),
     ...(lane.drawing === null ? [] : [lane.drawing.step]),
+    ...(lane.waiting ?? []),
   ]);
   return [...new Set(steps)].sort((one, other) => one - other);
 }
@@ -271,15 +280,28 @@ export function filtered(gallery: Gallery, filter: Filter): Gallery {
           ),
           failures: kept(lane.failures, (step) => inRange(step) && !filter.starred),
           drawing: filter.starred ? null : lane.drawing,
+          waiting: filter.starred ? NONE_WAITING : (lane.waiting ?? NONE_WAITING),
         }))
-        .filter((lane) => lane.byStep.size > 0 || lane.failures.size > 0 || lane.drawing !== null),
+        .filter(
+          (lane) =>
+            lane.byStep.size > 0 ||
+            lane.failures.size > 0 ||
+            lane.drawing !== null ||
+            lane.waiting.size > 0,
+        ),
     }))
     .filter(({ lanes }) => lanes.length > 0);
   const steps = stepsOf(groups.flatMap(({ lanes }) => lanes));
   const base = steps.filter((step) => step === 0);
   const trained = steps.filter((step) => step !== 0);
-  return { groups, steps: [...base, ...(filter.newestFirst ? trained.reverse() : trained)] };
+  return {
+    ...gallery,
+    groups,
+    steps: [...base, ...(filter.newestFirst ? trained.reverse() : trained)],
+  };
 }
+
+const NONE_WAITING: ReadonlySet<number> = new Set();
 
 function kept<Value>(
   map: Map<number, Value>,

@@ -23,8 +23,14 @@ import { SampleGrid } from "./sample-grid";
 import { useCellSize } from "./use-cell-size";
 import type { OwnedSample } from "./use-sample-removal";
 
-interface GalleryProps {
+interface GalleryProps extends Omit<GalleryViewProps, "whole" | "sources"> {
   jobs: GalleryJob[];
+}
+
+interface GalleryViewProps {
+  whole: GalleryData;
+  /** Whose pictures they are, to take home. */
+  sources: Pick<GalleryJob, "id" | "name" | "samples">[];
   /** On a page of its own it takes the window's height. */
   isTall?: boolean;
   /** Stars and notes can be given. */
@@ -44,13 +50,18 @@ interface Opened {
 }
 
 /** Pictures of one job or several: the grid, what is to be seen of it, and one against another. */
-export function Gallery({ jobs, isTall = false, step = null, ...props }: GalleryProps) {
-  const { onMark, onRemove, actions } = props;
+export function Gallery({ jobs, ...view }: GalleryProps) {
+  const whole = useMemo(() => galleryOf(jobs), [jobs]);
+  return <GalleryView {...view} whole={whole} sources={jobs} />;
+}
+
+/** The same of rows and columns that are made already. */
+export function GalleryView(props: GalleryViewProps) {
+  const { whole, sources, isTall = false, step = null, onMark, onRemove, actions } = props;
   const [filter, setFilter] = useState({ ...NO_FILTER, fromStep: step, toStep: step });
   const [size, setSize] = useCellSize();
   const [opened, setOpened] = useState<Opened | null>(null);
   const [selected, setSelected] = useState<ReadonlySet<number>>(new Set());
-  const whole = useMemo(() => galleryOf(jobs), [jobs]);
   const asked = useDeferredValue(filter);
   const shown = useMemo(() => filtered(whole, asked), [whole, asked]);
   const count = samplesIn(shown).length;
@@ -76,16 +87,16 @@ export function Gallery({ jobs, isTall = false, step = null, ...props }: Gallery
   const remove =
     onRemove &&
     ((ids: ReadonlySet<number>) => {
-      onRemove(ownedSamples(jobs, ids));
+      onRemove(ownedSamples(sources, ids));
       setSelected((before) => new Set([...before].filter((id) => !ids.has(id))));
     });
-  const archives = archivesOf(jobs, shown, selected, count === all ? null : count);
+  const archives = archivesOf(sources, shown, selected, count === all ? null : count);
   return (
     <div className={classes.gallery}>
       <GalleryToolbar
         filter={filter}
         onFilter={setFilter}
-        steps={whole.steps}
+        steps={whole.columns === undefined ? whole.steps : []}
         numPrompts={whole.groups.length}
         size={size}
         onSize={(next: CellSize) => setSize(next)}
@@ -192,7 +203,7 @@ function samplesIn(gallery: GalleryData): Sample[] {
 }
 
 /** The pictures of these numbers with the jobs that drew them. */
-function ownedSamples(jobs: GalleryJob[], ids: ReadonlySet<number>): OwnedSample[] {
+function ownedSamples(jobs: GalleryViewProps["sources"], ids: ReadonlySet<number>): OwnedSample[] {
   return jobs.flatMap((job) =>
     job.samples.filter(({ id }) => ids.has(id)).map((sample) => ({ jobId: job.id, sample })),
   );
@@ -215,7 +226,7 @@ function placesOf(gallery: GalleryData, ids: ReadonlySet<number>): Place[] {
 
 /** An archive is one job's; the numbers of pictures are no two jobs'. */
 function archivesOf(
-  jobs: GalleryJob[],
+  jobs: GalleryViewProps["sources"],
   shown: GalleryData,
   selected: ReadonlySet<number>,
   shownCount: number | null,

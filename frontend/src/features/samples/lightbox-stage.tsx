@@ -12,7 +12,6 @@ import type { Sample } from "@/api/types";
 import { text } from "@/messages";
 import classes from "./lightbox-stage.module.css";
 import { PictureDifference } from "./picture-difference";
-import { stepTitle } from "./titles";
 import type { Zoom } from "./use-zoom";
 
 export const MODES = ["single", "side", "slider", "blink", "difference"] as const;
@@ -42,11 +41,13 @@ export function Stage({ mode, sample, other, title, otherTitle, zoom }: StagePro
       {...zoom.handlers}
       onPointerLeave={zoom.handlers.onPointerUp}
     >
-      {(mode === "single" || other === undefined) && <Framed sample={sample} zoom={zoom} />}
+      {(mode === "single" || other === undefined) && (
+        <Framed sample={sample} title={title} zoom={zoom} />
+      )}
       {mode === "side" && other !== undefined && (
         <>
-          <Framed sample={other} zoom={zoom} label={otherTitle} />
-          <Framed sample={sample} zoom={zoom} label={title} />
+          <Framed sample={other} title={otherTitle} zoom={zoom} isLabelled />
+          <Framed sample={sample} title={title} zoom={zoom} isLabelled />
         </>
       )}
       {mode === "slider" && other !== undefined && <SliderView {...two} />}
@@ -72,20 +73,21 @@ export function frameStyle({ width, height }: Sample): CSSProperties {
 
 interface FramedProps {
   sample: Sample;
+  title: string;
   zoom: Zoom;
-  label?: string;
+  isLabelled?: boolean;
 }
 
-function Framed({ sample, zoom, label }: FramedProps) {
+function Framed({ sample, title, zoom, isLabelled = false }: FramedProps) {
   return (
     <figure className={classes.frame} style={frameStyle(sample)}>
-      <Picture sample={sample} zoom={zoom} />
-      {label !== undefined && <figcaption className={classes.label}>{label}</figcaption>}
+      <Picture sample={sample} title={title} zoom={zoom} />
+      {isLabelled && <figcaption className={classes.label}>{title}</figcaption>}
     </figure>
   );
 }
 
-function Picture({ sample, zoom }: { sample: Sample; zoom: Zoom }) {
+function Picture({ sample, title, zoom }: { sample: Sample; title: string; zoom: Zoom }) {
   return (
     <img
       key={sample.id}
@@ -93,7 +95,7 @@ function Picture({ sample, zoom }: { sample: Sample; zoom: Zoom }) {
       src={sample.url}
       width={sample.width}
       height={sample.height}
-      alt={text.samples.alt(sample.prompt, stepTitle(sample.step))}
+      alt={text.samples.alt(sample.prompt, title)}
       draggable={false}
       style={{
         transform: zoom.transform,
@@ -136,9 +138,9 @@ function SliderView({ sample, other, title, otherTitle, zoom }: TwoProps) {
   };
   return (
     <figure ref={frame} className={classes.frame} style={frameStyle(sample)}>
-      <Picture sample={sample} zoom={zoom} />
+      <Picture sample={sample} title={title} zoom={zoom} />
       <div className={classes.layer} style={{ clipPath: `inset(0 ${100 - percent}% 0 0)` }}>
-        <Picture sample={other} zoom={zoom} />
+        <Picture sample={other} title={otherTitle} zoom={zoom} />
       </div>
       <div
         ref={handle}
@@ -189,9 +191,9 @@ function BlinkView({ sample, other, title, otherTitle, zoom }: TwoProps) {
   }, [isStill]);
   return (
     <figure className={classes.frame} style={frameStyle(sample)}>
-      <Picture sample={sample} zoom={zoom} />
+      <Picture sample={sample} title={title} zoom={zoom} />
       <div className={classes.layer} style={{ visibility: isOther ? "visible" : "hidden" }}>
-        <Picture sample={other} zoom={zoom} />
+        <Picture sample={other} title={otherTitle} zoom={zoom} />
       </div>
       <figcaption className={classes.label}>{isOther ? otherTitle : title}</figcaption>
       {isStill && (

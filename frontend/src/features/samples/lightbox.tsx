@@ -11,7 +11,7 @@ import classes from "./lightbox.module.css";
 import { baseOf, laneAt, movesFrom, sampleAt } from "./lightbox-places";
 import { MODES, type Mode, Stage } from "./lightbox-stage";
 import { RecipePanel } from "./recipe-panel";
-import { laneTitle, stepTitle } from "./titles";
+import { columnTitle, laneTitle } from "./titles";
 import { useZoom } from "./use-zoom";
 
 interface LightboxProps {
@@ -118,15 +118,16 @@ export function Lightbox(props: LightboxProps) {
     return null;
   }
   const severalJobs = new Set(gallery.groups.flatMap((g) => g.lanes.map((l) => l.jobId))).size > 1;
-  const titleOf = (of: Sample, at: Place) => {
+  const titleOf = (at: Place) => {
     const on = laneAt(gallery, at);
-    return [stepTitle(of.step), on === undefined ? "" : laneTitle(on, severalJobs)]
+    return [columnTitle(gallery, at.step), on === undefined ? "" : laneTitle(on, severalJobs)]
       .filter(Boolean)
       .join(", ");
   };
-  const besidePlace = other !== null && sampleAt(gallery, other) !== undefined ? other : place;
+  const isOtherThere = other !== null && sampleAt(gallery, other) !== undefined;
+  const besidePlace = isOtherThere ? other : { lane: place.lane, step: 0 };
   const shown = flipped && second !== undefined ? second : sample;
-  const title = titleOf(shown, flipped ? besidePlace : place);
+  const title = titleOf(flipped && second !== undefined ? besidePlace : place);
   return (
     <Modal.Root opened onClose={props.onClose} fullScreen padding={0}>
       <Modal.Content className={classes.content} aria-label={text.samples.lightbox}>
@@ -137,18 +138,20 @@ export function Lightbox(props: LightboxProps) {
               mode={second === undefined ? "single" : mode}
               sample={mode === "single" ? shown : sample}
               other={second}
-              title={titleOf(sample, place)}
-              otherTitle={second === undefined ? "" : titleOf(second, besidePlace)}
+              title={titleOf(place)}
+              otherTitle={second === undefined ? "" : titleOf(besidePlace)}
               zoom={zoom}
             />
             <Arrow
               side="left"
-              label={text.samples.previousStep}
+              label={
+                gallery.columns === undefined ? text.samples.previousStep : text.samples.previous
+              }
               onClick={moves.left && (() => onMove(moves.left as Place))}
             />
             <Arrow
               side="right"
-              label={text.samples.nextStep}
+              label={gallery.columns === undefined ? text.samples.nextStep : text.samples.next}
               onClick={moves.right && (() => onMove(moves.right as Place))}
             />
           </div>
@@ -175,7 +178,7 @@ export function Lightbox(props: LightboxProps) {
             </div>
             <Filmstrip
               lane={lane}
-              steps={gallery.steps}
+              gallery={gallery}
               step={place.step}
               playing={playing}
               onPlaying={setPlaying}
@@ -217,7 +220,7 @@ export function Lightbox(props: LightboxProps) {
                 <p className={classes.compared}>
                   {second === undefined
                     ? text.samples.noOther
-                    : text.samples.comparedWith(titleOf(second, besidePlace).toLowerCase())}
+                    : text.samples.comparedWith(titleOf(besidePlace).toLowerCase())}
                 </p>
               )}
               <Button size="xs" variant="default" onClick={() => setOther(place)}>
@@ -247,7 +250,12 @@ export function Lightbox(props: LightboxProps) {
                 onSave={(note) => props.onNote?.(shown, note)}
               />
             )}
-            <RecipePanel sample={shown} lane={lane} severalJobs={severalJobs}>
+            <RecipePanel
+              sample={shown}
+              lane={lane}
+              severalJobs={severalJobs}
+              lora={gallery.loras?.get(shown.id)}
+            >
               {props.actions?.(shown)}
               {props.onRemove !== undefined && (
                 <Button

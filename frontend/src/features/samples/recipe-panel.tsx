@@ -11,21 +11,26 @@ interface RecipePanelProps {
   sample: Sample;
   lane: Lane;
   severalJobs: boolean;
+  /** What it was drawn with, where that is not the lane's job's own; the base model has none. */
+  lora?: string | undefined;
   /** What else can be done with it. */
   children?: ReactNode;
 }
 
 /** What the picture was drawn from, and what can be done with that. */
-export function RecipePanel({ sample, lane, severalJobs, children }: RecipePanelProps) {
+export function RecipePanel({ sample, lane, severalJobs, lora, children }: RecipePanelProps) {
   const short: [string, string][] = [
     [text.samples.seed, String(sample.seed)],
     [text.samples.size_, `${sample.width} × ${sample.height}`],
     [text.samples.guidance, String(sample.guidance_scale)],
     [text.samples.sampleSteps, String(sample.sample_steps)],
-    ...strengthOf(sample),
+    ...strengthOf(sample, lora),
   ];
   const long: [string, string][] = [
-    ...(severalJobs ? [[text.samples.job, lane.jobName] as [string, string]] : []),
+    ...(lora === undefined ? [] : [[text.samples.lora, lora] as [string, string]]),
+    ...(severalJobs && lora === undefined
+      ? [[text.samples.job, lane.jobName] as [string, string]]
+      : []),
     ...(sample.superseded_by === null
       ? []
       : [[text.samples.branch, text.samples.setAside(sample.superseded_by)] as [string, string]]),
@@ -39,7 +44,7 @@ export function RecipePanel({ sample, lane, severalJobs, children }: RecipePanel
   ];
   const copy = () =>
     Promise.resolve(navigator.clipboard)
-      .then((clipboard) => clipboard.writeText(recipeText(sample)))
+      .then((clipboard) => clipboard.writeText(recipeText(sample, lora)))
       .then(() => toast(text.samples.copied))
       .catch((error: unknown) => toastFailure(text.samples.copyFails, error));
   return (
@@ -84,14 +89,14 @@ export function RecipePanel({ sample, lane, severalJobs, children }: RecipePanel
   );
 }
 
-function strengthOf({ step, lora_strength }: Sample): [string, string][] {
-  return step === 0 || lora_strength === null
+function strengthOf({ step, lora_strength }: Sample, lora?: string): [string, string][] {
+  return (step === 0 && lora === undefined) || lora_strength === null
     ? []
     : [[text.samples.loraStrength, String(lora_strength)]];
 }
 
 /** As a person writes it down, and as an entry of Prompts takes it. */
-export function recipeText(sample: Sample): string {
+export function recipeText(sample: Sample, lora?: string): string {
   const lines: [string, unknown][] = [
     ["prompt", JSON.stringify(sample.prompt)],
     ["seed", sample.seed],
@@ -106,7 +111,9 @@ export function recipeText(sample: Sample): string {
     ...(sample.control_images.length > 0
       ? [["control_images", JSON.stringify(sample.control_images)] as [string, unknown]]
       : []),
-    ["step", sample.step],
+    ...(lora === undefined
+      ? [["step", sample.step] as [string, unknown]]
+      : [["lora", JSON.stringify(lora)] as [string, unknown]]),
     ["file", sample.file],
   ];
   return lines.map(([name, value]) => `${name}: ${value}`).join("\n");

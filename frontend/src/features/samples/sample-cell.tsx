@@ -4,7 +4,6 @@ import { Icon } from "@/components/ui/icons";
 import { text } from "@/messages";
 import type { Drawing, Failure } from "./gallery-model";
 import classes from "./sample-grid.module.css";
-import { stepTitle } from "./titles";
 
 /** Above this, a thumbnail of 256 px would be blown up. */
 const SMALL_PX = 256;
@@ -14,6 +13,9 @@ interface SampleCellProps {
   failure: Failure | undefined;
   drawing: Drawing | undefined;
   label: string;
+  /** Of its column. */
+  title: string;
+  isWaiting: boolean;
   /** Of the cell, in CSS pixels. */
   width: number;
   isActive: boolean;
@@ -43,7 +45,11 @@ export const SampleCell = memo(
           title={failure?.message}
         >
           {failure === undefined ? (
-            text.samples.notDrawn
+            props.isWaiting ? (
+              text.samples.waiting
+            ) : (
+              text.samples.notDrawn
+            )
           ) : (
             <>
               <Icon name="failed" size={18} />
@@ -66,7 +72,7 @@ export const SampleCell = memo(
           onFocus={props.onFocus}
           onClick={props.onOpen}
         >
-          <Picture sample={sample} width={width} />
+          <Picture sample={sample} title={props.title} width={width} />
         </button>
         {sample.is_starred && (
           <span className={classes.star}>
@@ -91,6 +97,8 @@ export const SampleCell = memo(
     before.failure === after.failure &&
     before.drawing === after.drawing &&
     before.label === after.label &&
+    before.title === after.title &&
+    before.isWaiting === after.isWaiting &&
     before.width === after.width &&
     before.isActive === after.isActive &&
     before.isSelected === after.isSelected,
@@ -123,7 +131,13 @@ function InTheMaking({ drawing, tabIndex, onFocus }: InTheMakingProps) {
   );
 }
 
-function Picture({ sample, width }: { sample: Sample; width: number }) {
+interface PictureProps {
+  sample: Sample;
+  title: string;
+  width: number;
+}
+
+function Picture({ sample, title, width }: PictureProps) {
   const [isDamaged, setDamaged] = useState(false);
   if (isDamaged) {
     return (
@@ -140,7 +154,7 @@ function Picture({ sample, width }: { sample: Sample; width: number }) {
       src={isLarge ? `${sample.thumbnail_url}?side=640` : sample.thumbnail_url}
       width={sample.width}
       height={sample.height}
-      alt={text.samples.alt(sample.prompt, stepTitle(sample.step))}
+      alt={text.samples.alt(sample.prompt, title)}
       decoding="async"
       style={{ imageRendering: sample.width < SMALL_PX ? "pixelated" : undefined }}
       onError={() => setDamaged(true)}

@@ -17,7 +17,7 @@ import {
 } from "./grid-window";
 import { SampleCell } from "./sample-cell";
 import classes from "./sample-grid.module.css";
-import { laneTitle, recipeLine, stepTitle } from "./titles";
+import { columnTitle, laneTitle, recipeLine } from "./titles";
 
 interface SampleGridProps {
   gallery: Gallery;
@@ -47,7 +47,7 @@ export function SampleGrid(props: SampleGridProps) {
   const lanes = useMemo(() => placeLanes(gallery.groups, width), [gallery.groups, width]);
   const [active, setActive] = useState<Place | null>(null);
   const isSticky = sight.width >= STICKY_FROM_PX && gallery.steps[0] === 0;
-  useNewestInSight(scroller, columns, width, look);
+  useNewestInSight(scroller, columns, width, { isTraining: gallery.columns === undefined, look });
 
   const at = placeOf(active, lanes, gallery.steps);
   const [firstLane, endLane] = lanesInSight(lanes, sight);
@@ -118,7 +118,7 @@ export function SampleGrid(props: SampleGridProps) {
       className={classes.scroller}
       data-tall={props.isTall}
       role="grid"
-      aria-label={text.samples.region}
+      aria-label={gallery.columns === undefined ? text.samples.region : text.samples.drawingRegion}
       aria-rowcount={lanes.length + 1}
       aria-colcount={columns + 1}
       onKeyDown={onKeyDown}
@@ -145,7 +145,7 @@ export function SampleGrid(props: SampleGridProps) {
               data-base={isSticky && column === 0}
               style={isSticky && column === 0 ? undefined : { left: left(column) }}
             >
-              {stepTitle(gallery.steps[column] ?? 0)}
+              {columnTitle(gallery, gallery.steps[column] ?? 0)}
             </span>
           ))}
         </div>
@@ -197,7 +197,9 @@ export function SampleGrid(props: SampleGridProps) {
                       sample={sample}
                       failure={lane.failures.get(step)}
                       drawing={lane.drawing?.step === step ? lane.drawing : undefined}
-                      label={text.samples.open(group.number, stepTitle(step), title)}
+                      isWaiting={gallery.isComing === true && lane.waiting?.has(step) === true}
+                      title={columnTitle(gallery, step)}
+                      label={text.samples.open(group.number, columnTitle(gallery, step), title)}
                       width={width}
                       isActive={row === at.row && column === at.column}
                       isSelected={sample !== undefined && selected.has(sample.id)}
@@ -308,14 +310,14 @@ function bringIntoSight(
 }
 
 /**
- * The newest step is what one comes for; whoever has scrolled away from it is left in peace. Looks
- * at what is in sight for the first time when that is so.
+ * The newest step of a training is what one comes for; whoever has scrolled away from it is left in
+ * peace. Looks at what is in sight for the first time when that is so.
  */
 function useNewestInSight(
   scroller: { current: HTMLElement | null },
   columns: number,
   width: number,
-  look: () => void,
+  { isTraining, look }: { isTraining: boolean; look: () => void },
 ): void {
   const known = useRef({ columns: 0, width: 0 });
   useLayoutEffect(() => {
@@ -325,11 +327,15 @@ function useNewestInSight(
     if (element === null) {
       return;
     }
+    if (!isTraining) {
+      look();
+      return;
+    }
     const added = Math.max(0, columns - before.columns) * (width + GAP_PX);
     const fromEnd = element.scrollWidth - added - element.clientWidth - element.scrollLeft;
     if (before.columns === 0 || before.width !== width || fromEnd < width) {
       element.scrollTo({ left: element.scrollWidth });
       look();
     }
-  }, [scroller, columns, width, look]);
+  }, [scroller, columns, width, isTraining, look]);
 }

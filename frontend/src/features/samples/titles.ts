@@ -1,10 +1,15 @@
 import type { Sample } from "@/api/types";
 import { formatCount, joinFacts } from "@/lib/format";
 import { text } from "@/messages";
-import type { Lane } from "./gallery-model";
+import type { Gallery, Lane } from "./gallery-model";
 
 export function stepTitle(step: number): string {
   return step === 0 ? text.samples.base : text.samples.step(formatCount(step));
+}
+
+/** A column by what it is: a training's step, or what a drawing calls it. */
+export function columnTitle({ columns }: Pick<Gallery, "columns">, column: number): string {
+  return columns?.get(column) ?? stepTitle(column);
 }
 
 /** Which job or branch a lane is, where that is not plain. */
