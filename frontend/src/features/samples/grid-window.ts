@@ -39,7 +39,8 @@ export function cellWidth(width: number, columns: number, size: CellSize): numbe
   const fit = Math.max(2, Math.floor((width + GAP_PX) / (TARGET_PX[size] + GAP_PX)));
   // Few columns may be wider, but not without end.
   const shown = Math.max(Math.min(fit, columns), Math.min(fit, 4));
-  return Math.floor((width - (shown - 1) * GAP_PX) / shown);
+  // To the hundredth: whole pixels would leave a few, in which an edge of one more column shows.
+  return Math.floor((100 * (width - (shown - 1) * GAP_PX)) / shown) / 100;
 }
 
 export function placeLanes(groups: Group[], width: number): PlacedLane[] {
