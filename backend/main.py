@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from backend import __version__
+from backend.artifacts.contrast_routes import router as fine_contrast
 from backend.artifacts.preview_routes import router as previews
 from backend.artifacts.routes import router as artifacts
 from backend.artifacts.workflow_routes import router as workflows
@@ -55,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Guard, settings=settings)
     for router in (
         previews,
+        fine_contrast,
         artifacts,
         workflows,
         bundles,

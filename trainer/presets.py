@@ -23,7 +23,7 @@ The guides' ranges come along as texts: a preset is one point in them, not a law
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -90,6 +90,15 @@ class Named:
     settings: Mapping[str, Any]
 
 
+_CHARACTER = KindRow(
+    "Character",
+    "A person or figure that stays the same in every picture. Rank 64 for complex identities.",
+    steps=2000,
+    images=(20, 60),
+    steps_range=(1000, 2500),
+    ranks=(32, 64),
+)
+
 KINDS: dict[Kind, KindRow] = {
     Kind.STYLE: KindRow(
         "Style",
@@ -99,21 +108,12 @@ KINDS: dict[Kind, KindRow] = {
         steps_range=(800, 2000),
         ranks=(16, 32),
     ),
-    Kind.CHARACTER: KindRow(
-        "Character",
-        "A person or figure that stays the same in every picture. Rank 64 for complex identities.",
-        steps=2000,
-        images=(20, 60),
-        steps_range=(1000, 2500),
-        ranks=(32, 64),
-    ),
-    Kind.OBJECT: KindRow(
-        "Object or brand",
-        "A thing, a product or a mark that is drawn right from every side.",
-        steps=2000,
-        images=(20, 60),
-        steps_range=(1000, 2500),
-        ranks=(32, 64),
+    Kind.CHARACTER: _CHARACTER,
+    # An object is learned as a character is: something that stays the same.
+    Kind.OBJECT: replace(
+        _CHARACTER,
+        label="Object or brand",
+        about="A thing, a product or a mark that is drawn right from every side.",
     ),
     Kind.EDIT: KindRow(
         "Instruction or edit",

@@ -57,6 +57,8 @@ export class SmallServer {
   readonly requests: Request[] = [];
   readonly streams: OpenStream[] = [];
   away = false;
+  /** What is said where no answer was given. */
+  otherwise: Answer = ({ path }) => new Refusal(404, [problem("not_found", `Nothing at ${path}.`)]);
   private readonly answers = new Map<string, Answer>();
 
   constructor() {
@@ -116,13 +118,7 @@ export class SmallServer {
       this.streams.push(stream);
       return new Response(stream.body, { status: 200 });
     }
-    const answer = this.answers.get(`${request.method} ${request.path}`);
-    if (answer === undefined) {
-      return Response.json(
-        { errors: [problem("not_found", `Nothing at ${request.path}.`)] },
-        { status: 404 },
-      );
-    }
+    const answer = this.answers.get(`${request.method} ${request.path}`) ?? this.otherwise;
     const given = await answer(request);
     if (given instanceof Response) {
       return given;

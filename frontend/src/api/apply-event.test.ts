@@ -1,19 +1,29 @@
 import { QueryClient, QueryObserver } from "@tanstack/react-query";
-import { command, jobSummary, measurement, metric, sample, wholeJob } from "@tests/examples";
+import {
+  command,
+  jobSummary,
+  loadSample,
+  measurement,
+  metric,
+  sample,
+  wholeJob,
+} from "@tests/examples";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import {
   applyCommand,
   applyJob,
   applyJobDeleted,
+  applyLoad,
   applyMeasurement,
   applyPreview,
   applySample,
   applySampleRemoved,
+  applySteps,
   joined,
 } from "./apply-event";
 import { type JobLists, withJob } from "./job-lists";
-import { jobsQuery, keys } from "./queries";
-import type { Command, Job, JobSummary, Measurement, Sample } from "./types";
+import { jobsQuery, keys, MAX_CURVE_POINTS } from "./queries";
+import type { Command, Job, JobSummary, LoadHistory, Measurement, Sample } from "./types";
 
 let client: QueryClient;
 /** What the queue shows without a filter. */
@@ -44,6 +54,35 @@ describe("one curve across resumes", () => {
 
   test("gives way to a later run that trains the same steps again", () => {
     expect(outline(joined(steps(1, 5), steps(3, 4, 2)))).toBe("1/1 2/1 3/2 4/2");
+  });
+});
+
+describe("what a page keeps that is open for days", () => {
+  test("of a curve is at most twice what a screen shows: then it is fetched anew, thinned out", async () => {
+    const fetched = vi.fn(async () => [metric(1), metric(9000)]);
+    const observer = new QueryObserver(client, {
+      queryKey: keys.metrics(1),
+      queryFn: fetched,
+      staleTime: Number.POSITIVE_INFINITY,
+      initialData: Array.from({ length: 2 * MAX_CURVE_POINTS - 1 }, (_, i) => metric(i + 1)),
+    });
+    const stop = observer.subscribe(() => {});
+    applySteps(client, 1, [metric(8000)]);
+    expect(fetched).not.toHaveBeenCalled();
+    applySteps(client, 1, [metric(8001)]);
+    applySteps(client, 1, [metric(8002)]);
+    await vi.waitFor(() => expect(observer.getCurrentResult().data).toHaveLength(2));
+    stop();
+  });
+
+  test("of the machine's load is the last quarter of an hour", () => {
+    client.setQueryData(keys.load, { interval_seconds: 3, items: [] });
+    for (let minute = 0; minute < 24 * 60; minute += 1) {
+      applyLoad(client, loadSample(60 * minute, 1));
+    }
+    const kept = client.getQueryData<LoadHistory>(keys.load)?.items ?? [];
+    expect(kept).toHaveLength(300);
+    expect(kept.at(-1)?.at).toBe(loadSample(60 * (24 * 60 - 1), 1).at);
   });
 });
 

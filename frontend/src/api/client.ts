@@ -184,6 +184,8 @@ export const api = {
     ),
   measurements: (id: number, signal?: AbortSignal) =>
     body(http.GET("/api/jobs/{job_id}/measurements", { params: ofJob(id), signal })),
+  fineContrast: (id: number, signal?: AbortSignal) =>
+    body(http.GET("/api/jobs/{job_id}/fine-contrast", { params: ofJob(id), signal })),
   samples: (id: number, signal?: AbortSignal) =>
     everyPage(
       (page) =>

@@ -23,6 +23,7 @@ export const keys = {
   loras: ["loras"] as const,
   failure: (id: number) => ["job", id, "failure"] as const,
   samples: (id: number) => ["job", id, "samples"] as const,
+  fineContrast: (id: number) => ["job", id, "fine-contrast"] as const,
   checkpoints: (id: number) => ["job", id, "checkpoints"] as const,
   datasets: ["datasets"] as const,
   system: ["system"] as const,
@@ -86,6 +87,15 @@ export const commandsQuery = (id: number) =>
 
 export const samplesQuery = (id: number) =>
   queryOptions({ queryKey: keys.samples(id), queryFn: ({ signal }) => api.samples(id, signal) });
+
+/** Of the newest samples; worked out from the pictures, so that it is asked once for each of them. */
+export const fineContrastQuery = (id: number, newestSample: number | null) =>
+  queryOptions({
+    queryKey: [...keys.fineContrast(id), newestSample] as const,
+    queryFn: ({ signal }) => api.fineContrast(id, signal),
+    enabled: newestSample !== null,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
 
 /** Only the stream knows of it; nothing is fetched, and a page that opens late waits for the next. */
 export const previewQuery = (id: number) =>

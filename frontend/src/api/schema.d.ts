@@ -26,6 +26,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/jobs/{job_id}/fine-contrast": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Fine Contrast
+         * @description Whether the newest samples have finer structure than the base model's pictures and the
+         *     training pictures, as halos and doubled edges are: see docs/watching-a-run.md.
+         */
+        get: operations["read_fine_contrast"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/jobs/{job_id}/samples": {
         parameters: {
             query?: never;
@@ -1513,6 +1534,23 @@ export interface components {
             };
         };
         /**
+         * ComparedSample
+         * @description A sample beside the base model's picture of the same prompt, seed and size.
+         */
+        ComparedSample: {
+            /** Step */
+            step: number;
+            /** Prompt Index */
+            prompt_index: number;
+            /**
+             * Sample
+             * @description Root mean square of pixels less their surroundings, 0 to 1.
+             */
+            sample: number;
+            /** Base */
+            base: number;
+        };
+        /**
          * CureEffect
          * @description What the plan says of the changed job. before, after: at most, in bytes.
          *
@@ -2477,6 +2515,33 @@ export interface components {
             is_new_job: boolean;
             effect: components["schemas"]["CureEffect"] | null;
             request: components["schemas"]["CureRequest"];
+        };
+        /**
+         * FineContrast
+         * @description What there is to compare; no samples where no step 0 was drawn, or nothing after it.
+         * @example {
+         *       "samples": [
+         *         {
+         *           "base": 0.029,
+         *           "prompt_index": 0,
+         *           "sample": 0.064,
+         *           "step": 250
+         *         }
+         *       ],
+         *       "training_pictures": 0.031
+         *     }
+         */
+        FineContrast: {
+            /**
+             * Training Pictures
+             * @description The most that any of those looked at has; None where none could be read.
+             */
+            training_pictures: number | null;
+            /**
+             * Samples
+             * @description Of the newest step, one for each prompt.
+             */
+            samples: components["schemas"]["ComparedSample"][];
         };
         /**
          * FolderPaths
@@ -4803,6 +4868,82 @@ export interface operations {
                 };
                 content: {
                     "image/png": unknown;
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    read_fine_contrast: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FineContrast"];
                 };
             };
             /** @description The request is malformed or addressed to an unknown host. */

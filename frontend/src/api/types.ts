@@ -13,6 +13,7 @@ export type Job = Schemas["Job"];
 export type Run = Schemas["RunEntry"];
 export type Metric = Schemas["MetricPoint"];
 export type Measurement = Schemas["MeasurementPoint"];
+export type FineContrast = Schemas["FineContrast"];
 export type Command = Schemas["CommandEntry"];
 export type Sample = Schemas["SampleEntry"];
 export type Checkpoint = Schemas["CheckpointEntry"];

@@ -1,5 +1,4 @@
-import { act, render, screen, waitFor, within } from "@testing-library/react";
-import userEvent from "@testing-library/user-event";
+import { act, screen, waitFor, within } from "@testing-library/react";
 import {
   checkpoint,
   command,
@@ -12,9 +11,9 @@ import {
   system,
   wholeJob,
 } from "@tests/examples";
+import { openPage, streamed } from "@tests/page";
 import { jobsOf, pageOf, problem, Refusal, SmallServer } from "@tests/small-server";
 import { beforeEach, describe, expect, test, vi } from "vitest";
-import { App } from "./app";
 
 // The drawn curve needs a canvas, which the browser tests have; its words are checked here.
 vi.mock("@/features/jobs/curve-chart", () => ({
@@ -31,20 +30,9 @@ beforeEach(() => {
     .on("POST /api/jobs/validate", () => ({ valid: true, errors: [], warnings: [], advice: [] }));
 });
 
-function open(path: string) {
-  window.history.replaceState(null, "", path);
-  render(<App env="test" />);
-  return userEvent.setup();
-}
-
-async function streamed(event: string, data: object, id: number) {
-  await waitFor(() => expect(server.streams.length).toBeGreaterThan(0));
-  await act(async () => server.stream.send(event, data, id));
-}
-
 describe("the queue", () => {
   test("explains itself in three steps when nothing was ever trained, and offers the example", async () => {
-    open("/");
+    openPage("/");
     expect(
       await screen.findByRole("heading", { name: "Teach FLUX.2 your own style" }),
     ).toBeVisible();
@@ -63,7 +51,7 @@ describe("the queue", () => {
         jobSummary({ id: 2, training_name: "later", status: "queued", queue_position: 1 }),
       ),
     );
-    open("/");
+    openPage("/");
     const running = await screen.findByRole("region", { name: "Running" });
     expect(within(running).getByRole("link", { name: "ink-portraits" })).toBeVisible();
     expect(within(running).getByText("120 / 300")).toBeVisible();
@@ -80,7 +68,7 @@ describe("the queue", () => {
       updated_at: "2026-01-31T20:30:00Z",
       finished_at: "2026-01-31T20:30:00Z",
     });
-    await streamed("job", done, 5);
+    await streamed(server, "job", done, 5);
     const finished = screen.getByRole("region", { name: "Finished" });
     expect(await within(finished).findByText("ink-portraits")).toBeVisible();
     expect(screen.getByText("ink-portraits: Completed")).toHaveAttribute("aria-live", "polite");
@@ -96,7 +84,7 @@ describe("the queue", () => {
       }),
     );
     server.on("GET /api/jobs", jobsOf(...many));
-    const user = open("/");
+    const user = openPage("/");
     const finished = await screen.findByRole("region", { name: "Finished" });
     expect(within(finished).getAllByText("Completed")).toHaveLength(25);
     expect(within(finished).getByText("25+")).toBeVisible();
@@ -107,7 +95,7 @@ describe("the queue", () => {
     expect(within(finished).getByText("45")).toBeVisible();
     expect(within(finished).queryByText("Show more")).toBeNull();
 
-    await streamed("reset", {}, 7);
+    await streamed(server, "reset", {}, 7);
     const limits = () => server.asked("GET /api/jobs").map(({ query }) => query.get("limit"));
     await waitFor(() => expect(limits()).toContain("45"));
     expect(within(finished).getAllByText("Completed")).toHaveLength(45);
@@ -116,7 +104,7 @@ describe("the queue", () => {
   test("deletes only after a confirmation and keeps the files unless asked", async () => {
     const job = jobSummary({ status: "stopped", finished_at: "2026-01-31T20:30:00Z" });
     server.on("GET /api/jobs", jobsOf(job)).on("DELETE /api/jobs/1", () => undefined);
-    const user = open("/");
+    const user = openPage("/");
     await user.click(await screen.findByRole("button", { name: "More actions for ink-portraits" }));
     await user.click(await screen.findByRole("menuitem", { name: "Delete" }));
     expect(server.asked("DELETE /api/jobs/1")).toHaveLength(0);
@@ -130,7 +118,7 @@ describe("the queue", () => {
     server
       .on("GET /api/jobs", jobsOf(jobSummary()))
       .on("DELETE /api/jobs/1", () => ({ job_id: 1, status: "stopping", files: false }));
-    const user = open("/");
+    const user = openPage("/");
     await user.click(await screen.findByRole("button", { name: "More actions for ink-portraits" }));
     await user.click(await screen.findByRole("menuitem", { name: "Delete" }));
     expect(await screen.findByText(/finishes its step, saves and stops/)).toBeVisible();
@@ -138,7 +126,7 @@ describe("the queue", () => {
     await waitFor(() => expect(server.asked("DELETE /api/jobs/1")).toHaveLength(1));
     expect(await screen.findByText(/is being stopped, and is deleted then/)).toBeVisible();
     expect(screen.getByText("ink-portraits")).toBeVisible();
-    await streamed("job_deleted", { id: 1 }, 9);
+    await streamed(server, "job_deleted", { id: 1 }, 9);
     await waitFor(() => expect(screen.queryByText("ink-portraits")).toBeNull());
   });
 
@@ -147,15 +135,15 @@ describe("the queue", () => {
       ...system,
       worker: { alive: false, last_seen_at: null },
     }));
-    open("/");
+    openPage("/");
     expect(await screen.findByText("The worker is away")).toBeVisible();
-    await streamed("system", system, 8);
+    await streamed(server, "system", system, 8);
     await waitFor(() => expect(screen.queryByText("The worker is away")).toBeNull());
   });
 
   test("shows a failed panel with a way to try again, and heals", async () => {
     server.on("GET /api/jobs", () => new Refusal(500, [problem("crash", "The database is gone.")]));
-    const user = open("/");
+    const user = openPage("/");
     expect(await screen.findByText(/The database is gone\./)).toBeVisible();
     server.on("GET /api/jobs", jobsOf(jobSummary()));
     await user.click(screen.getByRole("button", { name: "Try again" }));
@@ -180,22 +168,27 @@ describe("a job's page", () => {
   });
 
   test("takes pictures, steps, checkpoints and log lines from the stream", async () => {
-    open("/jobs/1");
+    openPage("/jobs/1");
     expect(await screen.findByRole("button", { name: "Open prompt 1, base" })).toBeVisible();
     await screen.findByText("first");
     await screen.findByRole("img", { name: /Loss 0.5 at step 2/ });
 
-    await streamed("sample", { job_id: 1, ...sample(2, 50, 0, "a fox") }, 11);
+    await streamed(server, "sample", { job_id: 1, ...sample(2, 50, 0, "a fox") }, 11);
     expect(await screen.findByRole("button", { name: "Open prompt 1, step 50" })).toBeVisible();
-    await streamed("steps", { job_id: 1, items: [metric(4)] }, 12);
+    await streamed(server, "steps", { job_id: 1, items: [metric(4)] }, 12);
     expect(await screen.findByRole("img", { name: /Loss 0.25 at step 4/ })).toBeVisible();
-    await streamed("measurement", { job_id: 1, ...measurement(4, { validation_loss: 0.4 }) }, 15);
+    await streamed(
+      server,
+      "measurement",
+      { job_id: 1, ...measurement(4, { validation_loss: 0.4 }) },
+      15,
+    );
     expect(await screen.findByRole("img", { name: /Validation 0.4 at step 4/ })).toBeVisible();
-    await streamed("checkpoint", { job_id: 1, ...checkpoint(50) }, 13);
+    await streamed(server, "checkpoint", { job_id: 1, ...checkpoint(50) }, 13);
     expect(
       await screen.findByRole("link", { name: "Download the LoRA of step 50" }),
     ).toHaveAttribute("href", "/api/jobs/1/checkpoints/50/file");
-    await streamed("log", { job_id: 1, lines: ["second"] }, 14);
+    await streamed(server, "log", { job_id: 1, lines: ["second"] }, 14);
     await screen.findByText("second");
     expect(screen.getByRole("log")).toHaveTextContent(/first\s+second/);
   });
@@ -204,11 +197,11 @@ describe("a job's page", () => {
     server.on("GET /api/jobs/1/commands", () =>
       pageOf(command({ settings: { "kitchen.guests": 6 } })),
     );
-    open("/jobs/1");
+    openPage("/jobs/1");
     const changes = await screen.findByRole("region", { name: "Changes while it ran" });
     expect(within(changes).getByText("Asked for, waiting for the trainer")).toBeVisible();
     const taken = command({ settings: { "kitchen.guests": 6 }, outcome: "taken", step: 130 });
-    await streamed("command", { job_id: 1, ...taken }, 16);
+    await streamed(server, "command", { job_id: 1, ...taken }, 16);
     expect(await within(changes).findByText("Taken at step 130")).toBeVisible();
     expect(within(changes).getByText("Guests")).toBeVisible();
   });
@@ -222,7 +215,7 @@ describe("a job's page", () => {
         sample(4, 50, 1, "a hat"),
       ),
     );
-    const user = open("/jobs/1");
+    const user = openPage("/jobs/1");
     await user.click(await screen.findByRole("button", { name: "Open prompt 1, step 50" }));
     const box = await screen.findByRole("dialog", { name: "Sample" });
     expect(within(box).getByRole("img", { name: "Step 50: a fox" })).toBeVisible();
@@ -266,7 +259,7 @@ describe("a job's page", () => {
       }),
     );
     server.on("GET /api/jobs/1/failure", () => failure());
-    open("/jobs/1");
+    openPage("/jobs/1");
     const card = await screen.findByRole("region", { name: "The training failed" });
     for (const words of ["The device has no memory left.", "Use 512 px.", "Training", "9"]) {
       expect(await within(card).findByText(words)).toBeVisible();
@@ -278,7 +271,7 @@ describe("a job's page", () => {
 
   test("of a deleted job is no blank page", async () => {
     server.on("GET /api/jobs/1", () => new Refusal(404, [problem("not_found", "No job 1.")]));
-    open("/jobs/1");
+    openPage("/jobs/1");
     expect(await screen.findByRole("heading", { name: "Nothing here" })).toBeVisible();
   });
 });
@@ -294,7 +287,7 @@ describe("the server", () => {
         unlocked = (body as { token: string }).token === "right";
         return unlocked ? undefined : new Refusal(401, [problem("bad_token", "Wrong.")]);
       });
-    const user = open("/");
+    const user = openPage("/");
     await user.type(await screen.findByLabelText(/Access token/), "wrong");
     await user.click(screen.getByRole("button", { name: "Unlock" }));
     expect(await screen.findByText("This is not the token.")).toBeVisible();
@@ -305,7 +298,7 @@ describe("the server", () => {
   });
 
   test("away is said, and its return is too", async () => {
-    const user = open("/");
+    const user = openPage("/");
     await screen.findByRole("heading", { name: "Teach FLUX.2 your own style" });
     await waitFor(() => expect(server.streams.length).toBeGreaterThan(0));
     server.away = true;

@@ -44,6 +44,12 @@ export const enJob = {
       `Without the trigger it changes the answer by ${without}, with it by ${withTrigger}: it changes everything it draws.`,
     overwritesBaseCure:
       "Turn on Differential Output Preservation, lower the Learning Rate to 7.5e-5 with Linear Rank 16, or use an earlier checkpoint.",
+    rings: (ringing: number, all: number, step: string, times: string) =>
+      `At step ${step}, ${ringing} of ${all} samples have at least ${times} times the fine contrast of the base model's and of the training pictures. Halos and doubled edges have it; look whether there are any.`,
+    ringsCure: (scale: number) =>
+      `If so, lower the Differential Guidance Scale to ${scale} and go on from an earlier checkpoint.`,
+    ringsUnguidedCure:
+      "If so, lower the Learning Rate to 5e-5 and go on from an earlier checkpoint.",
     pastItsBest: (best: string, bestStep: string, now: string) =>
       `Validation was lowest at step ${bestStep} (${best}) and is ${now} now: it learns these pictures by heart.`,
     pastItsBestCure: "Use the checkpoint nearest to that step, or lower Steps.",

@@ -36,6 +36,7 @@ export const words = {
     needsTrigger:
       "Differential Output Preservation needs a Trigger Word, and captions that contain it.",
     choose: "Choose what the LoRA is to learn to see what would change.",
+    only: "This model has one preset, whatever is learned.",
   },
 
   importing: {

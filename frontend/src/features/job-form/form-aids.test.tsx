@@ -133,6 +133,15 @@ describe("presets", () => {
     expect(screen.getByText("15–30 triples")).toBeVisible();
   });
 
+  test("of which there is only one ask for no choice", async () => {
+    server.on("GET /api/presets", () => ({ ...presets(), presets: presets().presets.slice(0, 1) }));
+    open();
+    expect(await screen.findByText(/one preset, whatever is learned/)).toHaveTextContent("Hot.");
+    expect(screen.getByRole("table", { name: "What Soup would change" })).toBeVisible();
+    expect(screen.queryByRole("radiogroup", { name: "Kind of LoRA" })).toBeNull();
+    expect(screen.queryByText(/^Choose what/)).toBeNull();
+  });
+
   test("show what would change, change it at a click, and go back at another", async () => {
     const { user } = open();
     await user.type(screen.getByLabelText("Dish"), "Soup");

@@ -67,7 +67,8 @@ export function PresetPanel({ aid, open }: PresetPanelProps) {
 }
 
 function Offered({ aid, found }: { aid: FormAid; found: Presets }) {
-  const chosen = found.presets.find(({ key }) => key === aid.kind) ?? null;
+  const only = found.presets.length === 1 ? found.presets[0] : undefined;
+  const chosen = only ?? found.presets.find(({ key }) => key === aid.kind) ?? null;
   return (
     <>
       {found.offers.length > 0 && (
@@ -77,7 +78,13 @@ function Offered({ aid, found }: { aid: FormAid; found: Presets }) {
       )}
       {found.presets.length > 0 && (
         <>
-          <KindCards aid={aid} found={found} />
+          {only === undefined ? (
+            <KindCards aid={aid} found={found} />
+          ) : (
+            <p className={classes.lead}>
+              {words.presets.only} {only.about}
+            </p>
+          )}
           {chosen === null ? (
             <p className={classes.lead}>{words.presets.choose}</p>
           ) : (

@@ -1,14 +1,23 @@
-import { useQuery } from "@tanstack/react-query";
-import { measurementsQuery } from "@/api/queries";
-import type { Job } from "@/api/types";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { fineContrastQuery, measurementsQuery, samplesQuery } from "@/api/queries";
+import type { Job, Sample } from "@/api/types";
 import { Notice } from "@/components/ui/notice";
 import { text } from "@/messages";
+import { ringingAdvice } from "./ringing-advice";
 import { adviceFor } from "./training-advice";
 
-/** Advice from what was measured; nothing where nothing was, or all is well. */
+/** Advice from what was measured and drawn; nothing where nothing was, or all is well. */
 export function AdviceNotice({ job }: { job: Job }) {
   const measurements = useQuery(measurementsQuery(job.id)).data ?? [];
-  const advice = adviceFor(measurements, job.total_steps);
+  const samples = useQuery(samplesQuery(job.id)).data ?? [];
+  // While it draws, the newest column of samples is not whole.
+  const newest = job.phase === "sample" ? null : newestTrained(samples);
+  const contrast = useQuery({
+    ...fineContrastQuery(job.id, newest),
+    placeholderData: keepPreviousData,
+  }).data;
+  const rings = contrast === undefined ? null : ringingAdvice(contrast, job.config);
+  const advice = [...adviceFor(measurements, job.total_steps), ...(rings === null ? [] : [rings])];
   if (advice.length === 0) {
     return null;
   }
@@ -21,4 +30,12 @@ export function AdviceNotice({ job }: { job: Job }) {
       ))}
     </Notice>
   );
+}
+
+/** The last drawn of the newest step, which tells one state of the samples from the next. */
+function newestTrained(samples: Sample[]): number | null {
+  const there = samples.filter(({ superseded_by, step }) => superseded_by === null && step > 0);
+  const last = Math.max(...there.map(({ step }) => step));
+  const ids = there.filter(({ step }) => step === last).map(({ id }) => id);
+  return ids.length === 0 ? null : Math.max(...ids);
 }

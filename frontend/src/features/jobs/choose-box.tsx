@@ -1,8 +1,8 @@
-import type { ChangeEvent } from "react";
+import { type ChangeEvent, useCallback } from "react";
 import type { JobSummary } from "@/api/types";
 import { text } from "@/messages";
 import classes from "./choose-box.module.css";
-import { useChosenIds, useIsChosen, useSelection } from "./selection";
+import { useChosenIds, useSelection } from "./selection";
 
 /** A list says its rows' order by these attributes: `data-job-list` around, `data-job-id` on each. */
 function orderAround(element: Element): number[] {
@@ -13,7 +13,10 @@ function orderAround(element: Element): number[] {
 /** Chooses one job; with Shift, all from the one chosen before. */
 export function ChooseBox({ job }: { job: JobSummary }) {
   const selection = useSelection();
-  const isChosen = useIsChosen(job.id);
+  const show = useCallback(
+    (box: HTMLInputElement) => selection.show(job.id, box),
+    [selection, job.id],
+  );
   const change = (event: ChangeEvent<HTMLInputElement>) => {
     const { checked } = event.currentTarget;
     if ((event.nativeEvent as MouseEvent).shiftKey) {
@@ -24,7 +27,7 @@ export function ChooseBox({ job }: { job: JobSummary }) {
   };
   return (
     <label className={classes.target}>
-      <input type="checkbox" className={classes.box} checked={isChosen} onChange={change} />
+      <input type="checkbox" className={classes.box} ref={show} onChange={change} />
       <span className="visually-hidden">
         {text.selection.choose(job.training_name || text.job.unnamed)}
       </span>

@@ -22,7 +22,7 @@ import { OrderContext } from "./order-handle";
 import classes from "./queue-sections.module.css";
 import { RunningCard } from "./running-card";
 import { type JobActions, useJobActions } from "./use-job-actions";
-import { useQueueOrder } from "./use-queue-order";
+import { shownOrder, useQueueOrder, useShownOrder } from "./use-queue-order";
 
 interface QueueSectionsProps {
   lists: JobLists;
@@ -30,8 +30,10 @@ interface QueueSectionsProps {
 }
 
 /** All jobs, by what can be expected of them: at work, waiting, being written, over. */
-export function QueueSections({ lists, filter }: QueueSectionsProps) {
+export function QueueSections({ lists: told, filter }: QueueSectionsProps) {
   const actions = useJobActions();
+  const waiting = useShownOrder(told.waiting);
+  const lists = { ...told, waiting };
   const order = useWaitingOrder(filter);
   const counts = useQuery(queueQuery).data?.num_jobs;
   useNextMoment(lists.scheduled);
@@ -186,14 +188,7 @@ function useMore(section: JobSection, filter: JobFilter) {
 function useWaitingOrder(filter: JobFilter) {
   const client = useQueryClient();
   const move = useQueueOrder();
-  return useMemo(
-    () => ({
-      list: (): JobList =>
-        client.getQueryData(jobsQuery(filter).queryKey)?.waiting ?? { items: [], next: null },
-      move,
-    }),
-    [client, filter, move],
-  );
+  return useMemo(() => ({ list: () => shownOrder(client, filter), move }), [client, filter, move]);
 }
 
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;

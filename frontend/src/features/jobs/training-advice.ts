@@ -6,6 +6,8 @@
  *                   half as much as with it
  * past its best     validation was lowest some measurements ago, and is clearly above that now
  *
+ * What the samples say stands in ringing-advice.ts.
+ *
  * The probe and validation measure at fixed noise, so that a few points are enough to judge.
  */
 
@@ -14,7 +16,7 @@ import { formatCount, formatLoss } from "@/lib/format";
 import { text } from "@/messages";
 
 export interface Advice {
-  key: "changesNothing" | "overwritesBase" | "pastItsBest";
+  key: "changesNothing" | "overwritesBase" | "pastItsBest" | "rings";
   message: string;
   cure: string;
 }

@@ -5,9 +5,9 @@ import { useLogGrowth } from "@/api/live";
 import type { LogPart } from "@/api/types";
 
 /** Lines that the page keeps of a long log; the file itself is in the run's folder. */
-const MAX_LINES = 3000;
+export const MAX_LINES = 3000;
 
-interface Log {
+export interface Log {
   lines: string[];
   /** Earlier lines that the page no longer keeps. */
   dropped: number;
@@ -29,7 +29,7 @@ function logQuery(jobId: number, run: number | undefined) {
 }
 
 /** The log with what was read of it since. */
-function grown(log: Log, part: LogPart): Log {
+export function grown(log: Log, part: LogPart): Log {
   const lines = [...log.lines, ...part.items.map(({ line }) => line)];
   const over = Math.max(0, lines.length - MAX_LINES);
   return {

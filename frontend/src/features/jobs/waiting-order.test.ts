@@ -1,6 +1,7 @@
 import { jobSummary } from "@tests/examples";
 import { describe, expect, test } from "vitest";
-import { inNewOrder, targetOf } from "./waiting-order";
+import type { JobList } from "@/api/job-lists";
+import { inNewOrder, targetOf, withMoves } from "./waiting-order";
 
 const waiting = (id: number, queue_position: number, priority = 0) =>
   jobSummary({ id, status: "queued", queue_position, priority });
@@ -55,5 +56,26 @@ describe("a moved job", () => {
     const { items } = list();
     expect(inNewOrder(items, 2, 2)).toBe(items);
     expect(inNewOrder(items, 9, 2)).toBe(items);
+  });
+});
+
+describe("moves that the server has not answered", () => {
+  const order = (list: JobList) => list.items.map(({ id }) => id);
+  const moves = [
+    { id: 3, before: 1 },
+    { id: 2, before: 3 },
+  ];
+
+  test("lie over its order in their own", () => {
+    const told = list();
+    expect(order(withMoves(told, moves))).toEqual([2, 3, 1]);
+    expect(withMoves(told, [])).toBe(told);
+  });
+
+  test("change nothing once more where it knows the first of them, or all", () => {
+    const first = withMoves(list(), moves.slice(0, 1));
+    expect(order(withMoves(first, moves))).toEqual([2, 3, 1]);
+    const all = withMoves(list(), moves);
+    expect(withMoves(all, moves)).toEqual(all);
   });
 });

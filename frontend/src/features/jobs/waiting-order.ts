@@ -5,6 +5,12 @@ import type { JobSummary } from "@/api/types";
 
 export type Step = "up" | "down" | "top" | "bottom";
 
+/** A job, and the job that it is to stand before; null for the end. */
+export interface Move {
+  id: number;
+  before: number | null;
+}
+
 /** Where a step leads: the job to stand before, null for the end; or why it leads nowhere. */
 export function targetOf(
   { items, next }: JobList,
@@ -44,4 +50,13 @@ export function inNewOrder(items: JobSummary[], id: number, before: number | nul
     const queue_position = places[place] ?? null;
     return job.queue_position === queue_position ? job : { ...job, queue_position };
   });
+}
+
+/** The list after these moves, one after the other. */
+export function withMoves(list: JobList, moves: readonly Move[]): JobList {
+  if (moves.length === 0) {
+    return list;
+  }
+  const items = moves.reduce((now, { id, before }) => inNewOrder(now, id, before), list.items);
+  return { ...list, items };
 }
