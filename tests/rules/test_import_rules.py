@@ -22,6 +22,7 @@ CONTRACT = {
     "trainer.ai_toolkit",
     "trainer.comfyui_workflow",
     "trainer.commands",
+    "trainer.companions",
     "trainer.config",
     "trainer.dataset_checks",
     "trainer.dataset_index",
