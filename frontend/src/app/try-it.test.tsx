@@ -345,6 +345,19 @@ describe("a drawing", () => {
     expect(await screen.findByRole("link", { name: "Open drawing-0001" })).toBeVisible();
   });
 
+  test("is found from the queue, and by its number as a job", async () => {
+    server
+      .on("GET /api/queue", () => queueState({ num_drawings: { queued: 1, completed: 3 } }))
+      .on("GET /api/jobs", jobsOf(jobSummary({ status: "completed" })))
+      .on("GET /api/jobs/7", () => wholeJob({ id: 7, kind: "drawing" }))
+      .on("GET /api/drawings/7", () => wholeDrawing(three));
+    open("/");
+    expect(await screen.findByRole("link", { name: "1 drawing" })).toHaveAttribute("href", "/try");
+    cleanup();
+    open("/jobs/7");
+    await waitFor(() => expect(window.location.pathname).toBe("/try/7"));
+  });
+
   test("can be changed and drawn again", async () => {
     const user = at({ status: "completed" });
     await user.click(await screen.findByRole("button", { name: "Change and draw again" }));

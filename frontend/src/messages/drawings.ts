@@ -122,7 +122,7 @@ export const words = {
   },
 
   verdict: {
-    nothing: "Choose a LoRA or the base model, and write a prompt.",
+    nothing: "Choose a LoRA and its strength, or the base model, and write a prompt.",
     pictures: (count: number) => plural(count, "picture", "pictures"),
     product: (prompts: number, seeds: number, variants: number) =>
       [

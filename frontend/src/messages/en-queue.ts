@@ -121,5 +121,6 @@ export const enQueue = {
     paused: "⏸ Paused",
     waiting: (count: number) => `${count} waiting`,
     label: "The queue at a glance",
+    drawings: (count: number) => (count === 1 ? "drawing" : "drawings"),
   },
 };

@@ -1,7 +1,7 @@
 import { Button } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useState } from "react";
-import { Link } from "wouter";
+import { Link, Redirect } from "wouter";
 import { ApiError } from "@/api/errors";
 import { useTopics } from "@/api/live";
 import { jobQuery, keys, systemQuery } from "@/api/queries";
@@ -46,7 +46,14 @@ export default function JobPage({ jobId }: { jobId: number }) {
   }
   return (
     <QueryView query={job} loading={480}>
-      {(loaded) => <JobView job={loaded} />}
+      {(loaded) =>
+        // A drawing is a job with a page of its own.
+        loaded.kind === "drawing" ? (
+          <Redirect to={paths.drawing(jobId)} replace />
+        ) : (
+          <JobView job={loaded} />
+        )
+      }
     </QueryView>
   );
 }

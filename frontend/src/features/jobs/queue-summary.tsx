@@ -1,4 +1,7 @@
+import { Link } from "wouter";
 import type { JobStatus, QueueState } from "@/api/types";
+import { ACTIVE } from "@/lib/job-states";
+import { paths } from "@/lib/paths";
 import { text } from "@/messages";
 import classes from "./queue-summary.module.css";
 
@@ -9,6 +12,9 @@ const shown: { state: JobStatus; of: JobStatus[] }[] = [
   { state: "interrupted", of: ["interrupted"] },
   { state: "completed", of: ["completed"] },
 ];
+
+/** Drawings that hold a device or wait for one; those that are over are no matter of the queue. */
+const PENDING: JobStatus[] = [...ACTIVE, "queued"];
 
 interface QueueSummaryProps {
   queue: QueueState;
@@ -23,7 +29,9 @@ export function QueueSummary({ queue, onChoose }: QueueSummaryProps) {
       count: of.reduce((sum, one) => sum + (queue.num_jobs[one] ?? 0), 0),
     }))
     .filter(({ count }) => count > 0);
-  if (counted.length === 0) {
+  const drawings = PENDING.reduce((sum, one) => sum + (queue.num_drawings[one] ?? 0), 0);
+  const areDrawn = [...ACTIVE].some((one) => (queue.num_drawings[one] ?? 0) > 0);
+  if (counted.length === 0 && drawings === 0) {
     return null;
   }
   return (
@@ -40,6 +48,17 @@ export function QueueSummary({ queue, onChoose }: QueueSummaryProps) {
           </button>
         </li>
       ))}
+      {drawings > 0 && (
+        <li>
+          <Link
+            href={paths.drawings}
+            className={classes.state}
+            data-status={areDrawn ? "running" : "queued"}
+          >
+            <span className={classes.count}>{drawings}</span> {text.glance.drawings(drawings)}
+          </Link>
+        </li>
+      )}
     </ul>
   );
 }
