@@ -10,9 +10,8 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from threading import Event as Flag
 from typing import get_args
 
 from trainer.caching import Kind
@@ -55,7 +54,7 @@ def run_cache_command(options: argparse.Namespace, folders: Folders) -> int:
             folders,
             begin_download=lambda name: log.info("downloading %s", name),
             progress=lambda done, total, name: log.info("%d of %d MB, %s", done, total, name),
-            stop_requested=stop.is_set,
+            stop_requested=stop,
         )
         with encode_missing(
             job,
@@ -63,7 +62,7 @@ def run_cache_command(options: argparse.Namespace, folders: Folders) -> int:
             verdict.indexes,
             device=choose_device(job.job.gpu),
             report=_say,
-            stop_requested=stop.is_set,
+            stop_requested=stop,
             is_for_later=True,
         ) as encoded:
             print(summary(encoded.num_tensors, encoded.num_encoded))
@@ -89,15 +88,16 @@ def _say(event: Event) -> None:
 
 
 @contextmanager
-def _stopping_on_signals() -> Iterator[Flag]:
-    """A flag that SIGINT and SIGTERM set; what is encoded by then is kept."""
-    stop = Flag()
+def _stopping_on_signals() -> Iterator[Callable[[], bool]]:
+    """Whether SIGINT or SIGTERM came; what is encoded by then is kept."""
+    # A list, since a second signal may strike while the first one's handler is at work.
+    came: list[int] = []
     before = {
-        number: signal.signal(number, lambda *_: stop.set())
+        number: signal.signal(number, lambda number, _: came.append(number))
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        yield stop
+        yield lambda: bool(came)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -78,6 +78,7 @@ class RunRecord:
         self.job_folder = job_folder
         self.run_folder = run_folder
         self.stop = False
+        self._untold_signal = ""
         self._job = job
         self._token = token
         self._is_started = False
@@ -185,19 +186,22 @@ class RunRecord:
         """Say which step the events that follow belong to."""
         self._step = step
 
-    def request_stop(self) -> None:
-        """Ask for a stop from within the process: the signals' way."""
+    def request_stop(self, signal_name: str) -> None:
+        """Ask for a stop from within the process: the signals' way, told at the next `poll`."""
+        self._untold_signal = signal_name
         self.stop = True
 
     def poll(self) -> bool:
         """Read new commands; True once a stop was asked for. Changes wait for `take_changes`."""
         self._listen()
+        if self._untold_signal:
+            logger.info("%s: stopping after this step", self._untold_signal)
+            self._untold_signal = ""
         heard, self._heard = self._heard, []
         for command in heard:
             if command.command == "change":
                 self._changes.append(command)
                 continue
-            self.stop |= command.command == "stop"
             self._save |= command.command == "save"
             self._sample |= command.command == "sample"
             self.report(
@@ -210,7 +214,8 @@ class RunRecord:
     def _listen(self) -> None:
         """Read new commands without obeying any but a stop."""
         self._heard += self._commands.new_commands()
-        self.stop |= any(command.command == "stop" for command in self._heard)
+        if any(command.command == "stop" for command in self._heard):
+            self.stop = True  # not |=, which would undo a signal's in its midst
 
     def stop_if_requested(self) -> None:
         """Raises StopRequested between units of work that leave nothing to save."""

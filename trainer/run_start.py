@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -16,8 +15,6 @@ from trainer.model_loading import choose_device
 from trainer.run_record import RunRecord
 from trainer.versions import running_versions
 from trainer.vram_limit import cap_vram
-
-logger = logging.getLogger(__name__)
 
 
 def start(job: JobConfig, record: RunRecord) -> str:
@@ -45,17 +42,20 @@ def loading_progress(record: RunRecord) -> Callable[[int, int], None]:
 
 
 @contextmanager
-def stopping_on_signals(request_stop: Callable[[], None]) -> Iterator[None]:
-    """SIGINT and SIGTERM ask for a stop; a second one of the same kind acts as it always does."""
+def stopping_on_signals(request_stop: Callable[[str], None]) -> Iterator[None]:
+    """SIGINT and SIGTERM ask for a stop; a second one of the same kind acts as it always does.
+
+    request_stop: called with the signal's name in the middle of anything, so that it must neither
+    log nor take a lock: the line that is being written would be written to twice.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before: dict[int, object] = {}
 
     def handle(number: int, _frame: object) -> None:
-        logger.info("%s: stopping after this step", signal.Signals(number).name)
         signal.signal(number, before[number])  # pyright: ignore[reportArgumentType]
-        request_stop()
+        request_stop(signal.Signals(number).name)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         before[number] = signal.signal(number, handle)

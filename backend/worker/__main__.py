@@ -13,6 +13,7 @@ from backend.db.migrate import migrate
 from backend.errors import BadSettings
 from backend.launchers.local import LocalLauncher
 from backend.settings import Settings, read_settings
+from backend.worker.ending import Ending
 from backend.worker.loop import Worker
 
 
@@ -32,7 +33,7 @@ def main() -> int:
 
 def work(settings: Settings, *, until_stdin_closes: bool = False) -> None:
     """Take turns until this process is told to end, or who started it is gone."""
-    ending = threading.Event()
+    ending = Ending()
     if until_stdin_closes:
         threading.Thread(target=_wait_for_end_of_stdin, args=(ending,), daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -44,7 +45,7 @@ def work(settings: Settings, *, until_stdin_closes: bool = False) -> None:
         database.close()
 
 
-def _wait_for_end_of_stdin(ending: threading.Event) -> None:
+def _wait_for_end_of_stdin(ending: Ending) -> None:
     while os.read(sys.stdin.fileno(), 1024):
         continue
     ending.set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 
@@ -19,6 +18,7 @@ from backend.system.schemas import DeviceEntry
 from backend.worker.claim import Claim, claim_next, free_devices
 from backend.worker.close import close_unstarted
 from backend.worker.deletions import Deletions
+from backend.worker.ending import Ending
 from backend.worker.launch import launch
 from backend.worker.presence import Presence
 from backend.worker.recovery import take_over
@@ -56,7 +56,7 @@ class Worker:
         self._watches: list[RunWatch] = []
         self._look_again: dict[int, float] = {}
 
-    def run(self, ending: threading.Event) -> None:
+    def run(self, ending: Ending) -> None:
         """Take turns until `ending` is set; the trainers go on."""
         self.sign_on()
         log.info("worker %s ready on %s", self._presence.identity.worker_id, self._device_names())
@@ -84,7 +84,7 @@ class Worker:
         """Say that it is gone; whoever comes next takes its runs over."""
         self._presence.sign_off()
 
-    def _wait(self, ending: threading.Event, commits: CommitWatch) -> None:
+    def _wait(self, ending: Ending, commits: CommitWatch) -> None:
         """Until the next turn, or until there is something to do in it.
 
         A turn asks the database half a dozen questions; a glance at the length of a trainer's file
