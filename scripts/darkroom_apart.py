@@ -48,11 +48,18 @@ class Darkroom:
 
     def post(self, path: str, body: Any = None) -> Any:
         """The JSON answer of the API to a POST."""
+        return self._send("POST", path, body)
+
+    def patch(self, path: str, body: Any) -> Any:
+        """The JSON answer of the API to a PATCH."""
+        return self._send("PATCH", path, body)
+
+    def _send(self, method: str, path: str, body: Any) -> Any:
         request = urllib.request.Request(
             f"{self.address}{path}",
             data=json.dumps(body or {}).encode(),
             headers={"Content-Type": "application/json"},
-            method="POST",
+            method=method,
         )
         with urllib.request.urlopen(request, timeout=20) as answer:
             return json.load(answer)

@@ -6,7 +6,7 @@ Whole jobs: `deletion.py`; single pictures: `pictures.py`.
 from __future__ import annotations
 
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +177,7 @@ def _columns(session: Session, row: Checkpoint) -> dict[str, Any]:
         "num_layers": row.num_layers,
         "lora_norm": row.lora_norm,
         "path": row.path,
+        "created_at": row.created_at.isoformat(),
         "run": session.get_one(Run, row.run_id).number,
     }
 
@@ -193,6 +194,8 @@ def _checkpoint_row(session: Session, job: Job, known: dict[str, Any]) -> Checkp
         )
     )
     facts = {key: value for key, value in known.items() if key != "run"}
+    if "created_at" in known:  # an entry of a version before this one has none
+        facts["created_at"] = datetime.fromisoformat(known["created_at"])
     if facts["is_best"]:  # another may have become the best meanwhile
         best = select(Checkpoint.id).where(Checkpoint.job_id == job.id, Checkpoint.is_best)
         facts["is_best"] = session.scalar(best) is None

@@ -21,7 +21,7 @@ from darkroom_apart import Darkroom, darkroom_in  # noqa: E402
 from ensure_browser import QUIET, ensure_browser  # noqa: E402
 
 # A training computes beside the page; on two busy cores an answer may take seconds.
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +64,7 @@ class PageWithoutErrors:
         self, browser: Browser, address: str, *, expected: Sequence[str] = (), **profile: Any
     ) -> None:
         self._context = browser.new_context(base_url=address, accept_downloads=True, **profile)
-        self._context.set_default_timeout(30_000)
+        self._context.set_default_timeout(60_000)
         self._expected = ("net::ERR", *expected)
         self._errors: list[str] = []
 

@@ -121,6 +121,8 @@ def test_one_checkpoint_is_deleted_and_comes_back_with_what_was_known_of_it(
     for entry in trash(client):
         assert restore(client, entry).json() == {"job_id": 1}
     assert without_ids(checkpoints(client)) == without_ids(before)
+    moments = [[row["created_at"] for row in rows] for rows in (checkpoints(client), before)]
+    assert moments[0] == moments[1], "when it was saved, not when it came back"
     assert (style.checkpoint_steps(), style.result.exists()) == ([5, 10], True)
 
 
