@@ -1,6 +1,7 @@
 import { Modal } from "@mantine/core";
 import type { ReactNode } from "react";
 import classes from "./dialog.module.css";
+import { useFocusBack } from "./focus-back";
 
 interface DialogProps {
   title: string;
@@ -11,6 +12,7 @@ interface DialogProps {
 
 /** A question in front of the page. Mantine's own header would be a second banner landmark. */
 export function Dialog({ title, opened, onClose, children }: DialogProps) {
+  useFocusBack(opened);
   return (
     <Modal.Root opened={opened} onClose={onClose} centered>
       <Modal.Overlay />
