@@ -133,6 +133,7 @@ def queue_is_drawn(page: Page) -> None:
         expect(page.get_by_role("region", name=section, exact=True)).to_be_visible()
     page.get_by_role("button", name="What helps").first.click()
     expect(page.get_by_role("list", name="What helps")).to_be_visible()
+    page.evaluate("window.scrollTo(0, 0)")
     page.evaluate(PICTURES_DRAWN)
 
 
