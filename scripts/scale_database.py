@@ -32,12 +32,7 @@ def fill(path: Path) -> None:
     database = sqlite3.connect(unfinished)
     database.execute("PRAGMA synchronous=OFF")
     with database:
-        database.executemany(
-            "INSERT INTO jobs (id, training_name, status, config, gpu, queue_order, priority, step,"
-            " warnings, created_at, updated_at, started_at, finished_at, loss, step_seconds)"
-            " VALUES (?, ?, ?, ?, 'any', ?, 0, ?, '[]', ?, ?, ?, ?, 0.5, 1.0)",
-            _jobs(),
-        )
+        add_jobs(database, NUM_JOBS, num_waiting=NUM_WAITING)
         database.executemany(
             "INSERT INTO runs (id, job_id, number, token, status, worker_id, host, device,"
             " started_at, finished_at, exit_code, first_step, last_step, events_offset,"
@@ -70,6 +65,16 @@ def fill(path: Path) -> None:
     unfinished.rename(path)
 
 
+def add_jobs(database: sqlite3.Connection, num_jobs: int, *, num_waiting: int) -> None:
+    """Finished jobs, and after them some that wait; their ids are 1, 2, 3 …"""
+    database.executemany(
+        "INSERT INTO jobs (id, training_name, status, config, gpu, queue_order, priority, step,"
+        " warnings, created_at, updated_at, started_at, finished_at, loss, step_seconds)"
+        " VALUES (?, ?, ?, ?, 'any', ?, 0, ?, '[]', ?, ?, ?, ?, 0.5, 1.0)",
+        _jobs(num_jobs, num_waiting),
+    )
+
+
 def _long_jobs() -> Iterator[int]:
     """Spread over all, so that no curve lies beside the next."""
     stride = NUM_JOBS // NUM_LONG_JOBS
@@ -83,7 +88,7 @@ def _steps(job: int) -> Iterator[tuple[float, ...]]:
         yield job, step, job, loss, loss, chance.random()
 
 
-def _jobs() -> Iterator[tuple[object, ...]]:
+def _jobs(num_jobs: int, num_waiting: int) -> Iterator[tuple[object, ...]]:
     config = JobConfig.model_validate(
         {
             "job": {"training_name": "x"},
@@ -92,8 +97,8 @@ def _jobs() -> Iterator[tuple[object, ...]]:
         }
     ).model_dump(mode="json")
     ends = ("completed", "completed", "completed", "failed", "stopped")
-    for number in range(1, NUM_JOBS + 1):
-        waits = number > NUM_JOBS - NUM_WAITING
+    for number in range(1, num_jobs + 1):
+        waits = number > num_jobs - num_waiting
         config["job"]["training_name"] = f"style-{number:05d}"
         yield (
             number,

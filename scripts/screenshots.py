@@ -70,10 +70,14 @@ class Shot:
     height: int = 1000
 
 
-# Pictures below the window are loaded when they come near it; here all of them at once.
+# Pictures below the window are loaded when they come near it; here all of them at once. One that a
+# newer has replaced meanwhile is no matter.
 PICTURES_DRAWN = """() => Promise.all([...document.images].map((image) => {
   image.loading = "eager";
-  return image.decode();
+  const { src } = image;
+  return image.decode().catch(() => {
+    if (image.isConnected && image.src === src) throw new Error(`cannot be drawn: ${src}`);
+  });
 }))"""
 
 
@@ -134,6 +138,19 @@ def jobs_are_compared(page: Page) -> None:
     expect(page.get_by_text("Linear Rank").first).to_be_visible()
 
 
+def queue_is_drawn(page: Page) -> None:
+    for section in ("Running", "Waiting", "Scheduled", "Drafts", "Finished"):
+        expect(page.get_by_role("region", name=section, exact=True)).to_be_visible()
+    page.get_by_role("button", name="What helps").first.click()
+    expect(page.get_by_role("list", name="What helps")).to_be_visible()
+    page.evaluate("window.scrollTo(0, 0)")
+    page.evaluate(PICTURES_DRAWN)
+
+
+def trash_is_drawn(page: Page) -> None:
+    expect(page.get_by_role("button", name="Remove for good: first-try")).to_be_visible()
+
+
 def system_is_drawn(page: Page) -> None:
     expect(page.get_by_role("heading", name="Folders")).to_be_visible()
 
@@ -141,6 +158,7 @@ def system_is_drawn(page: Page) -> None:
 FORM = "/jobs/new?from=example"
 JOB = f"/jobs/{EXAMPLE_ID}"
 PAGES = [
+    Shot("queue", "/", queue_is_drawn, 1700),
     Shot("form", FORM, form_is_checked, 1200),
     Shot("form-complete", FORM, complete_form_is_checked, 1200),
     Shot("job", JOB, job_is_drawn, 1850),  # down to the end of the curve, below the samples
@@ -150,6 +168,7 @@ PAGES = [
     Shot("checkpoints", JOB, checkpoints_are_drawn, 1850),
     Shot("try-it", f"/try?job={EXAMPLE_ID}", lora_is_tried, 1200),
     Shot("compare", f"{JOB}/compare?with={DRAFT_ID}", jobs_are_compared, 700),
+    Shot("trash", "/trash", trash_is_drawn, 560),
     Shot("system", "/system", system_is_drawn, 1200),
 ]
 

@@ -17,7 +17,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from darkroom_apart import Darkroom, darkroom_in  # noqa: E402
+from darkroom_apart import Darkroom, TwoPrograms, darkroom_in, two_programs_in  # noqa: E402, F401
+from day_benchmark import live_through  # noqa: E402, F401
 from ensure_browser import QUIET, ensure_browser  # noqa: E402
 
 # A training computes beside the page; on two busy cores an answer may take seconds.

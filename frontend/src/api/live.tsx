@@ -29,6 +29,7 @@ import {
 } from "./apply-event";
 import type { ServerEvent } from "./event-parser";
 import { EventStream, type StreamState } from "./event-stream";
+import { askAgainIfAsking } from "./late-answers";
 import { keys } from "./queries";
 import { shownJob } from "./shown-jobs";
 import type { JobSummary, Problem } from "./types";
@@ -157,6 +158,13 @@ export function LiveProvider({
     const stream = new EventStream({
       onEvent: dispatch,
       onOpen: (resumed) => {
+        if (!resumed) {
+          // A first answer that is on its way may have been read before the stream began, and an
+          // invalidation waits for it instead of asking anew: what happened between is in neither.
+          for (const query of client.getQueryCache().findAll({ fetchStatus: "fetching" })) {
+            askAgainIfAsking(client, query.queryKey);
+          }
+        }
         // After our cursor nothing was missed; only what failed while the server was away is due.
         void client.invalidateQueries(
           resumed ? { predicate: (query) => query.state.status === "error" } : undefined,

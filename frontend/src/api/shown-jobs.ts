@@ -2,6 +2,7 @@
 
 import type { QueryClient } from "@tanstack/react-query";
 import { findJob, type JobFilter, type JobLists } from "./job-lists";
+import { askAgainIfAsking } from "./late-answers";
 import { keys } from "./queries";
 import type { JobSummary } from "./types";
 
@@ -13,6 +14,8 @@ export function changeShownJobs(
   for (const { queryKey } of client.getQueryCache().findAll({ queryKey: keys.jobLists })) {
     const filter = queryKey[keys.jobLists.length] as JobFilter;
     client.setQueryData<JobLists>(queryKey, (lists) => lists && change(lists, filter));
+    // An answer that was read before and comes after would hide what was told.
+    askAgainIfAsking(client, queryKey);
   }
 }
 

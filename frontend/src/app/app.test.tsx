@@ -74,6 +74,27 @@ describe("the queue", () => {
     expect(screen.getByText("ink-portraits: Completed")).toHaveAttribute("aria-live", "polite");
   });
 
+  test("shows what happened between the reading of a first answer and its arrival", async () => {
+    let now = jobSummary({ status: "starting" });
+    const late: (() => void)[] = [];
+    server.on("GET /api/jobs", (request) => {
+      const read = jobsOf(now)(request);
+      return late.length < 5 ? new Promise((answer) => late.push(() => answer(read))) : read;
+    });
+    openPage("/");
+    await waitFor(() => expect(late).toHaveLength(5));
+    // Told to nobody: the stream began after it.
+    now = jobSummary({ status: "failed", finished_at: "2026-01-31T20:30:00Z" });
+    await streamed(server, "open", {}, 3);
+    await act(async () => {
+      for (const answer of late) {
+        answer();
+      }
+    });
+    const finished = await screen.findByRole("region", { name: "Finished" });
+    expect(await within(finished).findByText("ink-portraits")).toBeVisible();
+  });
+
   test("fetches a long list page by page, and keeps what it shows through a new fetch", async () => {
     const many = Array.from({ length: 45 }, (_, index) =>
       jobSummary({

@@ -16,6 +16,21 @@ beforeEach(() => {
     .on("GET /api/system/load", () => ({ interval_seconds: 3, items: [] }));
 });
 
+test("a dialog that is closed gives the focus back, from its first use on", async () => {
+  server.on("GET /api/jobs/1", () =>
+    wholeJob({ status: "stopped", resumable_from_steps: [50, 100] }),
+  );
+  const user = openPage("/jobs/1");
+  const choose = await screen.findByRole("button", { name: "Go on from a step…" });
+  for (const _ of ["first", "second"]) {
+    choose.focus();
+    await user.keyboard("{Enter}");
+    await screen.findByLabelText("Step");
+    await user.keyboard("{Escape}");
+    await waitFor(() => expect(choose).toHaveFocus());
+  }
+});
+
 test("a job goes on from the step that was chosen", async () => {
   const stopped = wholeJob({ status: "stopped", resumable_from_steps: [50, 100] });
   server

@@ -1,6 +1,7 @@
 import { Modal } from "@mantine/core";
 import type { ReactNode } from "react";
 import classes from "./dialog.module.css";
+import { useFocusBack } from "./focus-back";
 
 interface DialogProps {
   title: string;
@@ -12,6 +13,7 @@ interface DialogProps {
 
 /** A question in front of the page. Mantine's own header would be a second banner landmark. */
 export function Dialog({ title, opened, onClose, size = "md", children }: DialogProps) {
+  useFocusBack(opened);
   return (
     <Modal.Root opened={opened} onClose={onClose} size={size} centered>
       <Modal.Overlay />

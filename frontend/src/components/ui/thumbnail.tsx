@@ -1,3 +1,4 @@
+import { useState } from "react";
 import { Icon } from "./icons";
 import classes from "./thumbnail.module.css";
 
@@ -10,8 +11,10 @@ interface ThumbnailProps {
 
 /** A square picture, or the place where one will be. */
 export function Thumbnail({ src, alt, size }: ThumbnailProps) {
+  // Deleted or drawn anew since its address was told.
+  const [gone, setGone] = useState<string | null>(null);
   const style = size === undefined ? undefined : { width: size, height: size };
-  if (src === null) {
+  if (src === null || src === gone) {
     return (
       <div className={classes.blank} style={style} aria-hidden="true">
         <Icon name="picture" size={size !== undefined && size < 80 ? 20 : 30} />
@@ -26,6 +29,7 @@ export function Thumbnail({ src, alt, size }: ThumbnailProps) {
       alt={alt}
       loading="lazy"
       decoding="async"
+      onError={() => setGone(src)}
     />
   );
 }

@@ -8,6 +8,7 @@ import { problemsOf } from "@/api/errors";
 import { commandsQuery, jobSchemaQuery, keys } from "@/api/queries";
 import type { Job, JobSchema } from "@/api/types";
 import { announce } from "@/components/ui/announcer";
+import { useFocusBack } from "@/components/ui/focus-back";
 import { Notice } from "@/components/ui/notice";
 import { ProblemList } from "@/components/ui/problem-list";
 import { QueryView } from "@/components/ui/query-view";
@@ -39,6 +40,7 @@ interface ChangeDrawerProps {
 
 /** What may change while a job trains, and nothing else. */
 export default function ChangeDrawer(props: ChangeDrawerProps) {
+  useFocusBack(props.opened);
   const schema = useQuery(jobSchemaQuery);
   return (
     <Drawer.Root

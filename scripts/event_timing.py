@@ -1,0 +1,34 @@
+"""How long a page takes to show what came of a key or a button: the browser's own event timing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from playwright.sync_api import Page
+
+_NOTE = """() => {
+  window.noted = [];
+  new PerformanceObserver((list) => window.noted.push(...list.getEntries()))
+    .observe({ type: 'event', durationThreshold: 16 });
+}"""
+
+# The entry of an event comes with the frame after it.
+_LONGEST_MS = """async () => {
+  for (let frame = 0; frame < 3; frame += 1) await new Promise(requestAnimationFrame);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const longest = Math.max(16, ...window.noted.map((entry) => entry.duration));
+  window.noted = [];
+  return longest;
+}"""
+
+
+def timed(page: Page, act: Callable[[], None], *, rounds: int) -> list[float]:
+    """Milliseconds from the event to the next frame, in steps of 8 and at least 16, each round."""
+    if not page.evaluate("'noted' in window"):
+        page.evaluate(_NOTE)
+    found: list[float] = []
+    for _ in range(rounds):
+        page.evaluate(_LONGEST_MS)
+        act()
+        found.append(page.evaluate(_LONGEST_MS))
+    return found
