@@ -53,9 +53,14 @@ const HIDDEN_MS = 30_000;
 
 /**
  * Show the mark while the component is on the page. A hidden tab has no stream: `queryKey` is then
- * fetched twice a minute, for the title is all that is seen of it.
+ * fetched twice a minute, for the title is all that is seen of it. `exact`: that query alone, without
+ * those whose keys begin like it.
  */
-export function useGlance(mark: Mark | null, queryKey: readonly unknown[]): void {
+export function useGlance(
+  mark: Mark | null,
+  queryKey: readonly unknown[],
+  { exact = false }: { exact?: boolean } = {},
+): void {
   const client = useQueryClient();
   // A mark that says the same changes nothing, so that this may be called with a new one each time.
   useEffect(() => setPageMark(mark));
@@ -64,9 +69,9 @@ export function useGlance(mark: Mark | null, queryKey: readonly unknown[]): void
   useEffect(() => {
     const timer = setInterval(() => {
       if (document.visibilityState === "hidden") {
-        void client.refetchQueries({ queryKey: JSON.parse(key), type: "active" });
+        void client.refetchQueries({ queryKey: JSON.parse(key), exact, type: "active" });
       }
     }, HIDDEN_MS);
     return () => clearInterval(timer);
-  }, [client, key]);
+  }, [client, key, exact]);
 }
