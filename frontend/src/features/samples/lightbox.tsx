@@ -138,7 +138,7 @@ export function Lightbox(props: LightboxProps) {
               mode={second === undefined ? "single" : mode}
               sample={mode === "single" ? shown : sample}
               other={second}
-              title={titleOf(place)}
+              title={mode === "single" ? title : titleOf(place)}
               otherTitle={second === undefined ? "" : titleOf(besidePlace)}
               zoom={zoom}
             />
