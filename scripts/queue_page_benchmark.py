@@ -19,7 +19,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, ViewportSize, expect, sync_playwright
 
 from backend.db.migrate import migrate
 from backend.settings import Settings
@@ -35,7 +35,7 @@ MARK = "queue page"
 NUM_JOBS = 1_000
 NUM_WAITING = 12
 ROUNDS = 7
-WINDOW = {"width": 1280, "height": 900}
+WINDOW: ViewportSize = {"width": 1280, "height": 900}
 
 
 def fill(folder: Path) -> None:
