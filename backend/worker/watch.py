@@ -80,6 +80,7 @@ class RunWatch:
         self._clock = clock
         self._next_judgement = 0.0
         self._length_at_look = 0
+        self._is_behind = False
         self._alarms = self._with_what_is_known(settings)
         self._stop = StopWatch(
             patience_seconds=settings.stop_patience_seconds,
@@ -88,8 +89,8 @@ class RunWatch:
         )
 
     def has_news(self) -> bool:
-        """Whether the trainer wrote events since the last look began."""
-        return _length(self.watched.files.events) != self._length_at_look
+        """Whether the trainer wrote events since the last look began, or more than it took in."""
+        return self._is_behind or _length(self.watched.files.events) != self._length_at_look
 
     def has_ended(self) -> bool:
         """Whether the trainer is gone; the next look closes its run."""
@@ -104,6 +105,7 @@ class RunWatch:
     def look(self) -> bool:
         """One look; True once the run is over and closed."""
         self._length_at_look = _length(self.watched.files.events)
+        self._is_behind = False
         # Polled before reading: whatever a trainer wrote before it ended is then in the files.
         ended = self._poll()
         self._obey_requests()
@@ -158,12 +160,13 @@ class RunWatch:
 
     def _record_events(self) -> bool:
         """Record one window of the event file; whether there was something in it."""
-        offset = self._events_offset
-        if _length(self.watched.files.events) <= offset:
+        offset, length = self._events_offset, _length(self.watched.files.events)
+        if length <= offset:
             return False
         lines, end = read_lines(self.watched.files.events, offset)
         if end == offset:
             return False
+        self._is_behind |= end < length
         found, faults = parse_lines(lines, self.watched.token)
         with self._database.write() as session:
             job = session.get_one(Job, self.watched.job_id)
@@ -239,6 +242,7 @@ class RunWatch:
         lines, end = lines_from(self.watched.files.log, offset, LOG_LINES_IN_ONE_EVENT)
         if end == offset:
             return False
+        self._is_behind |= len(lines) >= LOG_LINES_IN_ONE_EVENT
         with self._database.write() as session:
             run = session.get_one(Run, self.watched.run_id)
             if run.log_offset != offset:

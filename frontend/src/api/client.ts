@@ -88,6 +88,9 @@ type PlaceBody =
 
 const ofJob = (id: number) => ({ path: { job_id: id } });
 
+/** Lines of a log in one answer; as many say that there may be more. */
+export const LOG_PART_LINES = 500;
+
 export const api = {
   jobSchema: (signal?: AbortSignal) => body(http.GET("/api/job-schema", { signal })),
   validate: (config: JobConfigValue, kind: string | null, signal?: AbortSignal) =>
@@ -239,7 +242,7 @@ export const api = {
   log: (id: number, run: number | undefined, offset: number | undefined, signal?: AbortSignal) =>
     body(
       http.GET("/api/jobs/{job_id}/log", {
-        params: { ...ofJob(id), query: { run, offset } },
+        params: { ...ofJob(id), query: { run, offset, limit: LOG_PART_LINES } },
         signal,
       }),
     ),

@@ -214,6 +214,21 @@ describe("a job's page", () => {
     expect(screen.getByRole("log")).toHaveTextContent(/first\s+second/);
   });
 
+  test("reads the log to its end, however much came at once", async () => {
+    const lines = Array.from({ length: 1201 }, (_, index) => ({ line: `line ${index}` }));
+    server.on("GET /api/jobs/1/log", ({ query }) => {
+      const from = Number(query.get("offset") ?? lines.length);
+      const to = from + Number(query.get("limit"));
+      return query.get("offset") === null
+        ? { items: [{ line: "first" }], next: "0", run: 1 }
+        : { items: lines.slice(from, to), next: String(Math.min(to, lines.length)), run: 1 };
+    });
+    openPage("/jobs/1");
+    await screen.findByText("first");
+    await streamed(server, "log", { job_id: 1, lines: ["all of it, told once"] }, 11);
+    await waitFor(() => expect(screen.getByRole("log")).toHaveTextContent("line 1200"));
+  });
+
   test("says of a change of settings that it was taken, when the stream says so", async () => {
     server.on("GET /api/jobs/1/commands", () =>
       pageOf(command({ settings: { "kitchen.guests": 6 } })),

@@ -1,6 +1,6 @@
 import { queryOptions, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useRef } from "react";
-import { api } from "@/api/client";
+import { api, LOG_PART_LINES } from "@/api/client";
 import { useLogGrowth } from "@/api/live";
 import type { LogPart } from "@/api/types";
 
@@ -65,6 +65,7 @@ export function useLog(jobId: number, run: number | undefined) {
     }
     reading.current = true;
     try {
+      let isWholePart = false;
       do {
         moreCame.current = false;
         const from = client.getQueryData(options.queryKey);
@@ -75,7 +76,8 @@ export function useLog(jobId: number, run: number | undefined) {
         client.setQueryData(options.queryKey, (now) =>
           now === undefined || now.next !== from.next ? now : grown(now, part),
         );
-      } while (moreCame.current);
+        isWholePart = part.items.length >= LOG_PART_LINES;
+      } while (moreCame.current || isWholePart);
     } catch {
       // The next event, or the stream's return, reads on from the same place.
     } finally {
