@@ -8,8 +8,9 @@ shows it, since what a person saw when they chose the picture is what they mean 
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
@@ -53,8 +54,8 @@ def upright_size(path: Path) -> tuple[int, int]:
     middle shows only when the picture is decoded.
     """
     try:
-        with Image.open(path) as image:
-            if not _has_its_end(path, image.format):
+        with path.open("rb") as file, Image.open(file) as image:
+            if not _has_its_end(file, image.format):
                 _load_to_the_end(image)
             width_px, height_px = image.size
             if _orientation(image) in _TURNS_SIDES:
@@ -71,17 +72,19 @@ def _load_to_the_end(image: Image.Image) -> None:
         raise UnreadablePicture(f"it cannot be read to its end: {_reason(error)}") from error
 
 
-def _has_its_end(path: Path, picture_format: str | None) -> bool:
+def _has_its_end(file: BinaryIO, picture_format: str | None) -> bool:
     """Whether the last bytes are those that such a file ends with; False where nobody can tell.
 
     JPEG ends with its EOI marker and PNG with the chunk IEND, and programs put things behind them
     (phones a film, editors their layers); WebP and BMP say their length in the header.
     """
-    num_bytes = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(12)
-        file.seek(max(0, num_bytes - _END_BYTES))
-        end = file.read(_END_BYTES)
+    place = file.tell()
+    num_bytes = file.seek(0, os.SEEK_END)
+    file.seek(max(0, num_bytes - _END_BYTES))
+    end = file.read(_END_BYTES)
+    file.seek(0)
+    start = file.read(12)
+    file.seek(place)
     if picture_format in ("JPEG", "MPO"):
         return b"\xff\xd9" in end
     if picture_format == "PNG":

@@ -56,7 +56,7 @@ def test_a_checkpoint_is_tried_at_two_strengths_beside_the_base_model(
     )
     with PageWithoutErrors(browser, darkroom.address, expected=REFUSALS) as page:
         page.goto(f"/jobs/{job['id']}")
-        page.get_by_role("link", name="Try the LoRA of step 3").click()
+        page.get_by_role("link", name="Try it: the LoRA of step 3").click()
         draw_at_two_strengths(page)
         compare_by_keyboard(page)
         reload_and_find_it_again(page)
@@ -127,6 +127,8 @@ def reload_and_find_it_again(page: Page) -> None:
 
 
 def delete_and_undo(page: Page) -> None:
+    # What still runs is deleted when it has ended, and then there is no undo but the trash.
+    expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
     page.get_by_role("button", name="Delete drawing-0001").click()
     expect(page).to_have_url(re.compile("/try$"))
     expect(page.get_by_text("No drawings yet")).to_be_visible()
