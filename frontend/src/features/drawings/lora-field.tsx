@@ -1,4 +1,4 @@
-import { ActionIcon, Button, FileButton, Switch, TextInput } from "@mantine/core";
+import { ActionIcon, Button, FileButton, Switch } from "@mantine/core";
 import { useId, useState } from "react";
 import type { Lora, Problem } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
@@ -14,6 +14,7 @@ import {
 } from "./draft";
 import { LoraChooser } from "./lora-chooser";
 import classes from "./lora-field.module.css";
+import { NameEntry } from "./name-entry";
 import { UploadList } from "./upload-list";
 import { useFileDrop } from "./use-file-drop";
 import { useLoraUpload } from "./use-lora-upload";
@@ -91,7 +92,15 @@ export function LoraField({ draft, problems, onAdd, onRemove, onWithBase }: Lora
           {words.loras.hub}
         </Button>
       </div>
-      {isNaming && <HubName onAdd={(id) => onAdd(hubLora(id))} />}
+      {isNaming && (
+        <NameEntry
+          label={words.loras.hubLabel}
+          description={words.loras.hubHelp}
+          placeholder={words.loras.hubPlaceholder}
+          add={words.loras.hubAdd}
+          onAdd={(id) => onAdd(hubLora(id))}
+        />
+      )}
       <Switch
         size="sm"
         mt={10}
@@ -158,44 +167,5 @@ function ChosenItem({ draft, lora, problems, onRemove }: ChosenItemProps) {
         <Icon name="close" size={16} />
       </ActionIcon>
     </li>
-  );
-}
-
-function HubName({ onAdd }: { onAdd: (id: string) => void }) {
-  const [typed, setTyped] = useState("");
-  const add = () => {
-    if (typed.trim() !== "") {
-      onAdd(typed.trim());
-      setTyped("");
-    }
-  };
-  return (
-    <div className={classes.hub}>
-      <TextInput
-        className={classes.hubName}
-        size="xs"
-        label={words.loras.hubLabel}
-        description={words.loras.hubHelp}
-        placeholder={words.loras.hubPlaceholder}
-        autoComplete="off"
-        spellCheck={false}
-        value={typed}
-        onChange={(event) => setTyped(event.currentTarget.value)}
-        onKeyDown={(event) => {
-          if (event.key === "Enter") {
-            event.preventDefault();
-            add();
-          }
-        }}
-      />
-      <Button
-        size="xs"
-        variant="default"
-        aria-label={`${words.loras.hubAdd}: ${words.loras.hubLabel}`}
-        onClick={add}
-      >
-        {words.loras.hubAdd}
-      </Button>
-    </div>
   );
 }

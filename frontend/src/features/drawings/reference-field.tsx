@@ -1,4 +1,4 @@
-import { ActionIcon, Button, FileButton, TextInput } from "@mantine/core";
+import { ActionIcon, Button, FileButton } from "@mantine/core";
 import { useId, useState } from "react";
 import { problemsOf } from "@/api/errors";
 import type { Problem, Reference } from "@/api/types";
@@ -9,6 +9,7 @@ import { ProblemList } from "@/components/ui/problem-list";
 import { Thumbnail } from "@/components/ui/thumbnail";
 import { words } from "@/messages/drawings";
 import form from "./drawing-form.module.css";
+import { NameEntry } from "./name-entry";
 import classes from "./reference-field.module.css";
 import { pictureName } from "./upload-names";
 import { useFileDrop } from "./use-file-drop";
@@ -110,47 +111,14 @@ export function ReferenceField({ names, problems, onChange }: ReferenceFieldProp
             </Button>
           )}
         </FileButton>
-        <NameEntry onAdd={add} />
+        <NameEntry
+          label={words.references.name}
+          placeholder={words.references.placeholder}
+          add={words.references.add}
+          onAdd={add}
+        />
       </div>
     </details>
-  );
-}
-
-function NameEntry({ onAdd }: { onAdd: (name: string) => void }) {
-  const [typed, setTyped] = useState("");
-  const add = () => {
-    if (typed.trim() !== "") {
-      onAdd(typed.trim());
-      setTyped("");
-    }
-  };
-  return (
-    <div className={classes.entry}>
-      <TextInput
-        className={classes.typed}
-        size="xs"
-        label={words.references.name}
-        placeholder={words.references.placeholder}
-        autoComplete="off"
-        spellCheck={false}
-        value={typed}
-        onChange={(event) => setTyped(event.currentTarget.value)}
-        onKeyDown={(event) => {
-          if (event.key === "Enter") {
-            event.preventDefault();
-            add();
-          }
-        }}
-      />
-      <Button
-        size="xs"
-        variant="default"
-        aria-label={`${words.references.add}: ${words.references.name}`}
-        onClick={add}
-      >
-        {words.references.add}
-      </Button>
-    </div>
   );
 }
 
