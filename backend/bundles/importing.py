@@ -26,7 +26,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.bundles.manifest import MAX_JOB_BYTES, Manifest
-from backend.bundles.reading import BadBundle, BundleReader, Readable
+from backend.bundles.reading import BadBundle, BundleReader
 from backend.bundles.schemas import ImportedDataset, ImportReport
 from backend.bundles.settling import Settled, settle
 from backend.db.engine import Database
@@ -37,6 +37,7 @@ from backend.rescan.folders import read_folder
 from backend.rescan.rescan import write_job
 from backend.settings import Settings
 from backend.system.state import known_devices
+from backend.uploads import Readable
 from trainer import folder_lock
 from trainer.config import JobConfig
 from trainer.durable_write import flush_tree, make_folder, move

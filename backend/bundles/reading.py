@@ -12,7 +12,7 @@ import hashlib
 import json
 import tarfile
 from collections.abc import Iterator
-from typing import IO, Any, Protocol, cast
+from typing import IO, Any, cast
 
 from pydantic import ValidationError
 
@@ -26,6 +26,7 @@ from backend.bundles.manifest import (
     PackedFile,
 )
 from backend.errors import Unusable
+from backend.uploads import Readable
 
 CHUNK_BYTES = 1 << 20
 _MAX_EXTENSION_BYTES = 64 << 10
@@ -44,14 +45,6 @@ class BadBundle(Unusable):
 
     def __init__(self, what: str, *, code: str = "bundle_damaged", hint: str = _CURE) -> None:
         super().__init__(code, f"The bundle cannot be imported: {what}.", hint)
-
-
-class Readable(Protocol):
-    """What a bundle is read from: `read` gives some bytes, none at the end."""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Some bytes."""
-        ...
 
 
 class _Entry(tarfile.TarInfo):

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from pathlib import Path
-from typing import Protocol
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -20,7 +18,7 @@ from backend.errors import Conflict, NotFound, Unusable
 from backend.jobs.status import ACTIVE, JobStatus
 from backend.jobs.work import DRAWING
 from backend.settings import Settings
-from trainer.durable_write import TEMPORARY_PREFIX, flush_file, flush_folder, make_folder
+from backend.uploads import Readable, arriving, keep
 from trainer.errors import BadLora, Problem
 from trainer.lora_fit import changed_weights
 from trainer.lora_header import refuse_unreadable
@@ -32,14 +30,6 @@ MAX_UPLOAD_BYTES = 8 << 30
 # As users' files are called, without what a path or a shell could take for something else.
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._()+-]{0,119}$"
 _START_BYTES = 16
-# A file gets its name while no other does, so that two of one name cannot both find it free.
-_naming = threading.Lock()
-
-
-class Readable(Protocol):
-    """Where the bytes come from; none at the end."""
-
-    def read(self, size: int = -1, /) -> bytes: ...
 
 
 def uploads_folder(settings: Settings) -> Path:
@@ -52,27 +42,11 @@ def take_upload(settings: Settings, source: Readable, *, name: str) -> Path:
     or a disk that does not take it; then nothing is left behind.
     """
     file = uploads_folder(settings) / with_suffix(name)
-    _refuse_taken(file)
-    temporary = file.with_name(f"{TEMPORARY_PREFIX}{os.urandom(16).hex()}{SUFFIX}")
-    try:
-        make_folder(file.parent)
+    _free(file)  # before a gigabyte is sent in vain
+    with arriving(file.parent, name=file.name) as temporary:
         _write(temporary, source, name=file.name)
         _refuse_no_lora(temporary, name=file.name)
-        flush_file(temporary)
-        with _naming:
-            _refuse_taken(file)
-            os.rename(temporary, file)
-        flush_folder(file.parent)
-    except OSError as error:
-        raise Conflict(
-            "upload_not_kept",
-            f"{file.name} could not be written to {file.parent}: {error.strerror or error}.",
-            "Make room there, or give the server the right to write there.",
-            params={"name": file.name},
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return file
+        return keep(temporary, lambda: _free(file))
 
 
 def delete_upload(session: Session, settings: Settings, name: str) -> None:
@@ -152,7 +126,8 @@ def _refusal(error: BadLora, file: Path, name: str) -> Unusable:
     return Unusable(problems[0].code, problems[0].message, problems=problems)
 
 
-def _refuse_taken(file: Path) -> None:
+def _free(file: Path) -> Path:
+    """The file, where nothing lies."""
     if os.path.lexists(file):
         raise Conflict(
             "lora_name_taken",
@@ -161,3 +136,4 @@ def _refuse_taken(file: Path) -> None:
             field="name",
             params={"name": file.name},
         )
+    return file

@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import filecmp
 import os
-import threading
 from pathlib import Path
 from urllib.parse import quote
 
-from backend.errors import Conflict, Unusable
-from backend.loras.uploads import Readable
+from backend.errors import Unusable
 from backend.references.schemas import ReferenceEntry
 from backend.settings import Settings
+from backend.uploads import Readable, arriving, keep
 from trainer.companions import reference_fault
-from trainer.durable_write import TEMPORARY_PREFIX, flush_file, flush_folder, make_folder
 from trainer.pictures import PICTURE_SUFFIXES, UnreadablePicture, read_picture
 
 FOLDER = ".references"
 # A photograph of 50 megapixels as PNG has 100 MB, and is shown to the model at one megapixel.
 MAX_UPLOAD_BYTES = 64 << 20
 _PREVIEW_SIDE_PX = 256
-# A file gets its name while no other does, so that two of one name cannot both find it free.
-_naming = threading.Lock()
 
 
 def take_reference(settings: Settings, source: Readable, *, name: str) -> ReferenceEntry:
@@ -37,25 +33,10 @@ def take_reference(settings: Settings, source: Readable, *, name: str) -> Refere
     if suffix not in PICTURE_SUFFIXES:
         raise _refusal(name, f"{suffix or 'a name without an ending'} is no kind of picture here")
     folder = settings.datasets_dir / FOLDER
-    temporary = folder / f"{TEMPORARY_PREFIX}{os.urandom(16).hex()}{suffix}"
-    try:
-        make_folder(folder)
+    with arriving(folder, name=name) as temporary:
         _write(temporary, source, name=name)
         width, height = _size_of(temporary, name=name)
-        flush_file(temporary)
-        with _naming:
-            file = _free_or_same(folder / name, temporary)
-            os.replace(temporary, file)
-        flush_folder(folder)
-    except OSError as error:
-        raise Conflict(
-            "upload_not_kept",
-            f"{name} could not be written to {folder}: {error.strerror or error}.",
-            "Make room there, or give the server the right to write there.",
-            params={"name": name},
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        file = keep(temporary, lambda: _free_or_same(folder / name, temporary))
     return ReferenceEntry(
         name=f"{FOLDER}/{file.name}",
         width=width,

@@ -125,6 +125,20 @@ def _delete(session: Session, settings: Settings, job: Job, *, files: bool) -> l
         ) from error
 
 
+def job_of(session: Session, entry: Entry) -> Job:
+    """The job that a checkpoint or picture in the trash is part of. Raises Conflict without it."""
+    name = entry.note.training_name
+    job = session.scalar(select(Job).where(Job.training_name == name))
+    if job is None:
+        raise Conflict(
+            "job_is_gone",
+            f"The job {name} of this {entry.note.kind} is not there.",
+            "Restore the job first.",
+            params={"training_name": name},
+        )
+    return job
+
+
 def in_use(name: str, deed: str) -> Conflict:
     """A trainer that no worker started, or one that cannot be seen from here, is at work."""
     return Conflict(

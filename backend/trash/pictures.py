@@ -24,7 +24,7 @@ from backend.jobs.feed import announce, announce_job
 from backend.jobs.work import DRAWING
 from backend.settings import Settings
 from backend.trash import entries
-from backend.trash.deletion import moving
+from backend.trash.deletion import job_of, moving
 from backend.trash.entries import Entry
 from backend.trash.schemas import Restored
 from trainer.job_folder import JobFolder
@@ -58,14 +58,7 @@ def restore_picture(database: Database, settings: Settings, entry: Entry) -> Res
     """Take a picture back to where it was. Raises Conflict with what stands in its way."""
     name, known = entry.note.training_name, entry.note.known
     with database.write() as session:
-        job = session.scalar(select(Job).where(Job.training_name == name))
-        if job is None:
-            raise Conflict(
-                "job_is_gone",
-                f"The job {name} of this picture is not there.",
-                "Restore the job first.",
-                params={"training_name": name},
-            )
+        job = job_of(session, entry)
         if os.path.lexists(settings.output_dir / entry.note.path):
             raise Conflict(
                 "picture_exists",

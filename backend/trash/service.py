@@ -23,7 +23,7 @@ from backend.jobs.work import kind_of
 from backend.rescan.rescan import rescan
 from backend.settings import Settings
 from backend.trash import entries
-from backend.trash.deletion import in_use, moving
+from backend.trash.deletion import in_use, job_of, moving
 from backend.trash.entries import Entry
 from backend.trash.pictures import restore_picture
 from backend.trash.schemas import Restored, TrashEntry
@@ -140,14 +140,7 @@ def _restore_checkpoint(database: Database, settings: Settings, entry: Entry) ->
     name, known = entry.note.training_name, entry.note.known
     folder = JobFolder(settings.output_dir, name)
     with database.write() as session:
-        job = session.scalar(select(Job).where(Job.training_name == name))
-        if job is None:
-            raise Conflict(
-                "job_is_gone",
-                f"The job {name} of this checkpoint is not there.",
-                "Restore the job first.",
-                params={"training_name": name},
-            )
+        job = job_of(session, entry)
         _refuse_while_it_runs(job, "given a checkpoint back")
         if os.path.lexists(settings.output_dir / entry.note.path):
             raise Conflict(
