@@ -2,6 +2,7 @@
 
     --rounds N    with the stand-in trainer, 300 unless said
     --real N      with real tiny trainings, 30 unless said
+    --share 1/2   every second round; another call with 2/2 beside it plays the rest
     --seed N      one round with the stand-in, whatever was played before; its folder is kept
 
 Every round that was played is a line of build/soak/record.jsonl; docs/reliability.md is written
@@ -43,8 +44,14 @@ def main() -> None:
         return
     code = state_of_the_code()
     played = [line for line in read_record() if line["code"] == code]
-    soak(stand_in_scene, "stand-in", options.rounds, played, code)
-    soak(lambda: real_scene(WORK / "real"), "tiny training", options.real, played, code)
+    place, shares = map(int, options.share.split("/"))
+    real_folder = WORK / f"real-{place}-{shares}"
+    for name, rounds, make_scene in (
+        ("stand-in", options.rounds, stand_in_scene),
+        ("tiny training", options.real, lambda: real_scene(real_folder)),
+    ):
+        known = {line["seed"] for line in played if line["scene"] == name}
+        soak(make_scene, name, sorted(set(range(place - 1, rounds, shares)) - known), code)
     played = [line for line in read_record() if line["code"] == code]
     write_part(PAGE, PART, as_markdown(played))
     failed = [line for line in played if line["broken"]]
@@ -57,20 +64,17 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Play many rounds of faults.")
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--real", type=int, default=30)
+    parser.add_argument("--share", default="1/1")
     parser.add_argument("--seed", type=int)
     return parser.parse_args()
 
 
-def soak(
-    make_scene: Callable[[], Scene], name: str, rounds: int, played: list[dict], code: str
-) -> None:
-    """Play the seeds from 0 on that the record lacks."""
-    known = {line["seed"] for line in played if line["scene"] == name}
-    waiting = [seed for seed in range(rounds) if seed not in known]
-    if not waiting:
+def soak(make_scene: Callable[[], Scene], name: str, seeds: list[int], code: str) -> None:
+    """Play these seeds, each into the record."""
+    if not seeds:
         return
     scene = make_scene()
-    for seed in waiting:
+    for seed in seeds:
         try:
             line = asdict(play_kept(scene, seed)) | {"broken": None}
         except NotSo as error:
@@ -88,7 +92,7 @@ def play_kept(scene: Scene, seed: int) -> Record:
 
 
 def state_of_the_code() -> str:
-    """The commit, and the tree's digest if it has changes."""
+    """The trees of what a soak tries, as committed."""
     git = ["git", "-C", str(ROOT)]
     tree = [*git, "rev-parse", "HEAD:backend", "HEAD:trainer", "HEAD:tests/faults"]
     return subprocess.run(tree, capture_output=True, text=True, check=True).stdout.replace(
@@ -125,6 +129,9 @@ def as_markdown(played: list[dict]) -> str:
         )
     lines += ["", "| fault | struck |", "|---|---|"]
     lines += [f"| {kind} | {count} |" for kind, count in struck.most_common()]
+    git = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    lines += ["", f"Played on the code of commit {commit}."]
     return "\n".join(lines) + "\n"
 
 

@@ -129,17 +129,24 @@ class FeedWatch:
         """Another one whenever worker or devices changed, or a sample of the load was taken."""
         return self.system_version, self.load.version
 
-    async def beyond(self, cursor: int, machine_version: tuple[int, int] | None) -> None:
-        """Return once the feed is past `cursor`, the machine changed, or the watch is closed.
+    async def beyond(
+        self, cursor: int, machine_version: tuple[int, int] | None, *, until: float
+    ) -> bool:
+        """True once the feed is past `cursor`, the machine changed, or the watch is closed.
 
-        machine_version: what was seen of it; None for whoever does not look at it.
+        machine_version: what was seen of it; None for whoever does not look at it. until: a
+        time.monotonic() after which it is False, at the next sample of the load: no stream needs
+        a timer of its own.
         """
         while (
             not self.closed
             and self._newest <= cursor
             and machine_version in (None, self.machine_version)
         ):
+            if time.monotonic() >= until:
+                return False
             await self._changed.wait()
+        return True
 
     def close(self) -> None:
         """End every stream; called when the server shuts down."""

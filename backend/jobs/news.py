@@ -6,7 +6,9 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from fastapi.sse import format_sse_event
 from sqlalchemy import ColumnElement, func, or_, select, text
 from sqlalchemy.orm import Session
 
@@ -37,6 +39,12 @@ class News:
     json: str
     id: int | None = None
     job_id: int | None = None
+
+    @cached_property
+    def wire(self) -> bytes:
+        """As a server-sent event, the same for every page that hears it."""
+        number = None if self.id is None else str(self.id)
+        return format_sse_event(event=self.name, data_str=self.json, id=number)
 
 
 @dataclass(frozen=True)

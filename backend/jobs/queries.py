@@ -278,15 +278,21 @@ def _run_entry(run: models.Run) -> RunEntry:
 
 
 def list_metrics(
-    session: Session, job_id: int, *, after_step: int, max_points: int
+    session: Session,
+    job_id: int,
+    *,
+    after_step: int,
+    through_step: int | None = None,
+    max_points: int,
 ) -> Page[MetricPoint]:
-    """One curve: each step from the run whose result it is part of."""
+    """One curve, or a part of it: each step from the run whose result it is part of."""
     find_job(session, job_id)
     metric, run = models.Metric, models.Run
     on_the_curve = and_(
         metric.job_id == job_id,
         metric.step > after_step,
         or_(run.kept_until_step.is_(None), metric.step <= run.kept_until_step),
+        *([] if through_step is None else [metric.step <= through_step]),
     )
     joined = run.id == metric.run_id
     # The two ends, each one look into the index; min() and max() would read the whole curve.

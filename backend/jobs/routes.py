@@ -179,11 +179,20 @@ def list_metrics(
     job_id: JobId,
     database: DatabaseOf,
     after_step: Annotated[int, Query(ge=-1)] = -1,
+    through_step: Annotated[int | None, Query(ge=0)] = None,
     max_points: Annotated[int, Query(ge=2, le=20_000)] = 2_000,
 ) -> Response:
-    """One curve across resumes, thinned evenly to about `max_points`, its last step included."""
+    """One curve across resumes, thinned evenly to about `max_points`, its last step included; or a
+    part of it, which is thinned less.
+    """
     with database.read() as session:
-        page = queries.list_metrics(session, job_id, after_step=after_step, max_points=max_points)
+        page = queries.list_metrics(
+            session,
+            job_id,
+            after_step=after_step,
+            through_step=through_step,
+            max_points=max_points,
+        )
     # As it is: to validate thousands of points that come from the database takes longer than all
     # the rest.
     return Response(page.model_dump_json(), media_type="application/json")

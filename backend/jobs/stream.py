@@ -3,18 +3,23 @@
 Every event from the feed carries its row's number as `id`; a browser that lost its connection sends
 the last one back as Last-Event-ID and goes on from there. The first event of a stream is `open`
 with the number it starts from, so that even a page that heard nothing yet resumes rightly. A number
-that the feed has forgotten is answered with `reset`: fetch everything anew. The comment that keeps
-proxies from closing an idle stream comes from FastAPI, every 15 seconds.
+that the feed has forgotten is answered with `reset`: fetch everything anew. A stream on which
+nothing happened says so after a while, in a comment, so that no proxy closes it.
+
+FastAPI's own way, a generator of events, passes each through two queues and a timer of its stream;
+here an event is rendered once for all of them, and what happened at once is sent at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.responses import StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT
 
 from backend.db.engine import Database
 from backend.dependencies import DatabaseOf, SettingsOf
@@ -25,6 +30,10 @@ from backend.settings import Settings
 from backend.system.state import system_state
 
 router = APIRouter(tags=["events"])
+
+SILENCE_SECONDS = 15.0
+# Nothing between us and the page may keep events back.
+_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 def _topics(
@@ -50,7 +59,7 @@ _EVENTS = {
 
 
 @router.get(
-    "/events", response_class=EventSourceResponse, responses=error_responses_beside() | _EVENTS
+    "/events", response_class=StreamingResponse, responses=error_responses_beside() | _EVENTS
 )
 async def stream_events(
     request: Request,
@@ -58,27 +67,45 @@ async def stream_events(
     database: DatabaseOf,
     settings: SettingsOf,
     last_event_id: Annotated[int | None, Header(ge=0)] = None,
-) -> AsyncIterator[ServerSentEvent]:
+) -> StreamingResponse:
     """What changes from now on, or from after Last-Event-ID."""
     watch: FeedWatch = request.app.state.feed_watch
+    events = _events(watch, topics, database, settings, last_event_id)
+    return StreamingResponse(events, media_type="text/event-stream", headers=_HEADERS)
+
+
+async def _events(
+    watch: FeedWatch,
+    topics: Topics,
+    database: Database,
+    settings: Settings,
+    last_event_id: int | None,
+) -> AsyncIterator[bytes]:
+    """What is sent, all that is there at once in one piece."""
     with watch.listening():
         cursor, first = await asyncio.to_thread(_begin, database, last_event_id)
-        yield _sent(first)
+        yield first.wire
         seen = (-1, 0)
         while not watch.closed:
+            machine: list[News] = []
             before, seen = seen, watch.machine_version
             if topics.system and before[0] != seen[0]:
-                yield _sent(await asyncio.to_thread(_system, database, settings))
+                machine.append(await asyncio.to_thread(_system, database, settings))
             if topics.system and before[1] != seen[1] and watch.load.newest is not None:
-                yield _sent(News("load", watch.load.newest.model_dump_json()))
+                machine.append(News("load", watch.load.newest.model_dump_json()))
             batch = watch.since(topics, cursor)
             if batch is None:
                 batch = await asyncio.to_thread(_read, database, topics, cursor)
-            for news in batch.news:
-                yield _sent(news)
+            told = b"".join(news.wire for news in [*machine, *batch.news])
+            if told:
+                yield told
             cursor = batch.cursor
-            if not batch.more:
-                await watch.beyond(cursor, seen if topics.system else None)
+            if batch.more:
+                continue
+            silent_at = time.monotonic() + SILENCE_SECONDS
+            while not await watch.beyond(cursor, seen if topics.system else None, until=silent_at):
+                yield KEEPALIVE_COMMENT
+                silent_at = time.monotonic() + SILENCE_SECONDS
 
 
 def _begin(database: Database, last_event_id: int | None) -> tuple[int, News]:
@@ -99,8 +126,3 @@ def _read(database: Database, topics: Topics, cursor: int):
 def _system(database: Database, settings: Settings) -> News:
     with database.read() as session:
         return News("system", system_state(session, settings).model_dump_json())
-
-
-def _sent(news: News) -> ServerSentEvent:
-    number = None if news.id is None else str(news.id)
-    return ServerSentEvent(event=news.name, raw_data=news.json, id=number)

@@ -28,7 +28,7 @@ from trainer.job_folder import JobFolder
 
 log = logging.getLogger(__name__)
 
-GLANCE_SECONDS = 0.02  # between two glances at the trainers' files
+GLANCE_SECONDS = 0.04  # between two glances at the trainers' files
 SHORTEST_WAIT_SECONDS = 0.08  # a trainer that writes all the time must not keep the worker busy
 POLLS_BETWEEN_TURNS = 4  # when nothing happens; moments to start at are met to the second
 TROUBLE_SECONDS = 5.0  # until a run that could not be looked at is looked at again

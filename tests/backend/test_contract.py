@@ -237,6 +237,18 @@ def test_a_curve_is_thinned_to_about_so_many_points_with_its_last_step(filled: T
     assert [point["step"] for point in rest] == list(range(991, 1001))
 
 
+def test_a_part_of_a_curve_is_thinned_less_than_the_whole(filled: TestClient) -> None:
+    asked = {"after_step": 500, "through_step": 560, "max_points": 100}
+    part = filled.get("/api/jobs/1/metrics", params=asked).json()["items"]
+    assert [point["step"] for point in part] == list(range(501, 561))
+    thinned = filled.get("/api/jobs/1/metrics", params=asked | {"max_points": 7}).json()["items"]
+    assert [point["step"] for point in thinned] == [504, 513, 522, 531, 540, 549, 558, 560]
+    assert filled.get("/api/jobs/1/metrics", params=asked | {"through_step": 500}).json() == {
+        "items": [],
+        "next": None,
+    }
+
+
 def test_the_log_is_read_from_its_end_and_on_from_there(
     filled: TestClient, settings: Settings
 ) -> None:

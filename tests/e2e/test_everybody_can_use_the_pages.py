@@ -1,8 +1,7 @@
-"""axe finds no serious fault on any page, and no page scrolls sideways.
+"""Every page is looked at: nothing serious for axe, nothing sideways, nothing that moves unasked.
 
-Each page is opened once and looked at four times: in light and in dark, on a desktop and on a
-phone. The real worker runs the jobs with the stand-in trainer, so that every state of a job is
-there within seconds.
+What is looked at, and in which windows, stands in looking.py. The real worker runs the jobs with
+the stand-in trainer, so that every state of a job is there within seconds.
 """
 
 from __future__ import annotations
@@ -18,17 +17,11 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.conftest import ROOT, Darkroom, PageWithoutErrors, darkroom_in
+from tests.e2e.looking import DESKTOP, look_at
 
-AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 STAND_IN = ROOT / "tests" / "stand_in_trainer.py"
 TOKEN = "a-token-for-the-pages"
 
-DESKTOP = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
-LOOKS = [("light", DESKTOP), ("dark", DESKTOP), ("dark", PHONE), ("light", PHONE)]
-
-# axe's own words for what keeps somebody from using a page.
-SERIOUS = ("serious", "critical")
 # What the browser logs of a wrong token and of a job that is not complete.
 REFUSALS = ("401 (Unauthorized)", "422 (Unprocessable")
 
@@ -38,10 +31,13 @@ REFUSALS = ("401 (Unauthorized)", "422 (Unprocessable")
 
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory, built_pages: None) -> Iterator[Darkroom]:
-    """A Darkroom with a job in every state: failed, completed, at work, waiting, a draft."""
-    trainer = f"{sys.executable} {STAND_IN}"
+    """A Darkroom with a job in every state: failed, completed, at work, waiting, a draft.
+
+    Its hook is a command that fails, so that there is something to be said of notices.
+    """
+    settings = {"trainer_command": f"{sys.executable} {STAND_IN}", "hook_command": "false"}
     folder = tmp_path_factory.mktemp("busy")
-    with darkroom_in(folder, trainer_command=trainer, worker_poll_seconds=0.1) as darkroom:
+    with darkroom_in(folder, worker_poll_seconds=0.1, **settings) as darkroom:
         for name, behaviour in [
             ("ink-failed", "fail"),
             ("ink-completed", "ok"),
@@ -99,56 +95,6 @@ def open_page(browser: Browser) -> Iterator[Callable[[Darkroom, str], Page]]:
     yield open_it
     for profile in opened:
         profile.__exit__(None)
-
-
-# --- looking -----------------------------------------------------------------------------------
-
-
-def look_at(page: Page, prepare: Callable[[], None] = lambda: None) -> None:
-    """Look in light and dark, wide and narrow; `prepare` opens what a new width has folded."""
-    page.add_script_tag(path=str(AXE))
-    faults: list[str] = []
-    for scheme, size in LOOKS:
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        page.set_viewport_size(size)
-        expect(page.locator(f"html[data-mantine-color-scheme={scheme}]")).to_be_attached()
-        prepare()
-        where = f"{scheme}, {size['width']} px"
-        faults += [f"{where}: {fault}" for fault in axe_faults(page) + sideways_faults(page)]
-    assert not faults, "\n\n".join(faults)
-
-
-def axe_faults(page: Page) -> list[str]:
-    violations = page.evaluate(
-        "async () => (await axe.run(document, {resultTypes: ['violations']})).violations"
-    )
-    return [
-        f"{rule['id']} ({rule['impact']}): {rule['help']}\n"
-        + "\n".join(
-            f"  {' '.join(map(str, n['target']))}: {n['html'][:160]}" for n in rule["nodes"]
-        )
-        for rule in violations
-        if rule["impact"] in SERIOUS
-    ]
-
-
-def sideways_faults(page: Page) -> list[str]:
-    """What reaches past the window, though nothing around it scrolls or cuts it off."""
-    return page.evaluate(
-        """() => {
-          const past = (element) => element.getBoundingClientRect().right > innerWidth + 0.5;
-          const root = document.documentElement;
-          const found = root.scrollWidth > innerWidth ? [`scrolls to ${root.scrollWidth} px`] : [];
-          for (const element of document.body.querySelectorAll('*')) {
-            if (!past(element) || !element.checkVisibility()) continue;
-            let around = element.parentElement;
-            while (around !== document.body && getComputedStyle(around).overflowX === 'visible')
-              around = around.parentElement;
-            if (around === document.body) found.push('too wide: ' + element.outerHTML.slice(0, 99));
-          }
-          return found;
-        }"""
-    )
 
 
 # --- the pages ---------------------------------------------------------------------------------
@@ -418,6 +364,7 @@ def id_of(darkroom: Darkroom, name: str) -> int:
 def test_the_system(busy: Darkroom, open_page: Callable[..., Page]) -> None:
     page = open_page(busy, "/system")
     expect(page.get_by_text("At work")).to_be_visible()
+    expect(section(page, "Hooks").get_by_text("Command, failures").first).to_be_visible()
     look_at(page)
 
 
@@ -435,17 +382,21 @@ def test_a_server_that_is_away(busy: Darkroom, open_page: Callable[..., Page]) -
     look_at(page)
 
 
-def test_a_button_without_a_name_and_a_line_too_long_would_be_found(
+def test_what_is_wrong_with_a_page_would_be_found(
     busy: Darkroom, open_page: Callable[..., Page]
 ) -> None:
     page = open_page(busy, "/nowhere")
     page.locator("main").evaluate(
-        """(main) => main.insertAdjacentHTML(
-          'beforeend', '<button></button><p style="width: 500px">too long for a phone</p>')"""
+        """(main) => {
+          main.insertAdjacentHTML(
+            'beforeend', '<button></button><p style="width: 350px">too long for some phones</p>');
+          main.animate([{ opacity: 0.9 }, { opacity: 1 }], { duration: 900, iterations: Infinity });
+        }"""
     )
     with pytest.raises(AssertionError) as found:
         look_at(page)
     said = str(found.value)
     assert "light, 1280 px: button-name (critical)" in said
-    assert "dark, 390 px: too wide: <p" in said
+    assert "320 px: too wide: <p" in said
     assert "1280 px: too wide" not in said
+    assert "moves: <main" in said

@@ -78,6 +78,7 @@ type Schemas = components["schemas"];
 export type SampleMarks = Partial<Schemas["SampleMarks"]>;
 export type CheckpointMarks = Partial<Schemas["CheckpointMarks"]>;
 type LorasQuery = NonNullable<paths["/api/loras"]["get"]["parameters"]["query"]>;
+type MetricsQuery = NonNullable<paths["/api/jobs/{job_id}/metrics"]["get"]["parameters"]["query"]>;
 type JobsQuery = NonNullable<paths["/api/jobs"]["get"]["parameters"]["query"]>;
 
 type QueueBody = NonNullable<
@@ -178,12 +179,9 @@ export const api = {
   placeJob: (id: number, place: PlaceChange) =>
     body(http.PATCH("/api/jobs/{job_id}/place", { params: ofJob(id), body: place as PlaceBody })),
 
-  metrics: (id: number, maxPoints: number, signal?: AbortSignal) =>
+  metrics: (id: number, asked: MetricsQuery, signal?: AbortSignal) =>
     body(
-      http.GET("/api/jobs/{job_id}/metrics", {
-        params: { ...ofJob(id), query: { max_points: maxPoints } },
-        signal,
-      }),
+      http.GET("/api/jobs/{job_id}/metrics", { params: { ...ofJob(id), query: asked }, signal }),
     ),
   measurements: (id: number, signal?: AbortSignal) =>
     body(http.GET("/api/jobs/{job_id}/measurements", { params: ofJob(id), signal })),

@@ -70,7 +70,18 @@ export const failureQuery = (id: number) =>
 export const metricsQuery = (id: number) =>
   queryOptions({
     queryKey: keys.metrics(id),
-    queryFn: async ({ signal }) => (await api.metrics(id, MAX_CURVE_POINTS, signal)).items,
+    queryFn: async ({ signal }) =>
+      (await api.metrics(id, { max_points: MAX_CURVE_POINTS }, signal)).items,
+  });
+
+/** A part of a curve, as closely as a screen can show it. */
+export const metricsInQuery = (id: number, from: number, to: number) =>
+  queryOptions({
+    queryKey: [...keys.metrics(id), from, to] as const,
+    queryFn: async ({ signal }) => {
+      const asked = { after_step: from - 1, through_step: to, max_points: MAX_CURVE_POINTS };
+      return (await api.metrics(id, asked, signal)).items;
+    },
   });
 
 export const measurementsQuery = (id: number) =>

@@ -820,7 +820,8 @@ export interface paths {
         };
         /**
          * List Metrics
-         * @description One curve across resumes, thinned evenly to about `max_points`, its last step included.
+         * @description One curve across resumes, thinned evenly to about `max_points`, its last step included; or a
+         *     part of it, which is thinned less.
          */
         get: operations["list_metrics"];
         put?: never;
@@ -8364,6 +8365,7 @@ export interface operations {
         parameters: {
             query?: {
                 after_step?: number;
+                through_step?: number | null;
                 max_points?: number;
             };
             header?: never;

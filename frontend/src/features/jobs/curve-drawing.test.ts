@@ -18,6 +18,7 @@ describe("the smoothed loss", () => {
 
 describe("lines over a common row of steps", () => {
   const own = {
+    jobId: 1,
     name: "ink",
     metrics: [metric(1, { loss: 4 }), metric(2, { loss: 3 })],
     measurements: [measurement(0, { validation_loss: 9 }), measurement(2, { validation_loss: 8 })],
@@ -35,7 +36,7 @@ describe("lines over a common row of steps", () => {
   });
 
   test("of another job are named after it, and a kind that it lacks is left out", () => {
-    const other = { name: "chalk", metrics: [metric(5, { loss: 1 })], measurements: [] };
+    const other = { jobId: 2, name: "chalk", metrics: [metric(5, { loss: 1 })], measurements: [] };
     const { steps, lines } = curveDrawing([own, other], some("loss", "validation_loss"), 0);
     expect(steps).toEqual([0, 1, 2, 5]);
     expect(lines.map(({ label, source }) => [label, source])).toEqual([

@@ -5,8 +5,11 @@ import type { CurveKind } from "./curve-kinds";
 
 /** One job's numbers. The first source of a drawing is the page's own job, the others lie over it. */
 export interface CurveSource {
+  jobId: number;
   name: string;
   metrics: Metric[];
+  /** The steps in sight, where `metrics` is thinned out. */
+  closer?: Metric[];
   measurements: Measurement[];
 }
 
@@ -31,11 +34,8 @@ export interface CurveMark {
 }
 
 /** Lines of these kinds for every source. */
-export function curveDrawing(
-  sources: CurveSource[],
-  shown: CurveKind[],
-  decay: number,
-): CurveDrawing {
+export function curveDrawing(told: CurveSource[], shown: CurveKind[], decay: number): CurveDrawing {
+  const sources = told.map((source) => ({ ...source, metrics: withCloser(source) }));
   const steps = [
     ...new Set(
       sources.flatMap(({ metrics, measurements }) => [
@@ -56,6 +56,20 @@ export function curveDrawing(
     }),
   );
   return { steps, lines: lines.filter(({ values }) => values.some((value) => value !== null)) };
+}
+
+/** All steps that are known, those that were looked at closely among them. */
+function withCloser({ metrics, closer = [] }: CurveSource): Metric[] {
+  const first = closer[0];
+  const last = closer[closer.length - 1];
+  if (first === undefined || last === undefined) {
+    return metrics;
+  }
+  return [
+    ...metrics.filter(({ step }) => step < first.step),
+    ...closer,
+    ...metrics.filter(({ step }) => step > last.step),
+  ];
 }
 
 function pointsOf(

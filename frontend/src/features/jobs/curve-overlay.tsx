@@ -42,12 +42,12 @@ export function useOtherSources(ids: number[]): CurveSource[] {
   const jobs = useQueries({ queries: ids.map((id) => jobQuery(id)) });
   const metrics = useQueries({ queries: ids.map((id) => metricsQuery(id)) });
   const measurements = useQueries({ queries: ids.map((id) => measurementsQuery(id)) });
-  return ids.flatMap((_, index) => {
+  return ids.flatMap((jobId, index) => {
     const name = jobs[index]?.data?.training_name;
     const steps = metrics[index]?.data;
     return name === undefined || steps === undefined
       ? []
-      : [{ name, metrics: steps, measurements: measurements[index]?.data ?? [] }];
+      : [{ jobId, name, metrics: steps, measurements: measurements[index]?.data ?? [] }];
   });
 }
 

@@ -114,6 +114,33 @@ test("goes into the part that was dragged over, by keyboard as well, and back", 
   expect(drawn.range).toBeNull();
 });
 
+test("shows each step of a long curve where somebody looks closely", async () => {
+  const thinned = [1, 50, 100, 150, 200];
+  const server = new SmallServer();
+  server
+    .on("GET /api/jobs/1/metrics", ({ query }) => {
+      const after = Number(query.get("after_step") ?? 0);
+      const through = Number(query.get("through_step") ?? 0);
+      const all = Array.from({ length: 200 }, (_, place) => place + 1);
+      const steps = through === 0 ? thinned : all.slice(after, through);
+      return pageOf(...steps.map((step) => metric(step)));
+    })
+    .on("GET /api/jobs/1/measurements", () => pageOf())
+    .on("GET /api/jobs/1/checkpoints", () => pageOf())
+    .on("GET /api/jobs/1/samples", () => pageOf());
+  const { user } = open();
+  await screen.findByRole("img", { name: /Curve of ink/ });
+  expect(drawn.drawing.steps).toEqual(thinned);
+  act(() => drawn.onRange([98, 102]));
+  act(() => drawn.onRange([120, 123]));
+  await waitFor(() => expect(drawn.drawing.steps).toContain(121));
+  expect(drawn.drawing.steps).toEqual([1, 50, 100, 120, 121, 122, 123, 150, 200]);
+  const parts = server.requests.filter(({ query }) => query.has("through_step"));
+  expect(parts.map(({ query }) => query.get("through_step"))).toEqual(["123"]);
+  await user.click(screen.getByRole("button", { name: "Show all" }));
+  expect(drawn.drawing.steps).toEqual(thinned);
+});
+
 test("lays the curves of another job over it, which the address keeps", async () => {
   const { user, unmount } = open();
   const picker = await screen.findByRole("combobox", { name: "Lay another job's curves over it" });

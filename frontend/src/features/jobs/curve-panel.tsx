@@ -8,6 +8,7 @@ import { QueryView } from "@/components/ui/query-view";
 import { formatCount, formatLoss } from "@/lib/format";
 import { text } from "@/messages";
 import type { StepRange } from "./curve-chart";
+import { useCloser } from "./curve-closer";
 import { CurveControls, StepsInSight } from "./curve-controls";
 import {
   type CurveDrawing,
@@ -61,7 +62,7 @@ export function CurvePanel({ jobId, name, expecting }: CurvePanelProps) {
           ) : (
             <Curve
               jobId={jobId}
-              own={{ name, metrics: points, measurements }}
+              own={{ jobId, name, metrics: points, measurements }}
               beside={beside}
               logScale={logScale}
             />
@@ -89,7 +90,7 @@ function Curve({ jobId, own, beside, logScale }: CurveProps) {
   const [decay, setDecay] = useState(SMOOTHING_AT_FIRST);
   const [range, setRange] = useState<StepRange>(null);
 
-  const sources = [own, ...others];
+  const sources = useCloser([own, ...others], range);
   const { offered, missing } = offeredKinds(
     sources.flatMap(({ metrics }) => metrics),
     sources.flatMap(({ measurements }) => measurements),
@@ -139,7 +140,12 @@ function Curve({ jobId, own, beside, logScale }: CurveProps) {
 /** Worked out anew only when a number, a kind or the smoothing is another. */
 function useDrawing(sources: CurveSource[], shown: CurveKind[], decay: number): CurveDrawing {
   const parts = [
-    ...sources.flatMap(({ name, metrics, measurements }) => [name, metrics, measurements]),
+    ...sources.flatMap((source) => [
+      source.name,
+      source.metrics,
+      source.closer,
+      source.measurements,
+    ]),
     ...shown,
     decay,
   ];
