@@ -30,6 +30,11 @@ LOOKS = [
 # axe's rules do not depend on the width beyond what folds; these two would only take time.
 ONLY_MEASURED = (FOUR_K, NARROW_PHONE)
 
+# What measures itself, as a chart does, follows its window a frame later.
+DRAWN = """async () => {
+  for (let frame = 0; frame < 2; frame += 1) await new Promise(requestAnimationFrame);
+}"""
+
 # axe's own words for what keeps somebody from using a page.
 SERIOUS = ("serious", "critical")
 
@@ -43,6 +48,7 @@ def look_at(page: Page, prepare: Callable[[], None] = lambda: None) -> None:
         page.set_viewport_size(size)
         expect(page.locator(f"html[data-mantine-color-scheme={scheme}]")).to_be_attached()
         prepare()
+        page.evaluate(DRAWN)
         found = sideways_faults(page) + moving_faults(page)
         if size not in ONLY_MEASURED:
             found += axe_faults(page)

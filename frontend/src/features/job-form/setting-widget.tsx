@@ -134,6 +134,7 @@ function ChoiceWidget(props: WidgetProps) {
   ) {
     return (
       <SegmentedControl
+        className={classes.segments}
         id={id}
         aria-labelledby={labelId}
         aria-describedby={describedBy}
