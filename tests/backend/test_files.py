@@ -92,3 +92,26 @@ def test_the_page_answers_for_its_own_addresses_and_is_never_cached(
     assert "immutable" in asset.headers["cache-control"]
     assert client.get("/assets/gone.js").status_code == 404
     assert asset.headers["x-content-type-options"] == "nosniff"
+
+
+def test_scripts_and_styles_are_sent_compressed_to_who_can_read_that(
+    client: TestClient, settings: Settings
+) -> None:
+    assets = settings.pages_dir / "assets"
+    assets.mkdir(parents=True)
+    script = "export const words = 'again and again';\n" * 200
+    (assets / "app-1a2b.js").write_text(script)
+    (assets / "font-3c4d.woff2").write_bytes(b"no text")
+
+    plain = client.get("/assets/app-1a2b.js", headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    assert int(plain.headers["content-length"]) == len(script)
+    packed = client.get("/assets/app-1a2b.js", headers={"Accept-Encoding": "gzip, deflate"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert int(packed.headers["content-length"]) < len(script) / 10
+    assert packed.headers["content-type"] == plain.headers["content-type"]
+    assert packed.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+    assert packed.text == plain.text == script
+    head = client.head("/assets/app-1a2b.js", headers={"Accept-Encoding": "gzip"})
+    assert head.status_code == 200
+    assert "content-encoding" not in client.get("/assets/font-3c4d.woff2").headers

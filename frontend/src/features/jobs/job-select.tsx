@@ -1,5 +1,6 @@
 import { Select } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
 import { jobNamesQuery } from "@/api/queries";
 import type { JobSummary } from "@/api/types";
 import { text } from "@/messages";
@@ -14,7 +15,8 @@ interface JobSelectProps {
 
 /** Another job, by its name. */
 export function JobSelect({ label, except, chosen, onChosen }: JobSelectProps) {
-  const jobs = useQuery(jobNamesQuery);
+  const [asked, setAsked] = useState(false);
+  const jobs = useQuery({ ...jobNamesQuery, enabled: asked });
   const names = new Map<number, string>();
   for (const { id, training_name } of [...(jobs.data ?? []), ...(chosen ? [chosen] : [])]) {
     if (id !== except) {
@@ -28,6 +30,7 @@ export function JobSelect({ label, except, chosen, onChosen }: JobSelectProps) {
       maw="100%"
       data={[...names].map(([id, name]) => ({ value: String(id), label: name }))}
       value={chosen === null ? null : String(chosen.id)}
+      onFocus={() => setAsked(true)}
       onChange={(id) => id !== null && onChosen(Number(id))}
       placeholder={text.compare.choose}
       limit={50}
