@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -50,8 +50,8 @@ def main() -> None:
         ("stand-in", options.rounds, stand_in_scene),
         ("tiny training", options.real, lambda: real_scene(real_folder)),
     ):
-        known = {line["seed"] for line in played if line["scene"] == name}
-        soak(make_scene, name, sorted(set(range(place - 1, rounds, shares)) - known), code)
+        seeds = range(place - 1, rounds, shares)
+        soak(make_scene, name, not_played(name, seeds, played), code)
     played = [line for line in read_record() if line["code"] == code]
     write_part(PAGE, PART, as_markdown(played))
     failed = [line for line in played if line["broken"]]
@@ -67,6 +67,12 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--share", default="1/1")
     parser.add_argument("--seed", type=int)
     return parser.parse_args()
+
+
+def not_played(name: str, seeds: Iterable[int], played: list[dict]) -> list[int]:
+    """Those of the seeds that the record lacks."""
+    known = {line["seed"] for line in played if line["scene"] == name}
+    return sorted(set(seeds) - known)
 
 
 def soak(make_scene: Callable[[], Scene], name: str, seeds: list[int], code: str) -> None:

@@ -71,10 +71,17 @@ def axe_faults(page: Page) -> list[str]:
 
 
 def sideways_faults(page: Page) -> list[str]:
-    """What reaches past the window, though nothing around it scrolls or cuts it off."""
+    """What reaches past the window, though nothing around it scrolls or cuts it off: an element, or
+    words in one that do not break.
+    """
     return page.evaluate(
         """() => {
-          const past = (element) => element.getBoundingClientRect().right > innerWidth + 0.5;
+          const past = (element) => {
+            const { left, right } = element.getBoundingClientRect();
+            const isLast = element.childElementCount === 0;
+            const reach = isLast ? Math.max(right, left + element.scrollWidth) : right;
+            return reach > innerWidth + 0.5;
+          };
           const root = document.documentElement;
           const found = root.scrollWidth > innerWidth ? [`scrolls to ${root.scrollWidth} px`] : [];
           for (const element of document.body.querySelectorAll('*')) {

@@ -56,8 +56,9 @@ def test_a_soak_goes_on_where_it_was(
         return soak.Record("stand-in", seed, [], 3, 0.0, 1.0)
 
     monkeypatch.setattr(soak, "play_kept", play_kept)
-    soak.soak(object, "stand-in", 2, [], "this code")
+    soak.soak(object, "stand-in", [0, 2], "this code")
     known = soak.read_record()
-    assert [line["seed"] for line in known] == [0, 1]
-    soak.soak(object, "stand-in", 4, known, "this code")
-    assert played == [0, 1, 2, 3]
+    assert [line["seed"] for line in known] == [0, 2]
+    assert soak.not_played("tiny training", range(2), known) == [0, 1]
+    soak.soak(object, "stand-in", soak.not_played("stand-in", range(4), known), "this code")
+    assert played == [0, 2, 1, 3]
