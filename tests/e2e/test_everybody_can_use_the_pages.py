@@ -149,13 +149,15 @@ def test_a_search_with_chosen_jobs_in_a_paused_queue(
     busy: Darkroom, open_page: Callable[..., Page]
 ) -> None:
     busy.post("/api/queue/pause")
-    page = open_page(busy, "/?search=ink")
-    expect(page.get_by_text("The queue is paused", exact=True)).to_be_visible()
-    for name in ("ink-waiting", "ink-failed", "ink-draft"):
-        page.get_by_role("checkbox", name=f"Choose {name}").check()
-    expect(page.get_by_text("3 jobs chosen")).to_be_visible()
-    look_at(page)
-    busy.post("/api/queue/resume")
+    try:
+        page = open_page(busy, "/?search=ink")
+        expect(page.get_by_text("The queue is paused", exact=True)).to_be_visible()
+        for name in ("ink-waiting", "ink-failed", "ink-draft"):
+            page.get_by_role("checkbox", name=f"Choose {name}").check()
+        expect(page.get_by_text("3 jobs chosen")).to_be_visible()
+        look_at(page)
+    finally:
+        busy.post("/api/queue/resume")
 
 
 def test_when_a_job_starts(busy: Darkroom, open_page: Callable[..., Page]) -> None:
