@@ -13,10 +13,8 @@ it, in steps of 8 ms.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import sqlite3
-import statistics
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +25,7 @@ from backend.db.migrate import migrate
 from backend.settings import Settings
 from darkroom_apart import darkroom_in
 from ensure_browser import QUIET, ensure_browser
-from event_timing import timed
+from event_timing import as_markdown, timed
 from marked_page import write_part
 from scale_database import add_jobs
 from steps import ROOT
@@ -115,24 +113,6 @@ def measure(page: Page) -> dict[str, list[float]]:
     return times
 
 
-def as_markdown(times: dict[str, list[float]]) -> str:
-    rows = [
-        f"| {what} | {statistics.median(found):.0f} ms | {max(found):.0f} ms |"
-        for what, found in times.items()
-    ]
-    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
-    lines = [
-        f"| {NUM_STEPS:,} steps | median | longest |",
-        "|---|---|---|",
-        *rows,
-        "",
-        f"On {os.cpu_count()} processor cores of which {busy:.1f} programs each were waiting for "
-        "one.",
-        "",
-    ]
-    return "\n".join(lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="How smooth a long curve is under the hand.")
     parser.add_argument("--write", action="store_true", help=f"into {PAGE.name}")
@@ -143,7 +123,7 @@ def main() -> None:
         with darkroom_in(folder, "serve") as darkroom, sync_playwright() as tool:
             browser = tool.chromium.launch(executable_path=str(ensure_browser()), args=QUIET)
             context = browser.new_context(base_url=darkroom.address, viewport=WINDOW)
-            table = as_markdown(measure(context.new_page()))
+            table = as_markdown(measure(context.new_page()), of=f"{NUM_STEPS:,} steps")
             browser.close()
     print(table)
     if options.write:

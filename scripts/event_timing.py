@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import statistics
 from collections.abc import Callable
 
 from playwright.sync_api import Page
@@ -38,3 +40,22 @@ def timed(page: Page, act: Callable[[], None], *, rounds: int) -> list[float]:
         found.append(page.evaluate(_LONGEST_MS))
     browser.detach()
     return found
+
+
+def as_markdown(times: dict[str, list[float]], *, of: str = "") -> str:
+    """What was timed as a table, the median and the longest. of: its first column's head."""
+    rows = [
+        f"| {what} | {statistics.median(found):.0f} ms | {max(found):.0f} ms |"
+        for what, found in times.items()
+    ]
+    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
+    lines = [
+        f"| {of} | median | longest |",
+        "|---|---|---|",
+        *rows,
+        "",
+        f"On {os.cpu_count()} processor cores of which {busy:.1f} programs each were waiting for "
+        "one.",
+        "",
+    ]
+    return "\n".join(lines)

@@ -44,7 +44,7 @@ def main() -> None:
         return
     code = state_of_the_code()
     played = [line for line in read_record() if line["code"] == code]
-    place, shares = map(int, options.share.split("/"))
+    place, shares = options.share
     real_folder = WORK / f"real-{place}-{shares}"
     for name, rounds, make_scene in (
         ("stand-in", options.rounds, stand_in_scene),
@@ -64,9 +64,17 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Play many rounds of faults.")
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--real", type=int, default=30)
-    parser.add_argument("--share", default="1/1")
+    parser.add_argument("--share", type=share, default=(1, 1))
     parser.add_argument("--seed", type=int)
     return parser.parse_args()
+
+
+def share(text: str) -> tuple[int, int]:
+    """1/2 as (1, 2)."""
+    place, _, shares = text.partition("/")
+    if not (place.isdigit() and shares.isdigit() and 1 <= int(place) <= int(shares)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no share; 1/2 is the first of two.")
+    return int(place), int(shares)
 
 
 def not_played(name: str, seeds: Iterable[int], played: list[dict]) -> list[int]:
