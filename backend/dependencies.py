@@ -1,4 +1,8 @@
-"""What routes ask for."""
+"""What routes ask for.
+
+Coroutines, although they wait for nothing: a plain function would be run in a thread, which takes
+longer than many an answer.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,11 @@ from backend.db.engine import Database
 from backend.settings import Settings
 
 
-def _settings(request: Request) -> Settings:
+async def _settings(request: Request) -> Settings:
     return request.app.state.settings
 
 
-def _database(request: Request) -> Database:
+async def _database(request: Request) -> Database:
     return request.app.state.database
 
 

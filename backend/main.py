@@ -20,6 +20,7 @@ from backend.drawings.routes import router as drawings
 from backend.error_handlers import install_handlers
 from backend.failures.routes import router as failures
 from backend.hooks.routes import router as hooks
+from backend.jobs.answer_age import AnswerAge
 from backend.jobs.feed_watch import FeedWatch
 from backend.jobs.job_import import router as job_import
 from backend.jobs.presets import router as presets
@@ -53,6 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     install_handlers(app)
+    app.add_middleware(AnswerAge)
     app.add_middleware(Guard, settings=settings)
     for router in (
         previews,

@@ -5,8 +5,9 @@
 Writes a finished job of 50 prompts at 10 steps into a temporary output folder (drawn shapes at
 768 px, no model), lets a rescan bring it into the database, and opens its pictures in Chromium:
 
-    first paint    from the click on the address to the first screen of pictures, all decoded; the
-                   thumbnails made on the way, and again when the server has them
+    first screen   from the address to the first screen of pictures, all decoded, in a browser that
+                   runs already and has nothing of the page: with the thumbnails there, which the
+                   worker makes as pictures are drawn, and with all of them made on the way
     memory         the page's JS heap and its pictures on the page, at the top and after the grid
                    was scrolled from one end to the other, for 50 x 10 and for 10 x 200
     live           from the last byte of a new sample on the disk to its picture decoded in the page
@@ -30,6 +31,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFilter, PngImagePlugin
 from playwright.sync_api import Page, sync_playwright
 
+from backend.artifacts.thumbnails import FOLDER as THUMBNAILS
 from darkroom_apart import Darkroom, darkroom_in
 from ensure_browser import QUIET, ensure_browser
 from marked_page import write_part
@@ -186,9 +188,12 @@ def picture(step: int, index: int, side_px: int) -> Image.Image:
 
 # Resolves when every picture that the window shows is decoded.
 FIRST_SCREEN = """async () => {
+  // The base model's column lies over others.
   const inSight = () => [...document.querySelectorAll('[role=grid] img')].filter((image) => {
     const box = image.getBoundingClientRect();
-    return box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
+    const base = image.closest('[role=row]').querySelector('[data-base=true]');
+    const from = base?.contains(image) ? 0 : (base?.getBoundingClientRect().right ?? 0);
+    return box.bottom > 0 && box.top < innerHeight && box.right > from && box.left < innerWidth;
   });
   while (inSight().length === 0) await new Promise(requestAnimationFrame);
   let images = inSight();
@@ -237,8 +242,34 @@ def heap_mib(page: Page) -> float:
 def open_gallery(browser: Any, darkroom: Darkroom, job_id: int) -> tuple[Page, dict[str, Any]]:
     context = browser.new_context(base_url=darkroom.address, viewport=WINDOW)
     page = context.new_page()
-    page.goto(f"/jobs/{job_id}/gallery")
+    page.goto(f"/jobs/{job_id}/gallery", wait_until="commit")
     return page, page.evaluate(FIRST_SCREEN)
+
+
+OPENINGS = 7
+
+
+def first_screens(
+    browser: Any, darkroom: Darkroom, job_id: int, *, empty: Path | None
+) -> tuple[str, Page]:
+    """What was measured, and the last page. empty: a folder to remove before each opening."""
+    taken: list[float] = []
+    page = None
+    seen: dict[str, Any] = {}
+    for _ in range(OPENINGS):
+        if empty is not None:
+            shutil.rmtree(empty, ignore_errors=True)
+        if page is not None:
+            page.context.close()
+        page, seen = open_gallery(browser, darkroom, job_id)
+        taken.append(seen["ms"] / 1000)
+    assert page is not None
+    taken.sort()
+    said = (
+        f"{taken[OPENINGS // 2]:.2f} s in the middle, {taken[-1]:.2f} s at most, of {OPENINGS}; "
+        f"{seen['pictures']} pictures in sight"
+    )
+    return said, page
 
 
 def measure() -> list[tuple[str, str]]:
@@ -253,25 +284,25 @@ def measure() -> list[tuple[str, str]]:
             darkroom.post("/api/system/rescan")
             jobs = {job["training_name"]: job["id"] for job in darkroom.get("/api/jobs")["items"]}
             browser = playwright.chromium.launch(executable_path=str(ensure_browser()), args=QUIET)
+            # The browser's own beginning is not ours.
+            first, _ = open_gallery(browser, darkroom, jobs["fifty-by-ten"])
+            first.context.close()
             for name, job_id in sorted(jobs.items()):
-                for which in ("thumbnails made on the way", "thumbnails there"):
-                    page, seen = open_gallery(browser, darkroom, job_id)
-                    said = f"{seen['ms'] / 1000:.2f} s, {seen['pictures']} pictures in sight"
-                    rows.append((f"{name}: first screen of pictures, {which}", said))
-                    before = heap_mib(page)
-                    if which.endswith("there"):
-                        found = page.evaluate(SCROLL_THROUGH)
-                        rows.append(
-                            (
-                                f"{name}: scrolled from end to end",
-                                f"at most {found['images']} pictures and {found['elements']} "
-                                f"elements on the page; heap {before:.1f} MiB before, "
-                                f"{heap_mib(page):.1f} after; a frame takes "
-                                f"{found['median']:.0f} ms, the slowest twentieth over "
-                                f"{found['p95']:.0f}",
-                            )
-                        )
-                    page.context.close()
+                thumbnails = folder / "cache" / THUMBNAILS
+                said, page = first_screens(browser, darkroom, job_id, empty=thumbnails)
+                page.context.close()
+                rows.append((f"{name}: first screen of pictures, thumbnails made on the way", said))
+                said, page = first_screens(browser, darkroom, job_id, empty=None)
+                rows.append((f"{name}: first screen of pictures, thumbnails there", said))
+                before = heap_mib(page)
+                found = page.evaluate(SCROLL_THROUGH)
+                said = (
+                    f"at most {found['images']} pictures and {found['elements']} elements on the "
+                    f"page; heap {before:.1f} MiB before, {heap_mib(page):.1f} after; a frame "
+                    f"takes {found['median']:.0f} ms, the slowest twentieth over {found['p95']:.0f}"
+                )
+                rows.append((f"{name}: scrolled from end to end", said))
+                page.context.close()
             said = live(browser, darkroom)
             rows.append(("a sample's last byte on disk to its picture in the page", said))
             browser.close()

@@ -5,8 +5,8 @@ somebody listens, and asks for news when it has moved. New rows are read and ren
 pages, and kept for a while; a stream that is woken takes from them what its topics want. So an idle
 page costs nothing, and two hundred of them cost one query and one rendering, not two hundred. A
 stream that lags behind what is kept, as after a lost connection, reads the database until it has
-caught up. The machine's load is sampled here too, by the same clock, whether somebody listens or
-not.
+caught up. While nobody listens only the number of the newest row is kept, for the answers that say
+it (`answer_age.py`). The machine's load is sampled here too, by the same clock.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class FeedWatch:
     def __init__(self, database: Database, load: LoadRing) -> None:
         self._database = database
         self.load = load
-        self._newest = 0
+        self.newest = 0  # row that is known; there may be a newer one, never an older
         self._kept: deque[News] = deque()
         self._kept_from = 0
         self._lively: tuple[bool, tuple[str, ...]] | None = None
@@ -59,7 +59,7 @@ class FeedWatch:
                     with contextlib.suppress(OperationalError):
                         await asyncio.to_thread(self._sample)
                 look_at_worker = time.monotonic() >= next_look
-                if self._listeners and (look_at_worker or commits.has_changed()):
+                if commits.has_changed() or (self._listeners and look_at_worker):
                     version = commits.version()
                     # A database that is busy or being migrated is asked again at the next glance.
                     with contextlib.suppress(OperationalError):
@@ -78,17 +78,18 @@ class FeedWatch:
         with self._database.read() as session:
             newest = newest_id(session)
             lively = liveliness(session) if look_at_worker else self._lively
-            if lively == self._lively and newest == self._newest:
+            if lively == self._lively and newest == self.newest:
                 return
-            is_burst = newest - self._newest > LONGEST_READ
-            fresh = None if is_burst else read_all_news(session, self._newest, newest)
+            is_read_here = self._listeners > 0 and newest - self.newest <= LONGEST_READ
+            fresh = read_all_news(session, self.newest, newest) if is_read_here else None
         if self._lively not in (None, lively):
             self.system_version += 1
         self._lively = lively
         self._loop.call_soon_threadsafe(self._keep, fresh, newest)
 
     def _keep(self, fresh: list[News] | None, newest: int) -> None:
-        """Add what was read; None for too much to read, which the streams read for themselves."""
+        """Add what was read; None for what nobody listened to or was too much to read at once,
+        which the streams read for themselves."""
         if fresh is None:
             self._kept.clear()
             self._kept_from = newest
@@ -96,7 +97,7 @@ class FeedWatch:
             self._kept.extend(fresh)
         while len(self._kept) > KEPT_NEWS:
             self._kept_from = self._kept.popleft().id or 0
-        self._newest = newest
+        self.newest = newest
         self._wake()
 
     def since(self, topics: Topics, cursor: int) -> Batch | None:
@@ -109,7 +110,7 @@ class FeedWatch:
                 break
             if is_wanted(each, topics):
                 news.append(each)
-        return Batch(cursor=max(cursor, self._newest), more=False, news=news[::-1])
+        return Batch(cursor=max(cursor, self.newest), more=False, news=news[::-1])
 
     def _wake(self) -> None:
         woken, self._changed = self._changed, asyncio.Event()
@@ -140,7 +141,7 @@ class FeedWatch:
         """
         while (
             not self.closed
-            and self._newest <= cursor
+            and self.newest <= cursor
             and machine_version in (None, self.machine_version)
         ):
             if time.monotonic() >= until:

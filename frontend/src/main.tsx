@@ -1,3 +1,4 @@
+import { pageClient } from "./app/first-questions";
 import "@mantine/core/styles.css";
 import "@mantine/notifications/styles.css";
 import "./app/tokens.css";
@@ -11,6 +12,6 @@ if (root === null) {
 }
 createRoot(root).render(
   <StrictMode>
-    <App />
+    <App client={pageClient} />
   </StrictMode>,
 );

@@ -57,6 +57,8 @@ export class SmallServer {
   readonly requests: Request[] = [];
   readonly streams: OpenStream[] = [];
   away = false;
+  /** Number of the newest event; every answer says it, and a stream begins after it. */
+  news = 1;
   /** What is said where no answer was given. */
   otherwise: Answer = ({ path }) => new Refusal(404, [problem("not_found", `Nothing at ${path}.`)]);
   private readonly answers = new Map<string, Answer>();
@@ -116,18 +118,20 @@ export class SmallServer {
       const stream = new OpenStream(request);
       signal?.addEventListener("abort", () => stream.close());
       this.streams.push(stream);
+      stream.send("open", {}, Number(request.headers.get("Last-Event-ID") ?? this.news));
       return new Response(stream.body, { status: 200 });
     }
+    const headers = { "Darkroom-News": String(this.news) };
     const answer = this.answers.get(`${request.method} ${request.path}`) ?? this.otherwise;
     const given = await answer(request);
     if (given instanceof Response) {
       return given;
     }
     return given instanceof Refusal
-      ? Response.json({ errors: given.errors }, { status: given.status })
+      ? Response.json({ errors: given.errors }, { status: given.status, headers })
       : given === undefined
-        ? new Response(null, { status: 204 })
-        : Response.json(given);
+        ? new Response(null, { status: 204, headers })
+        : Response.json(given, { headers });
   }
 }
 

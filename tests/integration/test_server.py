@@ -123,6 +123,29 @@ def test_a_page_hears_of_every_job_on_the_queue_topic_and_of_the_worker_on_syste
         assert "cpu" in [device["id"] for device in data["devices"]]
 
 
+def test_an_answer_says_how_far_the_news_had_come_and_holds_all_of_it(
+    tmp_path: Path, database: Database, settings: Settings
+) -> None:
+    with server(tmp_path) as (_, address):
+        for created in range(1, 6):
+            create_job(database, settings, job_config(name=f"style-{created}"), queue=False)
+            with listen(address, "queue") as answer:
+                newest, name, _ = next(events_of(answer))
+                assert name == "open"
+                assert newest is not None
+            jobs = eventually(
+                lambda newest=newest: (
+                    answer
+                    if int((answer := httpx.get(f"{address}/api/jobs")).headers["Darkroom-News"])
+                    >= newest
+                    else None
+                ),
+                "an answer as new as the stream",
+            )
+            assert len(jobs.json()["items"]) == created
+            assert int(jobs.headers["Darkroom-News"]) == newest, "nothing was made up"
+
+
 def test_a_number_that_the_feed_has_forgotten_is_answered_with_reset(
     tmp_path: Path, database: Database, settings: Settings
 ) -> None:

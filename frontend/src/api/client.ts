@@ -1,6 +1,7 @@
 /** The one typed way to the server: a function for each route, errors as `ApiError`/`ServerAway`. */
 
 import createClient, { type Middleware } from "openapi-fetch";
+import { ageOfOldest, itemsOf, rememberAge } from "./answer-age";
 import { ApiError, problemsOfBody, ServerAway } from "./errors";
 import type { components, paths } from "./schema";
 import type { JobConfigValue, PlaceChange } from "./types";
@@ -45,8 +46,10 @@ const http = createClient<paths>({
 http.use(failures);
 
 /** The answer's body; the middleware has already thrown for anything but success. */
-async function body<Data>(answer: Promise<{ data?: Data }>): Promise<Data> {
-  return (await answer).data as Data;
+async function body<Data>(answer: Promise<{ data?: Data; response: Response }>): Promise<Data> {
+  const { data, response } = await answer;
+  rememberAge(data, response);
+  return data as Data;
 }
 
 interface PageOf<Item> {
@@ -58,14 +61,17 @@ async function everyPage<Item>(
   read: (cursor: { limit: number; after?: string }) => Promise<PageOf<Item>>,
   limit = PAGE_SIZE,
 ): Promise<Item[]> {
-  const items: Item[] = [];
+  const pages: PageOf<Item>[] = [];
   let after: string | undefined;
   do {
     const page = await read({ limit, after });
-    items.push(...page.items);
+    pages.push(page);
     after = page.next ?? undefined;
   } while (after !== undefined);
-  return items;
+  return ageOfOldest(
+    pages.flatMap(({ items }) => items),
+    pages,
+  );
 }
 
 type PresetsQuery = NonNullable<paths["/api/presets"]["get"]["parameters"]["query"]>;
@@ -259,12 +265,12 @@ export const api = {
     body(http.DELETE("/api/loras/{name}", { params: { path: { name } } })),
 
   datasets: async (signal?: AbortSignal) =>
-    (await body(http.GET("/api/datasets", { signal }))).items,
+    itemsOf(await body(http.GET("/api/datasets", { signal }))),
   system: (signal?: AbortSignal) => body(http.GET("/api/system", { signal })),
   load: (signal?: AbortSignal) => body(http.GET("/api/system/load", { signal })),
   rescan: (only: string) => body(http.POST("/api/system/rescan", { params: { query: { only } } })),
 
-  trash: async (signal?: AbortSignal) => (await body(http.GET("/api/trash", { signal }))).items,
+  trash: async (signal?: AbortSignal) => itemsOf(await body(http.GET("/api/trash", { signal }))),
   restore: (id: string) =>
     body(http.POST("/api/trash/{entry_id}/restore", { params: { path: { entry_id: id } } })),
   purge: (id: string) =>

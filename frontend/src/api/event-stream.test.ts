@@ -70,10 +70,9 @@ describe("the page's stream", () => {
   });
 
   test("is given back while the tab is hidden and catches up when it is shown", async () => {
+    server.news = 12;
     stream.listen(["queue"]);
-    await streamsOpened(1);
-    server.stream.send("open", {}, 12);
-    await vi.waitFor(() => expect(events).toHaveLength(1));
+    await vi.waitFor(() => expect(opened).toEqual([false]));
     stream.setVisible(false);
     expect(states.at(-1)).toBe("paused");
     await vi.waitFor(() => expect(server.stream.closed).toBe(true));

@@ -17,8 +17,11 @@ export type StreamState = "idle" | "connecting" | "open" | "away" | "paused" | "
 
 export interface StreamListener {
   onEvent(event: ServerEvent): void;
-  /** `resumed` says that the server continued after our cursor: nothing was missed. */
-  onOpen(resumed: boolean): void;
+  /**
+   * The stream tells all that happens after event `from`. `resumed` says that it goes on from our
+   * cursor: nothing was missed.
+   */
+  onOpen(resumed: boolean, from: number): void;
   onState(state: StreamState, retryAt: number | null): void;
 }
 
@@ -35,7 +38,7 @@ export class EventStream {
 
   constructor(private readonly listener: StreamListener) {}
 
-  /** Listen to these topics from now on; other topics mean another connection, same cursor. */
+  /** Listen to these topics from now on; other topics mean another connection. */
   listen(topics: string[]): void {
     const next = [...new Set(topics)].sort();
     if (next.join() === this.topics.join()) {
@@ -118,8 +121,7 @@ export class EventStream {
       }
       this.failures = 0;
       this.listener.onState("open", null);
-      this.listener.onOpen(resumed);
-      await this.read(response.body, heard);
+      await this.read(response.body, heard, resumed);
     } catch {
       // A cut is an ordinary event here; what matters is only whether we still want a connection.
     } finally {
@@ -130,7 +132,11 @@ export class EventStream {
     }
   }
 
-  private async read(body: ReadableStream<Uint8Array>, heard: () => void): Promise<void> {
+  private async read(
+    body: ReadableStream<Uint8Array>,
+    heard: () => void,
+    resumed: boolean,
+  ): Promise<void> {
     const reader = body.getReader();
     const decoder = new TextDecoder();
     const parser = new EventParser();
@@ -144,7 +150,11 @@ export class EventStream {
         if (event.id !== null) {
           this.cursor = event.id;
         }
-        this.listener.onEvent(event);
+        if (event.name === "open") {
+          this.listener.onOpen(resumed, Number(event.id));
+        } else {
+          this.listener.onEvent(event);
+        }
       }
     }
   }

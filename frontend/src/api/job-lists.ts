@@ -6,6 +6,7 @@
  * filter is the server's to apply; here it only says whether a job that changed is in it still.
  */
 
+import { ageOfOldest } from "./answer-age";
 import { api } from "./client";
 import type { JobStatus, JobSummary } from "./types";
 
@@ -73,7 +74,8 @@ export async function fetchJobLists(
       fetchBeginning(name, filter, shown?.[name].items.length ?? 0, signal),
     ),
   );
-  return Object.fromEntries(sectionNames.map((name, index) => [name, lists[index]])) as JobLists;
+  const named = sectionNames.map((name, index) => [name, lists[index]]);
+  return ageOfOldest(Object.fromEntries(named) as JobLists, lists);
 }
 
 async function fetchBeginning(
@@ -87,13 +89,15 @@ async function fetchBeginning(
   if (!isInSight(name, filter)) {
     return list;
   }
+  const pages: JobList[] = [];
   do {
     const limit = Math.min(wanted - list.items.length, LARGEST_PAGE);
     const page = await fetchJobs(name, filter, limit, list.next, signal);
+    pages.push(page);
     list.items.push(...page.items);
     list.next = page.next;
   } while (list.next !== null && list.items.length < wanted);
-  return list;
+  return ageOfOldest(list, pages);
 }
 
 /** The page behind the cursor `after`. */
@@ -120,7 +124,7 @@ async function fetchJobs(
     ...(architecture === null ? {} : { architecture }),
   };
   const page = await api.jobs({ ...wanted, order, limit, after }, signal);
-  return { items: page.items, next: page.next ?? null };
+  return ageOfOldest({ items: page.items, next: page.next ?? null }, [page]);
 }
 
 /** The lists with one more page of one of them. */

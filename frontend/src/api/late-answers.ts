@@ -6,20 +6,34 @@
  */
 
 import type { Query, QueryClient, QueryKey } from "@tanstack/react-query";
+import { holdsAllUpTo } from "./answer-age";
 
-const waiting = new WeakSet<Query>();
+/** Up to which event an answer that is on its way must know, or be asked for again. */
+const wanted = new WeakMap<Query, number>();
 
-export function askAgainIfAsking(client: QueryClient, queryKey: QueryKey): void {
+/** `upTo`: an answer that holds all up to this event is good; without it none is. */
+export function askAgainIfAsking(
+  client: QueryClient,
+  queryKey: QueryKey,
+  upTo: number = Number.POSITIVE_INFINITY,
+): void {
   const query = client.getQueryCache().find({ queryKey, exact: true });
-  if (query === undefined || query.state.fetchStatus !== "fetching" || waiting.has(query)) {
+  if (query === undefined || query.state.fetchStatus !== "fetching") {
     return;
   }
-  waiting.add(query);
+  const before = wanted.get(query);
+  wanted.set(query, Math.max(before ?? 0, upTo));
+  if (before !== undefined) {
+    return;
+  }
   const answered = query.promise ?? Promise.resolve();
   void answered
     .catch(() => undefined)
     .finally(() => {
-      waiting.delete(query);
-      void client.invalidateQueries({ queryKey, exact: true });
+      const news = wanted.get(query) ?? Number.POSITIVE_INFINITY;
+      wanted.delete(query);
+      if (!holdsAllUpTo(news, query.state.data)) {
+        void client.invalidateQueries({ queryKey, exact: true });
+      }
     });
 }

@@ -11,6 +11,7 @@ import {
   useState,
   useSyncExternalStore,
 } from "react";
+import { holdsAllUpTo } from "./answer-age";
 import {
   applyCheckpoint,
   applyCheckpointRemoved,
@@ -157,18 +158,20 @@ export function LiveProvider({
 
     const stream = new EventStream({
       onEvent: dispatch,
-      onOpen: (resumed) => {
-        if (!resumed) {
-          // A first answer that is on its way may have been read before the stream began, and an
-          // invalidation waits for it instead of asking anew: what happened between is in neither.
-          for (const query of client.getQueryCache().findAll({ fetchStatus: "fetching" })) {
-            askAgainIfAsking(client, query.queryKey);
-          }
+      onOpen: (resumed, from) => {
+        if (resumed) {
+          // Nothing was missed; only what failed while the server was away is due.
+          void client.invalidateQueries({ predicate: ({ state }) => state.status === "error" });
+          return;
         }
-        // After our cursor nothing was missed; only what failed while the server was away is due.
-        void client.invalidateQueries(
-          resumed ? { predicate: (query) => query.state.status === "error" } : undefined,
-        );
+        // What happened after an answer was read and before the stream began is in neither. An
+        // invalidation waits for a first answer that is on its way instead of asking anew.
+        for (const query of client.getQueryCache().findAll({ fetchStatus: "fetching" })) {
+          askAgainIfAsking(client, query.queryKey, from);
+        }
+        void client.invalidateQueries({
+          predicate: ({ state }) => !holdsAllUpTo(from, state.data),
+        });
       },
       onState: (state, retryAt) => {
         connection = { state, retryAt };

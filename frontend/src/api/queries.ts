@@ -1,6 +1,7 @@
 /** Query keys and options: what is fetched, and under which name the stream finds it again. */
 
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
+import { itemsOf } from "./answer-age";
 import { api } from "./client";
 import { fetchJobLists, type JobFilter, type JobLists, noFilter } from "./job-lists";
 import type { JobStatus, Preview } from "./types";
@@ -54,7 +55,7 @@ const NAMED_JOBS = 500;
 export const jobNamesQuery = queryOptions({
   queryKey: [...keys.jobs, "names"] as const,
   queryFn: async ({ signal }) =>
-    (await api.jobs({ order: "newest", limit: NAMED_JOBS }, signal)).items,
+    itemsOf(await api.jobs({ order: "newest", limit: NAMED_JOBS }, signal)),
 });
 
 export const jobQuery = (id: number) =>
@@ -71,7 +72,7 @@ export const metricsQuery = (id: number) =>
   queryOptions({
     queryKey: keys.metrics(id),
     queryFn: async ({ signal }) =>
-      (await api.metrics(id, { max_points: MAX_CURVE_POINTS }, signal)).items,
+      itemsOf(await api.metrics(id, { max_points: MAX_CURVE_POINTS }, signal)),
   });
 
 /** A part of a curve, as closely as a screen can show it. */
@@ -80,20 +81,20 @@ export const metricsInQuery = (id: number, from: number, to: number) =>
     queryKey: [...keys.metrics(id), from, to] as const,
     queryFn: async ({ signal }) => {
       const asked = { after_step: from - 1, through_step: to, max_points: MAX_CURVE_POINTS };
-      return (await api.metrics(id, asked, signal)).items;
+      return itemsOf(await api.metrics(id, asked, signal));
     },
   });
 
 export const measurementsQuery = (id: number) =>
   queryOptions({
     queryKey: keys.measurements(id),
-    queryFn: async ({ signal }) => (await api.measurements(id, signal)).items,
+    queryFn: async ({ signal }) => itemsOf(await api.measurements(id, signal)),
   });
 
 export const commandsQuery = (id: number) =>
   queryOptions({
     queryKey: keys.commands(id),
-    queryFn: async ({ signal }) => (await api.commands(id, signal)).items,
+    queryFn: async ({ signal }) => itemsOf(await api.commands(id, signal)),
   });
 
 export const samplesQuery = (id: number) =>
@@ -142,7 +143,7 @@ export const activeJobsQuery = queryOptions({
   queryKey: keys.activeJobs,
   queryFn: async ({ signal }) => {
     const status: JobStatus[] = ["starting", "running", "stopping"];
-    return (await api.jobs({ status, kind: "all", limit: 100 }, signal)).items;
+    return itemsOf(await api.jobs({ status, kind: "all", limit: 100 }, signal));
   },
 });
 

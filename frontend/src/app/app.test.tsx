@@ -95,6 +95,23 @@ describe("the queue", () => {
     expect(await within(finished).findByText("ink-portraits")).toBeVisible();
   });
 
+  test("asks again only for what was answered before the stream's beginning", async () => {
+    const lists = () => server.asked("GET /api/jobs").length;
+    server.on("GET /api/jobs", jobsOf(jobSummary()));
+    openPage("/");
+    await streamed(server, "load", {}, 1);
+    const running = await screen.findByRole("region", { name: "Running" });
+    expect(within(running).getByText("ink-portraits")).toBeVisible();
+    const asked = lists();
+    expect(asked).toBeLessThanOrEqual(6);
+
+    // As if it had begun here: something happened that the answers may not know.
+    server.on("GET /api/jobs", jobsOf(jobSummary({ training_name: "renamed" })));
+    await streamed(server, "open", {}, 2);
+    expect(await within(running).findByText("renamed")).toBeVisible();
+    expect(lists()).toBeGreaterThan(asked);
+  });
+
   test("fetches a long list page by page, and keeps what it shows through a new fetch", async () => {
     const many = Array.from({ length: 45 }, (_, index) =>
       jobSummary({

@@ -1,46 +1,29 @@
 import { MantineProvider } from "@mantine/core";
 import { Notifications } from "@mantine/notifications";
-import { QueryClient, QueryClientProvider, usePrefetchQuery } from "@tanstack/react-query";
+import { type QueryClient, QueryClientProvider, usePrefetchQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useState } from "react";
 import { Route, Switch } from "wouter";
-import { ApiError } from "@/api/errors";
 import { type Alarm, LiveProvider } from "@/api/live";
-import { jobQuery, samplesQuery } from "@/api/queries";
 import type { JobSummary } from "@/api/types";
 import { Announcer, announce } from "@/components/ui/announcer";
 import { ErrorBoundary } from "@/components/ui/error-boundary";
 import { PageLoading } from "@/components/ui/page-loading";
 import { text } from "@/messages";
+import { loadGalleryPage, picturesQueries } from "./first-questions";
 import { NotFoundPage } from "./pages/not-found-page";
 import { QueuePage } from "./pages/queue-page";
+import { newQueryClient } from "./query-client";
 import { Shell } from "./shell";
 import { theme } from "./theme";
 import { TokenGate } from "./token-gate";
 
 const JobFormPage = lazy(() => import("./pages/job-form-page"));
 const ComparePage = lazy(() => import("./pages/compare-page"));
-const GalleryPage = lazy(() => import("./pages/gallery-page"));
+const GalleryPage = lazy(loadGalleryPage);
 const JobPage = lazy(() => import("./pages/job-page"));
 const SystemPage = lazy(() => import("./pages/system-page"));
 const TryPage = lazy(() => import("./pages/try-page"));
 const TrashPage = lazy(() => import("./pages/trash-page"));
-
-function newQueryClient(): QueryClient {
-  return new QueryClient({
-    defaultOptions: {
-      queries: {
-        // The stream keeps answers current; a page that comes back asks again.
-        staleTime: 1000,
-        refetchOnWindowFocus: false,
-        refetchOnReconnect: false,
-        networkMode: "always",
-        // A refusal stays a refusal. When the server is away, its return asks again.
-        retry: (failures, error) => !(error instanceof ApiError) && failures < 1,
-      },
-      mutations: { networkMode: "always" },
-    },
-  });
-}
 
 function announceStatus(job: JobSummary): void {
   announce(text.queue.statusChanged(job.training_name, text.status[job.status]));
@@ -51,9 +34,15 @@ function announceAlarm({ job, problem, active }: Alarm): void {
   announce(active ? text.alarms.raised(name, problem.message) : text.alarms.over(name));
 }
 
-/** `env="test"` leaves transitions out, for tests in a document that never paints. */
-export function App({ env = "default" }: { env?: "default" | "test" }) {
-  const [client] = useState(newQueryClient);
+interface AppProps {
+  /** What was asked already; a client of its own without. */
+  client?: QueryClient;
+  /** `test` leaves transitions out, for tests in a document that never paints. */
+  env?: "default" | "test";
+}
+
+export function App({ client: given, env = "default" }: AppProps) {
+  const [client] = useState(() => given ?? newQueryClient());
   return (
     <MantineProvider theme={theme} defaultColorScheme="auto" env={env}>
       <QueryClientProvider client={client}>
@@ -83,8 +72,9 @@ export function App({ env = "default" }: { env?: "default" | "test" }) {
 
 /** What a page of pictures shows is asked for while its code is still on its way. */
 function PicturesRoute({ jobId }: { jobId: number }) {
-  usePrefetchQuery(jobQuery(jobId));
-  usePrefetchQuery(samplesQuery(jobId));
+  const [job, samples] = picturesQueries(jobId);
+  usePrefetchQuery(job);
+  usePrefetchQuery(samples);
   return <GalleryPage jobId={jobId} />;
 }
 

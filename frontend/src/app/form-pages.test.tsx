@@ -46,7 +46,7 @@ test("a job is edited between its runs: saved first, and queued then", async () 
   await user.click(screen.getByRole("button", { name: "Save and queue" }));
   await waitFor(() => expect(window.location.pathname).toBe("/jobs/1"));
   const asked = server.requests.filter(
-    ({ method, path }) => method !== "GET" && !path.endsWith("validate"),
+    ({ method, path }) => method !== "GET" && !/\/(validate|plan)$/.test(path),
   );
   expect(asked.map(({ method, path }) => `${method} ${path}`)).toEqual([
     "PATCH /api/jobs/1",

@@ -12,6 +12,7 @@ import { Notice } from "@/components/ui/notice";
 import { PageHeader } from "@/components/ui/page-header";
 import { Panel } from "@/components/ui/panel";
 import { QueryView } from "@/components/ui/query-view";
+import wide from "@/components/ui/wide.module.css";
 import { JobSelect } from "@/features/jobs/job-select";
 import { Gallery } from "@/features/samples/gallery";
 import {
@@ -71,7 +72,7 @@ export default function GalleryPage({ jobId }: { jobId: number }) {
                 />
               }
             />
-            <div className={classes.wide}>
+            <div className={wide.wide}>
               <QueryView query={samples} loading={480}>
                 {(list) => (
                   <Pictures

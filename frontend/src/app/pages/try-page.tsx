@@ -9,6 +9,7 @@ import { Notice } from "@/components/ui/notice";
 import { PageHeader } from "@/components/ui/page-header";
 import { QueryView } from "@/components/ui/query-view";
 import { toast, toastWithUndo } from "@/components/ui/toast";
+import wide from "@/components/ui/wide.module.css";
 import { type Draft, draftOf, EMPTY_DRAFT } from "@/features/drawings/draft";
 import { DrawingForm, type ModelFieldsProps } from "@/features/drawings/drawing-form";
 import { DrawingList } from "@/features/drawings/drawing-list";
@@ -66,7 +67,7 @@ export default function TryPage({ drawingId }: { drawingId: number | null }) {
     <div className={classes.stack}>
       <PageHeader title={words.title} lead={words.lead} />
       {system !== undefined && <WorkerBanner system={system} />}
-      <div className={classes.wide}>
+      <div className={wide.wide}>
         <div className={classes.bench}>
           <DrawingForm
             draft={draft}

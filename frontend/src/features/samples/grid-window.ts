@@ -7,7 +7,9 @@
  */
 
 import { type RefObject, useCallback, useEffect, useLayoutEffect, useState } from "react";
+import wide from "@/components/ui/wide.module.css";
 import type { Group, Lane } from "./gallery-model";
+import classes from "./sample-grid.module.css";
 
 export const GAP_PX = 10;
 const GROUP_GAP_PX = 22;
@@ -104,19 +106,30 @@ export interface Sight {
 
 /** Where nothing is laid out, as in a document that never paints. */
 const UNSEEN = { width: 1200, height: 800 };
-/** What the page has left and right of the grid, about. */
-const MARGINS_PX = 100;
-
 /**
- * What will be in sight, as far as can be told before anything is laid out: the newest columns of a
- * grid about as wide as the window. Their pictures are asked for in the first drawing already, and
- * those of the first columns, which are to be scrolled away at once, never.
+ * What will be in sight, told before the grid is there: the newest columns. Their pictures are asked
+ * for in the first drawing already, and those of the first columns, which are to be scrolled away at
+ * once, never. Of the right width the cells need no second drawing either, so it is measured where
+ * the grid is going to stand.
  */
-export function expectedSight(columns: number, size: CellSize): Sight {
-  const width = Math.max(2 * TARGET_PX.small, window.innerWidth - MARGINS_PX);
+export function expectedSight(columns: number, size: CellSize, isTall: boolean): Sight {
+  const width = expectedWidth(isTall);
   const total = columns * (cellWidth(width, columns, size) + GAP_PX) - GAP_PX;
   const left = Math.max(0, total - width);
   return { top: 0, left, width, height: window.innerHeight, around: 0 };
+}
+
+function expectedWidth(isTall: boolean): number {
+  const page = document.getElementById("content");
+  const place = document.createElement("div");
+  const grid = document.createElement("div");
+  place.className = isTall ? (wide.wide ?? "") : "";
+  grid.className = classes.expected ?? "";
+  place.append(grid);
+  page?.append(place);
+  const width = grid.clientWidth;
+  place.remove();
+  return width || UNSEEN.width;
 }
 
 export function lanesInSight(lanes: PlacedLane[], sight: Sight): [number, number] {
@@ -128,13 +141,19 @@ export function lanesInSight(lanes: PlacedLane[], sight: Sight): [number, number
   return touched(lanes.length, place, top - around, top + height + around);
 }
 
-export function columnsInSight(columns: number, width: number, sight: Sight): [number, number] {
+/** `covered`: so much of the left is behind the base model's column. */
+export function columnsInSight(
+  columns: number,
+  width: number,
+  sight: Sight,
+  covered: number,
+): [number, number] {
   const place = (index: number) => {
     const start = index * (width + GAP_PX);
     return { start, end: start + width + GAP_PX };
   };
   const { left, width: seen, around } = sight;
-  return touched(columns, place, left - around, left + seen + around);
+  return touched(columns, place, left + covered - around, left + seen + around);
 }
 
 /**

@@ -5,8 +5,12 @@ import { text } from "@/messages";
 import type { Drawing, Failure } from "./gallery-model";
 import classes from "./sample-grid.module.css";
 
-/** Above this, a thumbnail of 256 px would be blown up. */
 const SMALL_PX = 256;
+
+/** Whether a thumbnail of 256 px would be blown up in a cell of this width in CSS pixels. */
+export function isLargeCell(width: number): boolean {
+  return width * (globalThis.devicePixelRatio || 1) > SMALL_PX * 1.1;
+}
 
 interface SampleCellProps {
   sample: Sample | undefined;
@@ -16,8 +20,8 @@ interface SampleCellProps {
   /** Of its column. */
   title: string;
   isWaiting: boolean;
-  /** Of the cell, in CSS pixels. */
-  width: number;
+  /** Not the cell's width: with each new one all the pictures would be drawn anew. */
+  isLarge: boolean;
   isActive: boolean;
   isSelected: boolean;
   onOpen: () => void;
@@ -28,7 +32,7 @@ interface SampleCellProps {
 /** One place of the grid: a picture, why there is none, or nothing yet. */
 export const SampleCell = memo(
   function SampleCell(props: SampleCellProps) {
-    const { sample, failure, label, width, isActive, isSelected } = props;
+    const { sample, failure, label, isLarge, isActive, isSelected } = props;
     const tabIndex = isActive ? 0 : -1;
     if (props.drawing !== undefined) {
       return <InTheMaking {...props} drawing={props.drawing} tabIndex={tabIndex} />;
@@ -72,7 +76,7 @@ export const SampleCell = memo(
           onFocus={props.onFocus}
           onClick={props.onOpen}
         >
-          <Picture sample={sample} title={props.title} width={width} />
+          <Picture sample={sample} title={props.title} isLarge={isLarge} />
         </button>
         {sample.is_starred && (
           <span className={classes.star}>
@@ -99,7 +103,7 @@ export const SampleCell = memo(
     before.label === after.label &&
     before.title === after.title &&
     before.isWaiting === after.isWaiting &&
-    before.width === after.width &&
+    before.isLarge === after.isLarge &&
     before.isActive === after.isActive &&
     before.isSelected === after.isSelected,
 );
@@ -134,10 +138,10 @@ function InTheMaking({ drawing, tabIndex, onFocus }: InTheMakingProps) {
 interface PictureProps {
   sample: Sample;
   title: string;
-  width: number;
+  isLarge: boolean;
 }
 
-function Picture({ sample, title, width }: PictureProps) {
+function Picture({ sample, title, isLarge }: PictureProps) {
   const [isDamaged, setDamaged] = useState(false);
   if (isDamaged) {
     return (
@@ -147,7 +151,6 @@ function Picture({ sample, title, width }: PictureProps) {
       </span>
     );
   }
-  const isLarge = width * (globalThis.devicePixelRatio || 1) > SMALL_PX * 1.1;
   return (
     <img
       className={classes.picture}

@@ -15,7 +15,7 @@ import {
   placeLanes,
   useSight,
 } from "./grid-window";
-import { SampleCell } from "./sample-cell";
+import { isLargeCell, SampleCell } from "./sample-cell";
 import classes from "./sample-grid.module.css";
 import { columnTitle, laneTitle, recipeLine } from "./titles";
 
@@ -42,7 +42,7 @@ export function SampleGrid(props: SampleGridProps) {
   const scroller = useRef<HTMLDivElement>(null);
   const [seen, look] = useSight(scroller);
   const columns = gallery.steps.length;
-  const sight = seen ?? expectedSight(columns, size);
+  const sight = seen ?? expectedSight(columns, size, props.isTall);
   const width = cellWidth(sight.width, columns, size);
   const lanes = useMemo(() => placeLanes(gallery.groups, width), [gallery.groups, width]);
   const [active, setActive] = useState<Place | null>(null);
@@ -51,7 +51,8 @@ export function SampleGrid(props: SampleGridProps) {
 
   const at = placeOf(active, lanes, gallery.steps);
   const [firstLane, endLane] = lanesInSight(lanes, sight);
-  const [firstColumn, endColumn] = columnsInSight(columns, width, sight);
+  const covered = isSticky ? width + GAP_PX : 0;
+  const [firstColumn, endColumn] = columnsInSight(columns, width, sight, covered);
   // What holds the focus stays on the page, wherever it is scrolled to.
   const rows = withThe(at.row, range(firstLane, endLane));
   const shown = withThe(at.column, range(firstColumn, endColumn));
@@ -69,7 +70,7 @@ export function SampleGrid(props: SampleGridProps) {
     if (lane !== undefined && step !== undefined) {
       led.current = { lane: lane.lane.key, step };
       setActive(led.current);
-      bringIntoSight(scroller.current, lane, left(column), width, isSticky ? width + GAP_PX : 0);
+      bringIntoSight(scroller.current, lane, left(column), width, covered);
     }
   };
   // After each drawing: the cell that a key led to may not have been on the page before, and may
@@ -200,7 +201,7 @@ export function SampleGrid(props: SampleGridProps) {
                       isWaiting={gallery.isComing === true && lane.waiting?.has(step) === true}
                       title={columnTitle(gallery, step)}
                       label={text.samples.open(group.number, columnTitle(gallery, step), title)}
-                      width={width}
+                      isLarge={isLargeCell(width)}
                       isActive={row === at.row && column === at.column}
                       isSelected={sample !== undefined && selected.has(sample.id)}
                       onOpen={() => props.onOpen(place)}
