@@ -10,17 +10,19 @@ from playwright.sync_api import Page
 
 _NOTE = """() => {
   window.noted = [];
+  window.roundBegan = 0;
   new PerformanceObserver((list) => window.noted.push(...list.getEntries()))
     .observe({ type: 'event', durationThreshold: 16 });
 }"""
 
-# The entry of an event comes with the frame after it.
+# The entry of an event comes with the frame after it. A key that is let go changes nothing to be
+# seen: its frame may be one of a later round, so what began before a round is not that round's.
+_BEGIN = "() => { window.noted = []; window.roundBegan = performance.now(); }"
 _LONGEST_MS = """async () => {
   for (let frame = 0; frame < 3; frame += 1) await new Promise(requestAnimationFrame);
   await new Promise((resolve) => setTimeout(resolve, 50));
-  const longest = Math.max(16, ...window.noted.map((entry) => entry.duration));
-  window.noted = [];
-  return longest;
+  const own = window.noted.filter((entry) => entry.startTime >= window.roundBegan);
+  return Math.max(16, ...own.map((entry) => entry.duration));
 }"""
 
 
@@ -35,7 +37,8 @@ def timed(page: Page, act: Callable[[], None], *, rounds: int) -> list[float]:
     found: list[float] = []
     for _ in range(rounds):
         browser.send("HeapProfiler.collectGarbage")
-        page.evaluate(_LONGEST_MS)
+        page.evaluate(_LONGEST_MS)  # until it is quiet
+        page.evaluate(_BEGIN)
         act()
         found.append(page.evaluate(_LONGEST_MS))
     browser.detach()

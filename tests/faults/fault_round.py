@@ -1,8 +1,9 @@
 """One round: jobs are queued, faults drawn from a seed strike, calm returns, promises are checked.
 
-Calm means: nothing is frozen, one healthy worker runs, and a person queues what was interrupted.
-Within ten seconds of that worker's start nothing false may stand in the database, and then every
-job has to complete, with the result of a job that nobody disturbed.
+Calm means: nothing is frozen, one healthy worker and the server run, and a person queues what was
+interrupted. Within ten seconds of that worker's start nothing false may stand in the database, and
+then every job has to complete, with the result of a job that nobody disturbed. A page that was open
+all the while has to show it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from backend.settings import Settings
 from tests.faults.checks import ResultCheck, check_everything
 from tests.faults.faults import Fault
 from tests.faults.house import TRUTH_SECONDS, House, NotSo, eventually, house_in, keep
+from tests.faults.open_page import OpenPage
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,11 @@ def play(scene: Scene, seed: int, folder: Path, *, keep_in: Path | None = None) 
     start = time.monotonic()
     said: list[str] = []
     with house_in(folder, prepare=scene.prepare, **scene.settings) as house:
+        page = OpenPage(house.address)
         try:
             for config in scene.configs:
                 house.add_job(config)
+            house.start_server()
             house.start_worker()
             eventually(lambda: _signed_on(house), lambda: "a worker signs on")
             for _ in range(rng.choice(scene.num_faults)):
@@ -67,6 +71,8 @@ def play(scene: Scene, seed: int, folder: Path, *, keep_in: Path | None = None) 
                 said.append(rng.choice(scene.faults)(house, rng))
             truth_seconds = _calm(house)
             _complete(house)
+            _page_shows_it(house, page)
+            house.end_server(signal.SIGTERM)
             for child in list(house.live_workers()):
                 house.end_worker(child, signal.SIGTERM)
             check_everything(house, scene.is_undisturbed)
@@ -75,6 +81,8 @@ def play(scene: Scene, seed: int, folder: Path, *, keep_in: Path | None = None) 
             if keep_in is not None:
                 keep(folder, keep_in)
             raise NotSo(f"{scene.name}, seed {seed}: {error}\nafter: {'; '.join(said)}") from error
+        finally:
+            page.close()
     seconds = time.monotonic() - start
     return Record(scene.name, seed, said, num_runs, round(truth_seconds, 1), round(seconds, 1))
 
@@ -87,6 +95,7 @@ def _calm(house: House) -> float:
     for child in list(house.live_workers()):
         house.end_worker(child, signal.SIGKILL)
     known = _signed_on(house)
+    house.start_server()
     house.start_worker()
     eventually(lambda: _signed_on(house) - known, lambda: "the healthy worker signs on")
     return eventually(
@@ -104,6 +113,18 @@ def _complete(house: House) -> None:
     eventually(
         done, lambda: f"every job completes; they are {[job.status for job in house.jobs()]}"
     )
+
+
+def _page_shows_it(house: House, page: OpenPage) -> None:
+    """What was open all the while shows what is. Raises NotSo."""
+    eventually(lambda: page.num_streams > 0, lambda: "the server answers the page")
+    eventually(
+        lambda: page.jobs == {job.id: str(job.status) for job in house.jobs()},
+        lambda: f"the page shows what is in the database; it shows {page.jobs}",
+        TRUTH_SECONDS,
+    )
+    if page.doubled:
+        raise NotSo(f"the page heard twice of {page.doubled}")
 
 
 def _signed_on(house: House) -> set[str]:

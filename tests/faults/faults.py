@@ -67,6 +67,26 @@ def wrong_clock(house: House, rng: random.Random) -> str:
     return f"a worker whose clock is off by {hours} h"
 
 
+def kill_server(house: House, rng: random.Random) -> str:
+    """The server dies; somebody starts it again a moment later."""
+    number = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
+    house.end_server(number)
+    time.sleep(rng.uniform(0, 0.5))
+    house.start_server()
+    return f"{number.name} to the server"
+
+
+def freeze_server(house: House, rng: random.Random) -> str:
+    """The server hangs for a while and then goes on."""
+    seconds = rng.uniform(0.1, 1.5)
+    house.start_server()
+    assert house.server is not None
+    house.server.send_signal(signal.SIGSTOP)
+    time.sleep(seconds)
+    house.server.send_signal(signal.SIGCONT)
+    return f"the server frozen for {seconds:.1f} s"
+
+
 def kill_trainer(house: House, rng: random.Random) -> str:
     """A trainer is killed, as by a system that runs out of memory."""
     return _signal_trainer(house, rng, signal.SIGKILL)
@@ -92,8 +112,10 @@ def stop_a_job(house: House, rng: random.Random) -> str:
     """A person stops a job."""
     running = [job for job in house.jobs() if job.status in ACTIVE]
     if running:
-        with suppress(Conflict):  # it ended meanwhile
-            stop_job(house.database, house.settings, rng.choice(running).id)
+        job_id = rng.choice(running).id
+        if not house.ask(f"/api/jobs/{job_id}/stop"):
+            with suppress(Conflict):  # it ended meanwhile
+                stop_job(house.database, house.settings, job_id)
     return "a job was stopped"
 
 
@@ -176,13 +198,15 @@ def reuse_process_id(house: House, rng: random.Random) -> str:
 
 STAND_IN_FAULTS: tuple[Fault, ...] = (
     *(kill_worker, kill_worker, freeze_worker, second_worker, wrong_clock),
+    *(kill_server, kill_server, freeze_server),
     *(kill_trainer, kill_trainer, terminate_trainer, freeze_trainer),
     *(stop_a_job, queue_ended_jobs, lock_database, fill_disk),
     *(lose_samples, damage_newest_checkpoint, lose_job_file, reuse_process_id),
 )
 # Files of a real run that disappear under it are a failure with a name, told of in other tests.
 REAL_FAULTS: tuple[Fault, ...] = (
-    *(kill_worker, freeze_worker, wrong_clock, kill_trainer, kill_trainer, terminate_trainer),
+    *(kill_worker, freeze_worker, wrong_clock, kill_server, freeze_server),
+    *(kill_trainer, kill_trainer, terminate_trainer),
     *(freeze_trainer, stop_a_job, queue_ended_jobs, lock_database, damage_newest_checkpoint),
     reuse_process_id,
 )

@@ -1,4 +1,4 @@
-"""A Darkroom on a disk of its own: workers, jobs, and everything ended when it is over.
+"""A Darkroom on a disk of its own: a server, workers, jobs; everything ended when it is over.
 
 Where mounting is allowed the disk is a small one in memory, so that it can be filled; elsewhere it
 is a plain folder and that fault is left out.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
 from backend.db.engine import Database
@@ -49,26 +51,57 @@ class House:
     database: Database
     disk_is_small: bool
     more: dict[str, Any]
+    port: int
+    server: subprocess.Popen[bytes] | None = None
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     job_ids: list[int] = field(default_factory=list)
 
     def start_worker(self, *, clock_seconds: float = 0.0) -> None:
         """A worker process, its clock off by so much."""
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("DARKROOM_")}
-        environment |= environment_in(self.folder, **self.more)
+        more = {}
         if clock_seconds:
-            environment["FAULT_CLOCK_SECONDS"] = str(clock_seconds)
-            environment["PYTHONPATH"] = os.pathsep.join([str(CLOCK), str(ROOT)])
-        with (self.folder / "worker.log").open("ab") as log:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "backend.worker"],
+            more["FAULT_CLOCK_SECONDS"] = str(clock_seconds)
+            more["PYTHONPATH"] = os.pathsep.join([str(CLOCK), str(ROOT)])
+        self.workers.append(self._start("worker.log", more, "backend.worker"))
+
+    @property
+    def address(self) -> str:
+        """Where the server answers, while it does."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start_server(self) -> None:
+        """The server, unless it is there; it answers a few seconds later."""
+        if self.server is None or self.server.poll() is not None:
+            more = {"DARKROOM_PORT": str(self.port)}
+            self.server = self._start("server.log", more, "backend.cli", "serve")
+
+    def end_server(self, number: signal.Signals) -> None:
+        """Signal the server and see it go."""
+        if self.server is not None:
+            self.server.send_signal(number)
+            self.server.send_signal(signal.SIGCONT)
+            self.server.wait(timeout=CALM_SECONDS)
+            self.server = None
+
+    def ask(self, path: str) -> bool:
+        """POST to the server, as the page does. False if it did not answer or is in trouble."""
+        try:
+            return not httpx.post(f"{self.address}{path}", timeout=5.0).is_server_error
+        except httpx.HTTPError:
+            return False
+
+    def _start(self, log_name: str, more: dict[str, str], *module: str) -> subprocess.Popen[bytes]:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("DARKROOM_")}
+        environment |= environment_in(self.folder, **self.more) | more
+        with (self.folder / log_name).open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", *module],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self.workers.append(child)
 
     def end_worker(self, child: subprocess.Popen[bytes], number: signal.Signals) -> None:
         """Signal a worker and see it go."""
@@ -102,9 +135,13 @@ class House:
             return [session.get_one(Job, job_id) for job_id in self.job_ids]
 
     def queue_again(self) -> None:
-        """Queue every job that ended otherwise than completed, as a person would."""
+        """Queue every job that ended otherwise than completed, as a person would: in the page if
+        there is one, else by hand.
+        """
         for job in self.jobs():
             if job.status in ENDS - {JobStatus.COMPLETED}:
+                if self.ask(f"/api/jobs/{job.id}/queue"):
+                    continue
                 # Its worker was quicker, or the disk is full just now.
                 with suppress(Conflict, Unusable):
                     queue_job(self.database, self.settings, job.id)
@@ -136,7 +173,7 @@ def house_in(folder: Path, *, prepare: Callable[[Settings], None], **more: Any) 
     try:
         prepare(settings)
         database = Database(settings.database_url)
-        house = House(folder, settings, database, disk_is_small, more)
+        house = House(folder, settings, database, disk_is_small, more, free_port())
         try:
             yield house
         finally:
@@ -159,6 +196,13 @@ def eventually(
     return time.monotonic() - start
 
 
+def free_port() -> int:
+    """One that nobody listens on; the server keeps it over its restarts."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def keep(folder: Path, where: Path) -> None:
     """Copy a house for somebody to look into; a disk in memory goes with its round."""
     shutil.rmtree(where, ignore_errors=True)
@@ -166,7 +210,7 @@ def keep(folder: Path, where: Path) -> None:
 
 
 def _end_everything(house: House) -> None:
-    for child in house.live_workers():
+    for child in [*house.live_workers(), *([house.server] if house.server else [])]:
         child.kill()
         child.wait()
     for process in house.trainers():
