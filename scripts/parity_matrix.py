@@ -3,6 +3,7 @@
     python scripts/parity_matrix.py                    the whole matrix, 50 steps: hours
     python scripts/parity_matrix.py --steps 2 --pairs  a choice that has every pair of values
     python scripts/parity_matrix.py --write            ... and its record in docs/benchmarks.md
+    python scripts/parity_matrix.py --backwards        beside another call: the two meet
 
 Each verdict is kept in build/parity/ as it is found, and the next call goes on from there; `--anew`
 forgets them, as after a change to the trainer.
@@ -334,6 +335,12 @@ class Kept:
         with self._path.open("a") as file:
             file.write(f"\n{json.dumps(line)}\n")
 
+    def lacking(self, cells: Iterable[Cell]) -> Iterator[Cell]:
+        """Those without a verdict; of each it is asked when its turn comes, for another call may
+        have begun at the other end.
+        """
+        return (cell for cell in cells if cell not in self.read())
+
     def forget(self) -> None:
         """Begin anew."""
         self._path.unlink(missing_ok=True)
@@ -356,6 +363,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--pairs", action="store_true", help="every pair of values, not all cells")
     parser.add_argument("--model", choices=MODELS, action="append", help="both by default")
+    parser.add_argument("--backwards", action="store_true", help="the last first, beside a call")
     parser.add_argument("--data-type", choices=DTYPES, default="fp32")
     parser.add_argument("--anew", action="store_true", help="forget the verdicts of earlier calls")
     parser.add_argument("--write", action="store_true", help=f"the record, into {RECORD.name}")
@@ -366,16 +374,13 @@ def main() -> None:
         kept = Kept(model, num_steps=options.steps, data_type=data_type)
         if options.anew:
             kept.forget()
-        found = kept.read()
-        todo = [cell for cell in cells if cell not in found]
-        for number, verdict in enumerate(
-            compare(todo, model, MODELS[model], num_steps=options.steps, dtype=DTYPES[data_type]),
-            start=1 + len(cells) - len(todo),
-        ):
+        todo = kept.lacking(cells[::-1] if options.backwards else cells)
+        dtype = DTYPES[data_type]
+        for verdict in compare(todo, model, MODELS[model], num_steps=options.steps, dtype=dtype):
             kept.add(verdict)
-            found[verdict.cell] = verdict
             said = f"{verdict.differs or 'equal'} ({verdict.seconds:.0f} s)"
-            print(f"{model} {number}/{len(cells)} {verdict.cell}: {said}", flush=True)
+            print(f"{model} {len(kept.read())}/{len(cells)} {verdict.cell}: {said}", flush=True)
+        found = kept.read()
         verdicts += [found[cell] for cell in cells]
     minutes = sum(verdict.seconds for verdict in verdicts) / 60
     how = f"{options.steps} steps in {data_type}"
