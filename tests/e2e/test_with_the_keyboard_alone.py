@@ -28,7 +28,7 @@ def empty(tmp_path: Path, built_pages: None) -> Iterator[Darkroom]:
         yield darkroom
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_first_visit_leads_to_a_trained_job_by_keys_alone(
     browser: Browser, empty: Darkroom
 ) -> None:

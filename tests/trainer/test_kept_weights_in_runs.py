@@ -36,7 +36,7 @@ def folders(tmp_path: Path) -> Folders:
     )
 
 
-@pytest.mark.slow  # two encoding children
+@pytest.mark.long  # two encoding children
 def test_the_second_start_reads_both_parts_and_computes_the_same(
     folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

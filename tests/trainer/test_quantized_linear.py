@@ -216,6 +216,7 @@ def test_a_compiled_graph_is_not_cut_at_the_layer(kind: CodedKind) -> None:
     assert torch.equal(ours.grad, theirs.grad)
 
 
+@pytest.mark.long
 def test_no_kind_needs_a_compiler() -> None:
     """In a process of its own: where an extension was compiled before, none is compiled again."""
     program = """

@@ -148,7 +148,7 @@ def test_each_picture_carries_its_recipe(uninterrupted: ShortRun) -> None:
     }
 
 
-@pytest.mark.parametrize("cuts", [[2], [1, 5]])
+@pytest.mark.parametrize("cuts", [[2], pytest.param([1, 5], marks=pytest.mark.long)])
 def test_a_training_in_parts_is_the_uninterrupted_one(
     uninterrupted: ShortRun, short_folders: Folders, tmp_path: Path, cuts: list[int]
 ) -> None:
