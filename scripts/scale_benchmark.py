@@ -5,8 +5,9 @@
 
 Makes a database of that size in build/scale (once; it is copied for each measurement), starts the
 real server and the real worker on it, and a trainer that only writes events, at the pace of a real
-one. Lists and curves are asked over HTTP; two hundred streams are opened and what each hears is
-compared with the moment at which the event was written.
+one. Two hundred streams are opened and what each hears is compared with the moment at which the
+event was written; while they are open and the job runs, lists and curves are asked over HTTP, from
+a process of its own.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import multiprocessing
 import os
 import platform
 import shutil
@@ -26,6 +28,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,26 +93,10 @@ def main() -> None:
     here = Installation(folder, free_port())
     with process(here, "serve") as server:
         wait_for(lambda: here.ask("GET", "/api/health"))
-        found = {
-            "list": slow_ones(here, "/api/jobs?limit=50", options.requests),
-            "list by state": slow_ones(
-                here, "/api/jobs?limit=50&status=queued&order=queue", options.requests
-            ),
-            "list of what ended": slow_ones(
-                here,
-                "/api/jobs?limit=50&status=completed&status=failed&order=finished",
-                options.requests,
-            ),
-            "one job": slow_ones(here, f"/api/jobs/{BIG_JOB}", options.requests),
-            "curve": slow_ones(here, f"/api/jobs/{BIG_JOB}/metrics", options.requests),
-        }
-        for name, (median, p99) in found.items():
-            print(f"{name}: median {median:.1f} ms, p99 {p99:.1f} ms", flush=True)
         with process(here, "work") as worker:
-            ids = (worker.pid, server.pid)
-            delays, share, server_share = watch_a_training(here, ids, options)
-    found["event"] = (percentile(delays, 50), percentile(delays, 99))
-    text = as_markdown(found, len(delays), share, server_share)
+            heard = watch_a_training(here, (worker.pid, server.pid), options)
+    found = {**heard.answers, "event": (percentile(heard.delays, 50), percentile(heard.delays, 99))}
+    text = as_markdown(found, len(heard.delays), heard.worker_share, heard.server_share)
     print(text)
     shutil.rmtree(folder)
     if options.write:
@@ -125,6 +112,31 @@ def parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+ASKED = {
+    "list": "/api/jobs?limit=50",
+    "list by state": "/api/jobs?limit=50&status=queued&order=queue",
+    "list of what ended": "/api/jobs?limit=50&status=completed&status=failed&order=finished",
+    "one job": f"/api/jobs/{BIG_JOB}",
+    "curve": f"/api/jobs/{BIG_JOB}/metrics",
+}
+BETWEEN_REQUESTS_SECONDS = 0.05  # many people, not a flood
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Under 200 open streams and a job that runs.
+
+    delays: from an event's own time to each stream, in ms; a batch of steps that arrives in one
+    message counts as many times as there are steps in it. Shares: of a core, in %, while nothing
+    is asked. answers: median and 99th percentile in ms.
+    """
+
+    delays: list[float]
+    worker_share: float
+    server_share: float
+    answers: dict[str, tuple[float, float]]
+
+
 def slow_ones(here: Installation, path: str, count: int) -> tuple[float, float]:
     """Median and 99th percentile in ms of a request over one open connection."""
     connection = http.client.HTTPConnection("127.0.0.1", here.port, timeout=60)
@@ -138,22 +150,21 @@ def slow_ones(here: Installation, path: str, count: int) -> tuple[float, float]:
         assert size > 100, f"{path} holds nothing"
         if number >= 5:  # the first ones load pages of the database
             times.append((time.perf_counter() - began) * 1000)
+        time.sleep(BETWEEN_REQUESTS_SECONDS)
     connection.close()
     return percentile(times, 50), percentile(times, 99)
 
 
 def watch_a_training(
     here: Installation, process_ids: tuple[int, int], options: argparse.Namespace
-) -> tuple[list[float], float, float]:
-    """Delays in ms from an event's own time to each stream; CPU shares in % of worker and server.
-
-    A batch of steps that arrives in one message counts as many times as there are steps in it.
-    """
+) -> Heard:
+    """A job of this pace under open streams, stopped when enough was heard."""
     # The waiting jobs of the filled database are in the way: nothing else may start.
     here.ask("POST", "/api/queue/pause", {})
     config = here.ask("GET", "/api/job-schema")["example"]
     config["job"] |= {"training_name": "watched", "gpu": "cpu"}
-    steps = round((options.seconds + 30) * options.steps_per_second)
+    asking = len(ASKED) * options.requests * (BETWEEN_REQUESTS_SECONDS + 0.1)
+    steps = round((options.seconds + asking + 60) * options.steps_per_second)
     config["training"]["steps"] = steps
     config["job"]["trigger_word"] = f"pace{options.steps_per_second:g}"
     job = here.ask("POST", "/api/jobs", {"config": config, "queue": True})
@@ -164,12 +175,12 @@ def watch_a_training(
         )
     here.ask("POST", "/api/queue/resume", {})
     wait_for(lambda: here.ask("GET", f"/api/jobs/{job['id']}")["step"] >= 3)
-    delays = asyncio.run(listen(here.port, job["id"], options.seconds, process_ids))
+    heard = asyncio.run(listen(here, job["id"], options, process_ids))
     here.ask("POST", f"/api/jobs/{job['id']}/stop")
     wait_for(
         lambda: here.ask("GET", f"/api/jobs/{job['id']}")["status"] in ("stopped", "completed")
     )
-    return delays
+    return heard
 
 
 def first_in_line(here: Installation) -> int:
@@ -177,24 +188,26 @@ def first_in_line(here: Installation) -> int:
 
 
 async def listen(
-    port: int, job_id: int, seconds: float, process_ids: tuple[int, int]
-) -> tuple[list[float], float, float]:
-    """Open the streams, hear for a while, and close them."""
+    here: Installation, job_id: int, options: argparse.Namespace, process_ids: tuple[int, int]
+) -> Heard:
+    """Open the streams, hear for a while, ask, and close them."""
     written = WORK / "run" / "output" / "watched"
     heard: dict[tuple[int, int], float] = {}
     opened = [asyncio.Event() for _ in range(NUM_STREAMS)]
     tasks = [
-        asyncio.create_task(hear(port, job_id, number, heard, opened[number]))
+        asyncio.create_task(hear(here.port, job_id, number, heard, opened[number]))
         for number in range(NUM_STREAMS)
     ]
     await asyncio.gather(*(event.wait() for event in opened))
     worker, server = (psutil.Process(each) for each in process_ids)
     await asyncio.sleep(2)
     began, cpu, server_cpu = time.time(), cpu_seconds(worker), cpu_seconds(server)
-    await asyncio.sleep(seconds)
+    await asyncio.sleep(options.seconds)
+    passed = time.time() - began
+    share = (cpu_seconds(worker) - cpu) / passed * 100
+    server_share = (cpu_seconds(server) - server_cpu) / passed * 100
+    answers = await ask_meanwhile(here, options.requests)
     ended = time.time()
-    share = (cpu_seconds(worker) - cpu) / (ended - began) * 100
-    server_share = (cpu_seconds(server) - server_cpu) / (ended - began) * 100
     await asyncio.sleep(5)
     for task in tasks:
         task.cancel()
@@ -214,7 +227,20 @@ async def listen(
         for step in counted
         for number in range(NUM_STREAMS)
     ]
-    return delays, share, server_share
+    return Heard(delays, share, server_share, answers)
+
+
+async def ask_meanwhile(here: Installation, count: int) -> dict[str, tuple[float, float]]:
+    """Everything that is asked, one after the other, in a process that listens to nothing."""
+    loop = asyncio.get_running_loop()
+    found = {}
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as one:
+        for name, path in ASKED.items():
+            found[name] = await loop.run_in_executor(one, slow_ones, here, path, count)
+            print(
+                f"{name}: median {found[name][0]:.1f} ms, p99 {found[name][1]:.1f} ms", flush=True
+            )
+    return found
 
 
 async def hear(
@@ -319,7 +345,9 @@ def as_markdown(
         lines.append(f"| {label} | {median:.1f} ms | {p99:.1f} ms | < {limit:.0f} ms |")
     lines += [
         "",
-        f"{num_events:,} arrivals were counted. While a job ran, the worker took {share:.1f} % of "
+        f"All of it at once: lists and curves were asked about {1 / BETWEEN_REQUESTS_SECONDS:.0f} "
+        f"times a second beside the streams and the job that ran. {num_events:,} arrivals were "
+        f"counted. While nothing was asked, the worker took {share:.1f} % of "
         f"a core (to be: < {LIMITS['worker']:.0f} %), the server with its {NUM_STREAMS} streams "
         f"{server_share:.1f} %.",
     ]
