@@ -200,8 +200,8 @@ describe("a job's page", () => {
       .on("GET /api/jobs/1/checkpoints", () => pageOf())
       .on("GET /api/jobs/1/log", ({ query }) =>
         query.get("offset") === null
-          ? { items: [{ line: "first" }], next: "6", run: 1 }
-          : { items: [{ line: "second" }], next: "13", run: 1 },
+          ? { items: [{ line: "first", offset: 0 }], next: "6", run: 1 }
+          : { items: [{ line: "second", offset: 6 }], next: "13", run: 1 },
       );
   });
 
@@ -232,12 +232,15 @@ describe("a job's page", () => {
   });
 
   test("reads the log to its end, however much came at once", async () => {
-    const lines = Array.from({ length: 1201 }, (_, index) => ({ line: `line ${index}` }));
+    const lines = Array.from({ length: 1201 }, (_, index) => ({
+      line: `line ${index}`,
+      offset: index + 1,
+    }));
     server.on("GET /api/jobs/1/log", ({ query }) => {
       const from = Number(query.get("offset") ?? lines.length);
       const to = from + Number(query.get("limit"));
       return query.get("offset") === null
-        ? { items: [{ line: "first" }], next: "0", run: 1 }
+        ? { items: [{ line: "first", offset: 0 }], next: "0", run: 1 }
         : { items: lines.slice(from, to), next: String(Math.min(to, lines.length)), run: 1 };
     });
     openPage("/jobs/1");

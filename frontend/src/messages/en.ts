@@ -359,7 +359,15 @@ export const en = {
       error: "Errors",
     },
     search: "Search the log",
+    searchShown: "Search the lines shown",
     found: (count: number, all: number) => `${count} of ${plural(all, "line", "lines")}`,
+    foundShown: (count: number, all: number) =>
+      `${count} of the ${plural(all, "line", "lines")} shown`,
+    part: (lines: number, shown: string, whole: string) =>
+      `The last ${plural(lines, "line is", "lines are")} shown: ${shown} of ${whole}.`,
+    earlier: "Earlier lines",
+    download: "Download",
+    downloadLabel: "Download the whole log of the run",
     nothingFound: "No line is like that.",
   },
 
