@@ -43,6 +43,16 @@ describe("the queue", () => {
     );
   });
 
+  test("says what the example lacks where its pictures are not here", async () => {
+    const example = { ...syntheticSchema.defaults, datasets: [{ target_dataset: "tiny-hatch" }] };
+    server
+      .on("GET /api/job-schema", () => ({ ...syntheticSchema, example }))
+      .on("GET /api/datasets", () => pageOf());
+    openPage("/");
+    expect(await screen.findByText(/copy tiny-hatch from the folder datasets/)).toBeVisible();
+    expect(screen.queryByRole("link", { name: "Open the example job" })).toBeNull();
+  });
+
   test("shows each job where it belongs and moves it when the stream says so", async () => {
     server.on(
       "GET /api/jobs",

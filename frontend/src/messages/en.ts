@@ -121,6 +121,8 @@ export const en = {
     openExample: "Open the example job",
     exampleHint:
       "The example trains the bundled tiny model on the bundled pictures: a few minutes on any CPU.",
+    exampleMissing: (datasets: string[]) =>
+      `There is an example job as well, but its pictures are not here: copy ${datasets.join(" and ")} from the folder datasets of Darkroom's repository into your datasets folder.`,
     startOwn: "Start from scratch",
   },
 
