@@ -2,8 +2,9 @@
 
 Starts a Darkroom in a temporary folder, trains the example job to its end, draws with its result,
 lets other jobs wait, run and fail beside it, and draws each page of PAGES in each view of VIEWS
-into docs/images/. What the pages show follows from the jobs' seeds; only times, and how far the
-running job is, differ from one call to the next.
+into docs/images/. The first visit and the question for the token are drawn in a Darkroom of their
+own each. What the pages show follows from the jobs' seeds; only times, and how far the running job
+is, differ from one call to the next.
 
     --steps N         a shorter training, to try this program itself; not for pictures to be kept
     --folder FOLDER   keep the jobs there: a second call with it draws anew without training
@@ -13,18 +14,19 @@ running job is, differ from one call to the next.
 
 import argparse
 import io
+import re
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-from darkroom_apart import Darkroom, DidNotStart
+from darkroom_apart import Darkroom, DidNotStart, darkroom_in
 from ensure_browser import QUIET, ensure_browser
 from pictured_jobs import DRAFT_ID, EXAMPLE_ID, TrainingFailed, darkroom_with_jobs
 from steps import ROOT
@@ -57,17 +59,23 @@ VIEWS = [
 PHONE_HEIGHT = 844
 
 
+Place = Literal["with-jobs", "empty", "locked"]
+PLACES: tuple[Place, ...] = get_args(Place)
+
+
 @dataclass(frozen=True)
 class Shot:
     """A page: where it is, what must be done and in sight before, and how much of it is drawn.
 
-    `ready` answers with the part to be drawn; with nothing, it is the window.
+    `ready` answers with the part to be drawn; with nothing, it is the window. `place` is the
+    Darkroom that has it: one with jobs, one without any, or one that asks for its token.
     """
 
     name: str
     path: str
     ready: Callable[[Page], Locator | None]
     height: int = 1000
+    place: Place = "with-jobs"
 
 
 # Pictures below the window are loaded when they come near it; here all of them at once. One that a
@@ -93,6 +101,15 @@ def complete_form_is_checked(page: Page) -> None:
     page.get_by_text("All settings", exact=True).click()
     form_is_checked(page)
     page.evaluate("document.querySelector('#panel-training').scrollIntoView()")
+
+
+def yaml_is_drawn(page: Page) -> None:
+    page.get_by_role("textbox", name="Training Name").fill("hatching")
+    page.get_by_text("As YAML", exact=True).click()
+    expect(page.get_by_role("textbox", name="The job as YAML")).to_have_value(
+        re.compile("training_name: hatching")
+    )
+    page.evaluate("window.scrollTo(0, 0)")
 
 
 def job_is_drawn(page: Page) -> None:
@@ -155,12 +172,23 @@ def system_is_drawn(page: Page) -> None:
     expect(page.get_by_role("heading", name="Folders")).to_be_visible()
 
 
+def first_visit_is_drawn(page: Page) -> None:
+    expect(page.get_by_role("heading", name="Teach FLUX.2 your own style")).to_be_visible()
+    expect(page.get_by_role("link", name="Open the example job")).to_be_visible()
+
+
+def token_is_asked_for(page: Page) -> None:
+    expect(page.get_by_role("heading", name="This Darkroom is locked")).to_be_visible()
+    page.evaluate(PICTURES_DRAWN)
+
+
 FORM = "/jobs/new?from=example"
 JOB = f"/jobs/{EXAMPLE_ID}"
 PAGES = [
     Shot("queue", "/", queue_is_drawn, 1700),
     Shot("form", FORM, form_is_checked, 1200),
     Shot("form-complete", FORM, complete_form_is_checked, 1200),
+    Shot("form-yaml", FORM, yaml_is_drawn, 1200),
     Shot("job", JOB, job_is_drawn, 1850),  # down to the end of the curve, below the samples
     Shot("gallery", f"{JOB}/gallery", gallery_is_drawn),
     Shot("filmstrip", f"{JOB}/gallery", picture_is_opened, 860),
@@ -170,6 +198,8 @@ PAGES = [
     Shot("compare", f"{JOB}/compare?with={DRAFT_ID}", jobs_are_compared, 700),
     Shot("trash", "/trash", trash_is_drawn, 560),
     Shot("system", "/system", system_is_drawn, 1200),
+    Shot("first-visit", "/", first_visit_is_drawn, 900, place="empty"),
+    Shot("token", "/", token_is_asked_for, 700, place="locked"),
 ]
 
 
@@ -178,12 +208,12 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     pages = [shot for shot in PAGES if options.only is None or shot.name in options.only]
     try:
-        with (
-            options.folder or tempfile.TemporaryDirectory(prefix="darkroom-") as folder,
-            # One level down: at its end a Darkroom ends what has its folder in its command line.
-            darkroom_with_jobs(Path(folder) / "darkroom", options.steps) as darkroom,
-        ):
-            draw_all(pages, darkroom, options.output)
+        with options.folder or tempfile.TemporaryDirectory(prefix="darkroom-") as folder:
+            for place in PLACES:
+                here = [shot for shot in pages if shot.place == place]
+                if here:
+                    with darkroom_of(place, Path(folder), options.steps) as darkroom:
+                        draw_all(here, darkroom, options.output)
     except (DidNotStart, TrainingFailed) as error:
         sys.exit(str(error))
 
@@ -203,6 +233,20 @@ def parse_options() -> argparse.Namespace:
 def kept_folder(path: str) -> AbstractContextManager[str]:
     Path(path).mkdir(parents=True, exist_ok=True)
     return nullcontext(str(Path(path).resolve()))
+
+
+@contextmanager
+def darkroom_of(place: Place, folder: Path, steps: int | None) -> Iterator[Darkroom]:
+    """One level down: at its end a Darkroom ends what has its folder in its command line."""
+    if place == "with-jobs":
+        with darkroom_with_jobs(folder / "darkroom", steps) as darkroom:
+            yield darkroom
+        return
+    own = folder / place
+    own.mkdir(exist_ok=True)
+    settings = {"token": "asked-for-and-never-given"} if place == "locked" else {}
+    with darkroom_in(own, **settings) as darkroom:
+        yield darkroom
 
 
 def draw_all(pages: list[Shot], darkroom: Darkroom, output: Path) -> None:

@@ -354,9 +354,9 @@ def find_log(session: Session, settings: Settings, job_id: int, run_number: int 
             "no_such_run", f"Job {job_id} has no run {run_number}.", "The job lists its runs."
         )
     if found is None:
-        return LogPlace(None, None)
+        return LogPlace(job.training_name, None, None)
     folder = JobFolder(settings.output_dir, job.training_name)
-    return LogPlace(folder.run(found).log, found)
+    return LogPlace(job.training_name, folder.run(found).log, found)
 
 
 def job_as_yaml(session: Session, job_id: int) -> tuple[str, str]:

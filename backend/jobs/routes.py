@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from backend.dependencies import DatabaseOf, SettingsOf
 from backend.errors import error_responses, error_responses_beside
@@ -13,7 +13,7 @@ from backend.jobs import commands, queries, service
 from backend.jobs.examine import examine
 from backend.jobs.form import job_schema
 from backend.jobs.job_filter import JobFilter
-from backend.jobs.log import read_log
+from backend.jobs.log import log_file, read_log
 from backend.jobs.order import CURSOR_PATTERN, JobOrder
 from backend.jobs.plan import plan_config
 from backend.jobs.plan_schemas import JobPlan, JobToPlan
@@ -43,6 +43,7 @@ router = APIRouter(tags=["jobs"])
 
 JobId = Annotated[int, Path(ge=1, le=2**63 - 1, examples=[1])]
 Limit = Annotated[int, Query(ge=1, le=500)]
+RunNumber = Annotated[int | None, Query(ge=1, description="Number; the latest if left out.")]
 
 
 @router.get("/job-schema", responses=error_responses())
@@ -210,14 +211,37 @@ def list_log(
     job_id: JobId,
     database: DatabaseOf,
     settings: SettingsOf,
-    run: Annotated[int | None, Query(ge=1, description="Number; the latest if left out.")] = None,
+    run: RunNumber = None,
     offset: Annotated[int | None, Query(ge=0, description="Byte to read on from.")] = None,
+    before: Annotated[int | None, Query(ge=0, description="Byte to read back from.")] = None,
     limit: Annotated[int, Query(ge=1, le=5_000)] = 500,
 ) -> LogPart:
-    """The last `limit` lines of the trainer's log, or the next ones from `offset`."""
+    """The last `limit` lines of the trainer's log, the next ones from `offset`, or those `before`
+    a byte.
+    """
     with database.read() as session:
         place = queries.find_log(session, settings, job_id, run)
-    return read_log(place, offset=offset, limit=limit)
+    return read_log(place, offset=offset, before=before, limit=limit)
+
+
+@router.get(
+    "/jobs/{job_id}/log/file",
+    response_class=StreamingResponse,
+    responses=error_responses_beside(404)
+    | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+def download_log(
+    job_id: JobId, database: DatabaseOf, settings: SettingsOf, run: RunNumber = None
+) -> StreamingResponse:
+    """The whole log of a run as the trainer wrote it; of one that runs, what there is now."""
+    with database.read() as session:
+        place = queries.find_log(session, settings, job_id, run)
+    log = log_file(place)
+    headers = {
+        "Content-Disposition": f'attachment; filename="{log.name}"',
+        "Content-Length": str(log.size_bytes),
+    }
+    return StreamingResponse(log.parts, headers=headers, media_type="text/plain")
 
 
 @router.get(

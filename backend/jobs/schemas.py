@@ -320,13 +320,17 @@ class MeasurementPoint(BaseModel):
 
 
 class LogLine(BaseModel):
-    """A line of the trainer's log."""
+    """A line of the trainer's log; `offset`: the byte where it begins."""
 
     line: str
+    offset: int
 
 
 class LogPart(BaseModel):
-    """A part of a run's log; `next` goes into `offset` to read on. None while there is no run."""
+    """A part of a run's log; `next` goes into `offset` to read on. None while there is no run.
+
+    The first line's own offset goes into `before` to read back; at 0 the log begins.
+    """
 
     items: list[LogLine]
     next: str | None

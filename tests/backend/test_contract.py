@@ -132,6 +132,7 @@ def test_reading_changes_nothing(filled: TestClient, settings: Settings) -> None
         ("GET", "/api/jobs/9/checkpoints", None, 404),
         ("GET", "/api/jobs/9/metrics", None, 404),
         ("GET", "/api/jobs/9/log", None, 404),
+        ("GET", "/api/jobs/9/log/file", None, 404),
         ("GET", "/api/jobs/9/yaml", None, 404),
         ("GET", "/api/jobs/9/bundle", None, 404),
         ("GET", "/api/jobs/1/bundle?step=-1", None, 422),
@@ -261,6 +262,49 @@ def test_the_log_is_read_from_its_end_and_on_from_there(
     more = filled.get("/api/jobs/1/log", params={"offset": part["next"]}).json()
     assert [item["line"] for item in more["items"]] == ["half a line, now whole", "100 %"]
     assert int(more["next"]) == log.stat().st_size
+
+
+def test_the_log_is_read_back_from_its_end_to_its_beginning(
+    filled: TestClient, settings: Settings
+) -> None:
+    log = settings.output_dir / "style" / "runs" / "0001" / "trainer.log"
+    part = filled.get("/api/jobs/1/log", params={"limit": 500}).json()
+    lines = part["items"]
+    while lines[0]["offset"] > 0:
+        before = {"before": lines[0]["offset"], "limit": 300}
+        lines = filled.get("/api/jobs/1/log", params=before).json()["items"] + lines
+    assert [item["line"] for item in lines] == [f"line {n}" for n in range(1200)]
+    written = log.read_bytes()
+    assert all(
+        written[item["offset"] :].startswith(item["line"].encode() + b"\n") for item in lines
+    )
+    assert filled.get("/api/jobs/1/log", params={"before": 0}).json()["items"] == []
+    both = filled.get("/api/jobs/1/log", params={"before": 9, "offset": 9})
+    assert both.status_code == 422
+    assert both.json()["errors"][0]["code"] == "two_log_places"
+
+
+def test_a_line_longer_than_what_is_read_at_once_does_not_stop_a_reader_who_goes_back(
+    filled: TestClient, settings: Settings
+) -> None:
+    log = settings.output_dir / "style" / "runs" / "0001" / "trainer.log"
+    log.write_bytes(b"first\n" + b"x" * 3_000_000 + b"\nlast\n")
+    lines = filled.get("/api/jobs/1/log").json()["items"]
+    while lines[0]["offset"] > 0:
+        before = {"before": lines[0]["offset"]}
+        lines = filled.get("/api/jobs/1/log", params=before).json()["items"] + lines
+    assert lines[0] == {"line": "first", "offset": 0}
+    assert lines[-1] == {"line": "last", "offset": 3_000_007}
+
+
+def test_the_whole_log_of_a_run_is_a_file(filled: TestClient, settings: Settings) -> None:
+    log = settings.output_dir / "style" / "runs" / "0001" / "trainer.log"
+    answer = filled.get("/api/jobs/1/log/file", params={"run": 1})
+    assert answer.content == log.read_bytes()
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert answer.headers["content-disposition"] == 'attachment; filename="style-run-1.log"'
+    assert int(answer.headers["content-length"]) == log.stat().st_size
+    assert filled.get("/api/jobs/1/log/file", params={"run": 7}).status_code == 404
 
 
 def test_pages_of_samples_follow_each_other(filled: TestClient, database: Database) -> None:

@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import Darkroom
 
-PROCESS = {
-    "type": "sd_trainer",
-    "trigger_word": "zorvex",
-    "train": {"steps": 900, "lr": 2e-4, "optimizer": "automagic"},
-    "datasets": [{"folder_path": "/data/tiny-hatch", "resolution": [512, 128]}],
-    "model": {"arch": "flux2", "name_or_path": "black-forest-labs/FLUX.2-dev"},
-    "sample": {"samples": [{"prompt": "[trigger], a harbour"}]},
-}
+AI_TOOLKIT_JOB = """\
+---
+job: extension
+config:
+  name: "harbour"
+  process:
+    - type: "sd_trainer"
+      trigger_word: "zorvex"
+      train:
+        steps: 900
+        lr: 2e-4  # for YAML 1.1 a word, as people write it
+        optimizer: "automagic"
+      datasets:
+        - folder_path: "/data/tiny-hatch"
+          resolution: [512, 128]
+      model:
+        arch: "flux2"
+        name_or_path: "black-forest-labs/FLUX.2-dev"
+      sample:
+        samples:
+          - prompt: "[trigger], a harbour"
+"""
 
 
 @pytest.mark.slow
 def test_a_job_of_ai_toolkit_gets_a_preset_a_plan_and_goes_back(
-    page: Page, darkroom: Darkroom
+    page: Page, darkroom: Darkroom, tmp_path: Path
 ) -> None:
+    file = tmp_path / "harbour.yaml"
+    file.write_text(AI_TOOLKIT_JOB)
     page.get_by_role("link", name="New job").first.click()
-    import_job(page, {"config": {"name": "harbour", "process": [PROCESS]}})
+    import_job(page, file)
     steps = page.get_by_role("textbox", name="Steps", exact=True)
     expect(steps).to_have_value("900")
     expect(page.get_by_role("region", name="What tiny-hatch holds")).to_be_visible()
@@ -56,9 +72,8 @@ def test_a_job_of_ai_toolkit_gets_a_preset_a_plan_and_goes_back(
     assert config["sample"]["prompts"][0]["prompt"] == "[trigger], a harbour"
 
 
-def import_job(page: Page, job: object) -> None:
+def import_job(page: Page, file: Path) -> None:
     page.get_by_role("button", name="Import a job file").click()
-    page.get_by_label("Or paste its text").fill(json.dumps(job))
-    page.get_by_role("button", name="Read it").click()
+    page.get_by_role("dialog").locator("input[type=file]").set_input_files(file)
     expect(page.get_by_role("rowheader", name="train.optimizer")).to_be_visible()
     page.get_by_role("button", name="Put it into the form").click()

@@ -243,10 +243,16 @@ export const api = {
     const said = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "");
     return { file: data as unknown as Blob, name: said?.[1] ?? "workflow.comfyui.json" };
   },
-  log: (id: number, run: number | undefined, offset: number | undefined, signal?: AbortSignal) =>
+  /** Its last lines; those from a byte on, or those before one. */
+  log: (
+    id: number,
+    run: number | undefined,
+    part: { offset?: number; before?: number },
+    signal?: AbortSignal,
+  ) =>
     body(
       http.GET("/api/jobs/{job_id}/log", {
-        params: { ...ofJob(id), query: { run, offset, limit: LOG_PART_LINES } },
+        params: { ...ofJob(id), query: { run, ...part, limit: LOG_PART_LINES } },
         signal,
       }),
     ),

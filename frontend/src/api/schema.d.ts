@@ -861,9 +861,30 @@ export interface paths {
         };
         /**
          * List Log
-         * @description The last `limit` lines of the trainer's log, or the next ones from `offset`.
+         * @description The last `limit` lines of the trainer's log, the next ones from `offset`, or those `before`
+         *     a byte.
          */
         get: operations["list_log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/log/file": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download Log
+         * @description The whole log of a run as the trainer wrote it; of one that runs, what there is now.
+         */
+        get: operations["download_log"];
         put?: never;
         post?: never;
         delete?: never;
@@ -3444,15 +3465,19 @@ export interface components {
         };
         /**
          * LogLine
-         * @description A line of the trainer's log.
+         * @description A line of the trainer's log; `offset`: the byte where it begins.
          */
         LogLine: {
             /** Line */
             line: string;
+            /** Offset */
+            offset: number;
         };
         /**
          * LogPart
          * @description A part of a run's log; `next` goes into `offset` to read on. None while there is no run.
+         *
+         *     The first line's own offset goes into `before` to read back; at 0 the log begins.
          */
         LogPart: {
             /** Items */
@@ -8524,6 +8549,8 @@ export interface operations {
                 run?: number | null;
                 /** @description Byte to read on from. */
                 offset?: number | null;
+                /** @description Byte to read back from. */
+                before?: number | null;
                 limit?: number;
             };
             header?: never;
@@ -8541,6 +8568,85 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["LogPart"];
+                };
+            };
+            /** @description The request is malformed or addressed to an unknown host. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The token is missing or wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The request comes from another origin. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description What was sent cannot be used; one entry for each fault. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description Our own mistake; the server's log has the traceback. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    download_log: {
+        parameters: {
+            query?: {
+                /** @description Number; the latest if left out. */
+                run?: number | null;
+            };
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
                 };
             };
             /** @description The request is malformed or addressed to an unknown host. */

@@ -38,6 +38,8 @@ export type TrashEntry = Schemas["TrashEntry"];
 export type JobSchema = Schemas["JobSchema"];
 export type Validation = Schemas["Verdict"];
 export type LogPart = Schemas["LogPart"];
+/** A line of a log; the byte where it begins is its identity. */
+export type WrittenLine = Schemas["LogLine"];
 
 export type Presets = Schemas["Presets"];
 export type NamedSettings = Schemas["NamedSettings"];

@@ -43,6 +43,16 @@ describe("the queue", () => {
     );
   });
 
+  test("says what the example lacks where its pictures are not here", async () => {
+    const example = { ...syntheticSchema.defaults, datasets: [{ target_dataset: "tiny-hatch" }] };
+    server
+      .on("GET /api/job-schema", () => ({ ...syntheticSchema, example }))
+      .on("GET /api/datasets", () => pageOf());
+    openPage("/");
+    expect(await screen.findByText(/copy tiny-hatch from the folder datasets/)).toBeVisible();
+    expect(screen.queryByRole("link", { name: "Open the example job" })).toBeNull();
+  });
+
   test("shows each job where it belongs and moves it when the stream says so", async () => {
     server.on(
       "GET /api/jobs",
@@ -200,8 +210,8 @@ describe("a job's page", () => {
       .on("GET /api/jobs/1/checkpoints", () => pageOf())
       .on("GET /api/jobs/1/log", ({ query }) =>
         query.get("offset") === null
-          ? { items: [{ line: "first" }], next: "6", run: 1 }
-          : { items: [{ line: "second" }], next: "13", run: 1 },
+          ? { items: [{ line: "first", offset: 0 }], next: "6", run: 1 }
+          : { items: [{ line: "second", offset: 6 }], next: "13", run: 1 },
       );
   });
 
@@ -232,12 +242,15 @@ describe("a job's page", () => {
   });
 
   test("reads the log to its end, however much came at once", async () => {
-    const lines = Array.from({ length: 1201 }, (_, index) => ({ line: `line ${index}` }));
+    const lines = Array.from({ length: 1201 }, (_, index) => ({
+      line: `line ${index}`,
+      offset: index + 1,
+    }));
     server.on("GET /api/jobs/1/log", ({ query }) => {
       const from = Number(query.get("offset") ?? lines.length);
       const to = from + Number(query.get("limit"));
       return query.get("offset") === null
-        ? { items: [{ line: "first" }], next: "0", run: 1 }
+        ? { items: [{ line: "first", offset: 0 }], next: "0", run: 1 }
         : { items: lines.slice(from, to), next: String(Math.min(to, lines.length)), run: 1 };
     });
     openPage("/jobs/1");

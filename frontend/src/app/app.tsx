@@ -8,6 +8,7 @@ import type { JobSummary } from "@/api/types";
 import { Announcer, announce } from "@/components/ui/announcer";
 import { ErrorBoundary } from "@/components/ui/error-boundary";
 import { PageLoading } from "@/components/ui/page-loading";
+import { SettingsView } from "@/components/ui/settings-view";
 import { text } from "@/messages";
 import { loadGalleryPage, picturesQueries } from "./first-questions";
 import { NotFoundPage } from "./pages/not-found-page";
@@ -24,6 +25,8 @@ const JobPage = lazy(() => import("./pages/job-page"));
 const SystemPage = lazy(() => import("./pages/system-page"));
 const TryPage = lazy(() => import("./pages/try-page"));
 const TrashPage = lazy(() => import("./pages/trash-page"));
+// What names settings is large, and the first load has no use for it.
+const NamedSettings = lazy(() => import("@/features/job-form/named-settings"));
 
 function announceStatus(job: JobSummary): void {
   announce(text.queue.statusChanged(job.training_name, text.status[job.status]));
@@ -55,9 +58,11 @@ export function App({ client: given, env = "default" }: AppProps) {
             >
               <Shell>
                 <ErrorBoundary>
-                  <Suspense fallback={<PageLoading />}>
-                    <Pages />
-                  </Suspense>
+                  <SettingsView value={NamedSettings}>
+                    <Suspense fallback={<PageLoading />}>
+                      <Pages />
+                    </Suspense>
+                  </SettingsView>
                 </ErrorBoundary>
               </Shell>
             </LiveProvider>

@@ -1,7 +1,15 @@
 /** Jobs that ended too early: what helps, and going on from a step. */
 
 import { screen, waitFor, within } from "@testing-library/react";
-import { failure, failureCure, jobSummary, queueState, system, wholeJob } from "@tests/examples";
+import {
+  failure,
+  failureCure,
+  jobSummary,
+  queueState,
+  syntheticSchema,
+  system,
+  wholeJob,
+} from "@tests/examples";
 import { namesIn, openPage, waitingJob } from "@tests/page";
 import { jobsOf, problem, Refusal, SmallServer } from "@tests/small-server";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -13,6 +21,7 @@ beforeEach(() => {
     .on("GET /api/jobs", jobsOf())
     .on("GET /api/system", () => system)
     .on("GET /api/queue", () => queueState())
+    .on("GET /api/job-schema", () => syntheticSchema)
     .on("GET /api/system/load", () => ({ interval_seconds: 3, items: [] }));
 });
 
@@ -56,7 +65,7 @@ describe("a failed job in the list", () => {
     server.on("GET /api/jobs", jobsOf(failed)).on("GET /api/jobs/1/failure", () =>
       failure({
         cures: [
-          failureCure(),
+          failureCure({ settings: { "kitchen.guests": 6 } }),
           failureCure({
             key: "four-bit",
             title: "Train in 4 bits",
@@ -81,7 +90,7 @@ describe("a failed job in the list", () => {
     const cures = await screen.findByRole("list", { name: "What helps" });
     expect(within(cures).getByText(/25 GiB → 23 GiB of 24 GiB, fits\./)).toBeVisible();
     expect(within(cures).getByText(/Goes on from step 100\./)).toBeVisible();
-    expect(within(cures).getByText("datasets.0.resolutions = [768,896]")).toBeVisible();
+    expect(await within(cures).findByText("Kitchen › Guests: 6")).toBeVisible();
     await user.click(
       within(cures).getByRole("button", { name: /^Do this and queue: Lower Resolutions/ }),
     );

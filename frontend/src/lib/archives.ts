@@ -15,3 +15,8 @@ export function loraFile(url: string, format: "diffusers" | "comfyui"): string {
 export function jobBundle(jobId: number, step: number): string {
   return `/api/jobs/${jobId}/bundle?step=${step}`;
 }
+
+/** The whole log of a run, as the trainer wrote it. */
+export function logFile(jobId: number, run: number): string {
+  return `/api/jobs/${jobId}/log/file?run=${run}`;
+}

@@ -1,7 +1,22 @@
 import type { Device } from "@/api/types";
 import { text } from "@/messages";
 
-/** A card by its name; the processor says what it is besides. */
-export function deviceName(device: Device): string {
-  return device.id === "cpu" && device.name !== "cpu" ? text.system.cpu(device.name) : device.name;
+type Named = Pick<Device, "id" | "name">;
+
+const SHORT_ID_LENGTH = 8; // of a UUID: its first part
+
+/**
+ * A card by its name, and by the beginning of its UUID where another of `devices` has the same name;
+ * the processor says what it is besides.
+ */
+export function deviceName(device: Named, devices: Named[]): string {
+  if (device.id === "cpu") {
+    return device.name === "cpu" ? device.name : text.system.cpu(device.name);
+  }
+  const isAlone = devices.every(({ id, name }) => id === device.id || name !== device.name);
+  return isAlone ? device.name : text.system.cardOf(device.name, shortId(device.id));
+}
+
+function shortId(id: string): string {
+  return id.replace(/^(GPU|MIG)-/, "").slice(0, SHORT_ID_LENGTH);
 }

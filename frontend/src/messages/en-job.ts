@@ -31,7 +31,6 @@ export const enJob = {
       `${place}: ${before} → ${after}${available === null ? "" : ` of ${available}`}`,
     fits: "fits",
     mayNotFit: "may still not fit",
-    setting: (path: string, value: string) => `${path} = ${value}`,
   },
 
   advice: {

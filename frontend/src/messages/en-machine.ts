@@ -7,6 +7,7 @@ export const enMachine = {
     title: "System",
     devices: "Devices",
     cpu: (name: string) => `CPU, ${name}`,
+    cardOf: (name: string, id: string) => `${name} (${id})`,
     noDevices: "No device was found.",
     memory: (used: string, total: string) => `${used} of ${total} in use`,
     memoryOf: (name: string) => `Memory of ${name} in use`,

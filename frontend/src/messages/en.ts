@@ -121,6 +121,8 @@ export const en = {
     openExample: "Open the example job",
     exampleHint:
       "The example trains the bundled tiny model on the bundled pictures: a few minutes on any CPU.",
+    exampleMissing: (datasets: string[]) =>
+      `There is an example job as well, but its pictures are not here: copy ${datasets.join(" and ")} from the folder datasets of Darkroom's repository into your datasets folder.`,
     startOwn: "Start from scratch",
   },
 
@@ -359,7 +361,15 @@ export const en = {
       error: "Errors",
     },
     search: "Search the log",
+    searchShown: "Search the lines shown",
     found: (count: number, all: number) => `${count} of ${plural(all, "line", "lines")}`,
+    foundShown: (count: number, all: number) =>
+      `${count} of the ${plural(all, "line", "lines")} shown`,
+    part: (lines: number, shown: string, whole: string) =>
+      `The last ${plural(lines, "line is", "lines are")} shown: ${shown} of ${whole}.`,
+    earlier: "Earlier lines",
+    download: "Download",
+    downloadLabel: "Download the whole log of the run",
     nothingFound: "No line is like that.",
   },
 

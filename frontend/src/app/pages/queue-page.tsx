@@ -4,7 +4,15 @@ import { useEffect } from "react";
 import { Link } from "wouter";
 import { hasNoJobs, isFiltered, type JobFilter, type JobLists } from "@/api/job-lists";
 import { useTopics } from "@/api/live";
-import { jobSchemaQuery, jobsQuery, keys, queueQuery, systemQuery } from "@/api/queries";
+import {
+  datasetsQuery,
+  jobSchemaQuery,
+  jobsQuery,
+  keys,
+  queueQuery,
+  systemQuery,
+} from "@/api/queries";
+import type { JobConfigValue } from "@/api/types";
 import { announce } from "@/components/ui/announcer";
 import { Empty } from "@/components/ui/empty";
 import { ErrorBoundary } from "@/components/ui/error-boundary";
@@ -86,9 +94,20 @@ export function QueuePage() {
   );
 }
 
+function datasetsOf({ datasets }: JobConfigValue): string[] {
+  const given = Array.isArray(datasets) ? (datasets as { target_dataset: string }[]) : [];
+  return [...new Set(given.map(({ target_dataset }) => target_dataset))];
+}
+
 function ExplainedQueue() {
-  const schema = useQuery(jobSchemaQuery);
-  return <FirstVisit hasExample={(schema.data?.example ?? null) !== null} />;
+  const example = useQuery(jobSchemaQuery).data?.example ?? null;
+  const needed = example === null ? [] : datasetsOf(example);
+  const datasets = useQuery({ ...datasetsQuery, enabled: needed.length > 0 });
+  const isKnown = example !== null && !datasets.isLoading;
+  // Where the folder cannot be read, the form says what is the matter with it.
+  const here = datasets.data?.map(({ name }) => name) ?? needed;
+  const missing = needed.filter((name) => !here.includes(name));
+  return <FirstVisit example={isKnown ? { missing } : null} />;
 }
 
 interface JobsProps {

@@ -64,7 +64,7 @@ export function waitWords(places: Places, gpu: string, numAhead: number): string
   if (isFree || held.length === 0) {
     return numAhead > 0 ? words.wait.behind(numAhead) : words.wait.starts;
   }
-  const named = held.map(({ name, device }) => words.wait.on(name, nameOf(device, open)));
+  const named = held.map(({ name, device }) => words.wait.on(name, nameOf(device, places.devices)));
   return [words.wait.device(named), ...(numAhead > 0 ? [words.wait.behind(numAhead)] : [])].join(
     " ",
   );
@@ -93,5 +93,5 @@ function devicesFor(gpu: string, devices: Device[]): Device[] {
 
 function nameOf(id: string, devices: Device[]): string {
   const device = devices.find((one) => one.id === id);
-  return device === undefined || id === "cpu" ? words.wait.cpu : deviceName(device);
+  return device === undefined || id === "cpu" ? words.wait.cpu : deviceName(device, devices);
 }

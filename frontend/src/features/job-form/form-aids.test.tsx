@@ -225,6 +225,17 @@ describe("the memory plan", () => {
     expect(screen.queryByText("Does not fit Test Card")).toBeNull();
   });
 
+  test("tells two cards of one name apart", async () => {
+    const devices = ["GPU-8f3a2b10-1c2d", "GPU-04d1e2f3-5a6b"].map((device) =>
+      devicePlan({ device }),
+    );
+    server.on("POST /api/jobs/plan", () => ({ devices }));
+    open();
+    expect(await screen.findByText("Fits Test Card (8f3a2b10)")).toBeVisible();
+    const choice = screen.getByLabelText("Card to plan for");
+    expect(within(choice).getByText(/^Test Card \(04d1e2f3\)/)).toBeInTheDocument();
+  });
+
   test("is worked out for another card, with this machine's memory", async () => {
     const { user } = open();
     await screen.findByText("Fits Test Card");

@@ -4,6 +4,7 @@ import { useId, useState } from "react";
 import { api } from "@/api/client";
 import type { DevicePlan, JobPlan } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
+import { deviceName } from "@/lib/device-name";
 import { formatBytes, formatDuration, formatGib, formatStepTime } from "@/lib/format";
 import { type Answer, useAnswer } from "@/lib/use-answer";
 import { words } from "@/messages/job-form";
@@ -47,7 +48,7 @@ export function PlanPanel({ aid, ramBytes }: PlanPanelProps) {
           <h2 id={titleId} className={classes.title}>
             {words.plan.title}
           </h2>
-          <Verdict answer={answer} plan={plan} asIf={size} />
+          <Verdict answer={answer} plan={plan} devices={devices} asIf={size} />
           <span className={classes.chevron}>
             <Icon name="chevron" />
           </span>
@@ -71,7 +72,10 @@ function choices(plan: JobPlan | null, where: string, canAssume: boolean) {
   const here = (plan?.devices ?? []).filter(({ device }) => device !== "given");
   const named = here.map((device, place) => ({
     value: place === 0 ? HERE : device.device,
-    label: words.plan.here(device.name, formatGib(device.vram_bytes ?? device.ram_bytes)),
+    label: words.plan.here(
+      nameAmong(here, device),
+      formatGib(device.vram_bytes ?? device.ram_bytes),
+    ),
   }));
   const first = here.length === 0 ? [{ value: HERE, label: words.presets.cardFound }] : named;
   const sizes = canAssume
@@ -81,13 +85,22 @@ function choices(plan: JobPlan | null, where: string, canAssume: boolean) {
   return all.some(({ value }) => value === where) ? all : [...all, where];
 }
 
+function nameAmong(devices: DevicePlan[], plan: DevicePlan): string {
+  return deviceName(
+    { id: plan.device, name: plan.name },
+    devices.map(({ device, name }) => ({ id: device, name })),
+  );
+}
+
 interface VerdictProps {
   answer: Answer<JobPlan>;
   plan: DevicePlan | null;
+  /** All that were planned for; two may have one name. */
+  devices: DevicePlan[];
   asIf: number | null;
 }
 
-function Verdict({ answer, plan, asIf }: VerdictProps) {
+function Verdict({ answer, plan, devices, asIf }: VerdictProps) {
   if (plan === null || answer.state === "refused" || answer.state === "away") {
     const { away, waiting, checking, noDevice } = words.plan;
     const said = { away, refused: waiting, asking: checking, there: noDevice }[answer.state];
@@ -102,7 +115,7 @@ function Verdict({ answer, plan, asIf }: VerdictProps) {
   const used = Math.max(
     ...plan.phases.map((phase) => (onCard ? phase.vram_bytes : phase.ram_bytes)),
   );
-  const name = asIf === null ? plan.name : words.plan.cardOf(asIf);
+  const name = asIf === null ? nameAmong(devices, plan) : words.plan.cardOf(asIf);
   return (
     <span className={classes.verdict} data-tone={plan.fits ? "good" : "bad"} role="status">
       <Icon name={plan.fits ? "check" : "failed"} size={16} />

@@ -9,6 +9,7 @@ import {
   TextInput,
 } from "@mantine/core";
 import { useEffect, useRef } from "react";
+import { deviceName } from "@/lib/device-name";
 import { text } from "@/messages";
 import { useForm } from "./form-context";
 import { NumberWidget } from "./number-widget";
@@ -188,7 +189,7 @@ function DeviceWidget({ id, describedBy, value, invalid, onChange }: WidgetProps
     { value: "any", label: text.form.deviceAny },
     ...devices
       .filter((device) => device.id !== "cpu")
-      .map((device) => ({ value: device.id, label: device.name })),
+      .map((device) => ({ value: device.id, label: deviceName(device, devices) })),
     { value: "cpu", label: text.form.deviceCpu },
   ];
   const missing = offered.some((device) => device.value === present)

@@ -1,13 +1,15 @@
 import { Button } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { Suspense, useContext } from "react";
 import { useLocation } from "wouter";
 import { applyJob } from "@/api/apply-event";
 import { api } from "@/api/client";
 import { keys } from "@/api/queries";
 import type { FailureCure, JobSummary } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
+import { SettingsView } from "@/components/ui/settings-view";
 import { toast, toastFailure } from "@/components/ui/toast";
-import { formatBytes, formatCount, formatGib, formatSetting } from "@/lib/format";
+import { formatBytes, formatCount, formatGib } from "@/lib/format";
 import { paths } from "@/lib/paths";
 import { text } from "@/messages";
 import classes from "./cure-list.module.css";
@@ -20,6 +22,7 @@ interface CureListProps {
 /** Changed jobs that would cure the failure, the best first; each is one click away. */
 export function CureList({ job, cures }: CureListProps) {
   const cure = useCure(job);
+  const NamedSettings = useContext(SettingsView);
   if (cures.length === 0) {
     return <p className={classes.none}>{text.cures.none}</p>;
   }
@@ -31,7 +34,11 @@ export function CureList({ job, cures }: CureListProps) {
             <p className={classes.title}>{each.title}</p>
             <p className={classes.why}>{each.why}</p>
             <p className={classes.facts}>{factsOf(each).join(" ")}</p>
-            <Settings settings={each.settings} />
+            {Object.keys(each.settings).length > 0 && (
+              <Suspense fallback={null}>
+                <NamedSettings className={classes.settings} settings={each.settings} />
+              </Suspense>
+            )}
           </div>
           <Button
             size="xs"
@@ -48,26 +55,6 @@ export function CureList({ job, cures }: CureListProps) {
       ))}
     </ul>
   );
-}
-
-function Settings({ settings }: Pick<FailureCure, "settings">) {
-  const entries = Object.entries(settings);
-  if (entries.length === 0) {
-    return null;
-  }
-  return (
-    <ul className={classes.settings}>
-      {entries.map(([path, value]) => (
-        <li key={path}>
-          <code>{text.cures.setting(path, valueInWords(value))}</code>
-        </li>
-      ))}
-    </ul>
-  );
-}
-
-function valueInWords(value: unknown): string {
-  return typeof value === "number" ? formatSetting(value) : JSON.stringify(value);
 }
 
 function factsOf({ effect, goes_on_from_step, is_new_job }: FailureCure): string[] {

@@ -5,8 +5,14 @@ import { paths } from "@/lib/paths";
 import { text } from "@/messages";
 import classes from "./first-visit.module.css";
 
-/** An empty Darkroom explains itself and offers the example. */
-export function FirstVisit({ hasExample }: { hasExample: boolean }) {
+interface FirstVisitProps {
+  /** The example job, and which of its datasets are not here; null where none can be offered. */
+  example: { missing: string[] } | null;
+}
+
+/** An empty Darkroom explains itself and offers the example, or says what that lacks. */
+export function FirstVisit({ example }: FirstVisitProps) {
+  const isWhole = example?.missing.length === 0;
   return (
     <section className={classes.visit} aria-labelledby="first-visit">
       <h2 id="first-visit" className={classes.title}>
@@ -25,7 +31,7 @@ export function FirstVisit({ hasExample }: { hasExample: boolean }) {
         ))}
       </ol>
       <div className={classes.actions}>
-        {hasExample && (
+        {isWhole && (
           <Button component={Link} href={paths.exampleJob} size="md">
             {text.queue.openExample}
           </Button>
@@ -40,7 +46,11 @@ export function FirstVisit({ hasExample }: { hasExample: boolean }) {
           {text.queue.startOwn}
         </Button>
       </div>
-      {hasExample && <p className={classes.hint}>{text.queue.exampleHint}</p>}
+      {example !== null && (
+        <p className={classes.hint}>
+          {isWhole ? text.queue.exampleHint : text.queue.exampleMissing(example.missing)}
+        </p>
+      )}
     </section>
   );
 }

@@ -1,17 +1,19 @@
 import { describe, expect, test } from "vitest";
 import { cutAt, levelled, linesFrom, linesWith } from "./log-lines";
 
-const log = levelled([
-  "20:15:02 ink: run 1, 300 steps",
-  "20:15:03 WARNING the loss of step 4 is not finite",
-  "  it was skipped",
-  "20:15:04 step 10: loss 0.5",
-  "Traceback (most recent call last):",
-  '  File "run.py", line 1, in <module>',
-  "ZeroDivisionError: by hand",
-  "2026-01-31 20:15:05,500 CRITICAL trainer: gone",
-]);
-const places = (lines: { place: number }[]) => lines.map(({ place }) => place);
+const log = levelled(
+  [
+    "20:15:02 ink: run 1, 300 steps",
+    "20:15:03 WARNING the loss of step 4 is not finite",
+    "  it was skipped",
+    "20:15:04 step 10: loss 0.5",
+    "Traceback (most recent call last):",
+    '  File "run.py", line 1, in <module>',
+    "ZeroDivisionError: by hand",
+    "2026-01-31 20:15:05,500 CRITICAL trainer: gone",
+  ].map((line, offset) => ({ line, offset })),
+);
+const places = (lines: { offset: number }[]) => lines.map(({ offset }) => offset);
 
 describe("a log", () => {
   test("has the level that its lines say, and lines without one belong to the line before", () => {

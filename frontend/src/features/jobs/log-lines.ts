@@ -1,11 +1,10 @@
 /** A log's lines as a person looks through them: by how serious they are, and by what they say. */
 
+import type { WrittenLine } from "@/api/types";
+
 export type LogLevel = "debug" | "info" | "warning" | "error";
 
-export interface LogLine {
-  /** Its place in the log, which is its identity as well. */
-  place: number;
-  line: string;
+export interface LogLine extends WrittenLine {
   level: LogLevel;
 }
 
@@ -23,17 +22,17 @@ const HEAD =
   /^(?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d(?:[,.]\d+)? (?:encoding: )?(?:(DEBUG|INFO|WARNING|ERROR|CRITICAL) )?/;
 const TRACEBACK = /^Traceback \(most recent call last\)|^\w*(Error|Exception)\b/;
 
-/** Each line with its level, numbered from `first`; one without a head of its own belongs to the line before it. */
-export function levelled(lines: string[], first = 0): LogLine[] {
+/** Each line with its level; one without a head of its own belongs to the line before it. */
+export function levelled(lines: WrittenLine[]): LogLine[] {
   let level: LogLevel = "info";
-  return lines.map((line, index) => {
+  return lines.map(({ line, offset }) => {
     const head = HEAD.exec(line);
     if (head !== null) {
       level = LEVELS[head[1] ?? ""] ?? "info";
     } else if (TRACEBACK.test(line)) {
       level = "error";
     }
-    return { place: first + index, line, level };
+    return { line, offset, level };
   });
 }
 

@@ -7,17 +7,7 @@ import { expect, test } from "vitest";
 import { LiveProvider } from "@/api/live";
 import { LogPanel } from "./log-panel";
 
-test("a log is looked through by level and by words, and the words are marked", async () => {
-  const lines = [
-    "20:15:02 run 1 of ink",
-    "20:15:03 WARNING a picture was not drawn",
-    "20:15:04 ERROR the disk is full",
-  ];
-  new SmallServer().on("GET /api/jobs/1/log", () => ({
-    items: lines.map((line) => ({ line })),
-    next: "9",
-    run: 1,
-  }));
+function open() {
   render(
     <MantineProvider env="test">
       <QueryClientProvider client={new QueryClient()}>
@@ -27,6 +17,20 @@ test("a log is looked through by level and by words, and the words are marked", 
       </QueryClientProvider>
     </MantineProvider>,
   );
+}
+
+test("a log is looked through by level and by words, and the words are marked", async () => {
+  const lines = [
+    "20:15:02 run 1 of ink",
+    "20:15:03 WARNING a picture was not drawn",
+    "20:15:04 ERROR the disk is full",
+  ];
+  new SmallServer().on("GET /api/jobs/1/log", () => ({
+    items: lines.map((line, offset) => ({ line, offset })),
+    next: "9",
+    run: 1,
+  }));
+  open();
   const user = userEvent.setup();
   const log = await screen.findByRole("log", { name: "Log lines" });
   expect(log).toHaveTextContent("run 1 of ink");
@@ -42,4 +46,41 @@ test("a log is looked through by level and by words, and the words are marked", 
   await user.selectOptions(screen.getByLabelText("Level"), "Everything");
   expect(screen.getByRole("log")).toHaveTextContent("run 1 of ink");
   expect(screen.queryByRole("status")).toBeNull();
+});
+
+test("a part of a log says how much it is, and is read back to the log's beginning", async () => {
+  const earlier = { items: [{ line: "the beginning", offset: 0 }], next: "600000", run: 1 };
+  const server = new SmallServer().on("GET /api/jobs/1/log", ({ query }) =>
+    query.get("before") === "600000"
+      ? earlier
+      : {
+          items: [
+            { line: "near the end", offset: 600000 },
+            { line: "the end", offset: 600013 },
+          ],
+          next: "2400000",
+          run: 1,
+        },
+  );
+  open();
+  const user = userEvent.setup();
+  expect(await screen.findByText("The last 2 lines are shown: 1.8 MB of 2.4 MB.")).toBeVisible();
+  await user.type(screen.getByLabelText("Search the lines shown"), "near");
+  expect(screen.getByRole("status")).toHaveTextContent("1 of the 2 lines shown");
+  await user.clear(screen.getByLabelText("Search the lines shown"));
+  await user.click(screen.getByRole("button", { name: "Earlier lines" }));
+  expect(await screen.findByText("the beginning")).toBeVisible();
+  expect(screen.getByRole("log")).toHaveTextContent(/the beginning\s+near the end\s+the end/);
+  expect(screen.queryByText(/The last/)).toBeNull();
+  expect(screen.getByLabelText("Search the log")).toBeVisible();
+  expect(screen.getByLabelText("Follow")).not.toBeChecked();
+  expect(server.asked("GET /api/jobs/1/log")).toHaveLength(2);
+});
+
+test("the whole log of the chosen run is a download", async () => {
+  new SmallServer().on("GET /api/jobs/1/log", () => ({ items: [], next: "0", run: 1 }));
+  open();
+  expect(
+    await screen.findByRole("link", { name: "Download the whole log of the run" }),
+  ).toHaveAttribute("href", "/api/jobs/1/log/file?run=1");
 });

@@ -1,17 +1,19 @@
-import { queryOptions, useQuery, useQueryClient } from "@tanstack/react-query";
+import { queryOptions, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useRef } from "react";
 import { api, LOG_PART_LINES } from "@/api/client";
 import { useLogGrowth } from "@/api/live";
-import type { LogPart } from "@/api/types";
+import type { LogPart, WrittenLine } from "@/api/types";
+import { toastFailure } from "@/components/ui/toast";
+import { text } from "@/messages";
 
-/** Lines that the page keeps of a long log; the file itself is in the run's folder. */
+/** Lines that the page keeps of a long log while it grows; the others are read when asked for. */
 export const MAX_LINES = 3000;
 
 export interface Log {
-  lines: string[];
-  /** Earlier lines that the page no longer keeps. */
-  dropped: number;
-  /** Where to read on. */
+  lines: WrittenLine[];
+  /** More than MAX_LINES once somebody asked for earlier ones: those are not taken away again. */
+  maxLines: number;
+  /** Where to read on: the byte at which the last line ends. */
   next: number | undefined;
 }
 
@@ -19,8 +21,8 @@ function logQuery(jobId: number, run: number | undefined) {
   return queryOptions({
     queryKey: ["job", jobId, "log", run ?? null] as const,
     queryFn: async ({ signal }): Promise<Log> => {
-      const part = await api.log(jobId, run, undefined, signal);
-      return { lines: part.items.map(({ line }) => line), dropped: 0, next: offsetOf(part.next) };
+      const part = await api.log(jobId, run, {}, signal);
+      return { lines: part.items, maxLines: MAX_LINES, next: offsetOf(part.next) };
     },
     // The stream says when there is more, and then only that is read.
     staleTime: Number.POSITIVE_INFINITY,
@@ -30,13 +32,25 @@ function logQuery(jobId: number, run: number | undefined) {
 
 /** The log with what was read of it since. */
 export function grown(log: Log, part: LogPart): Log {
-  const lines = [...log.lines, ...part.items.map(({ line }) => line)];
-  const over = Math.max(0, lines.length - MAX_LINES);
   return {
-    lines: lines.slice(over),
-    dropped: log.dropped + over,
+    ...log,
+    lines: [...log.lines, ...part.items].slice(-log.maxLines),
     next: offsetOf(part.next) ?? log.next,
   };
+}
+
+/** The log with lines from before its first. */
+export function lengthened(log: Log, part: LogPart): Log {
+  return {
+    ...log,
+    lines: [...part.items, ...log.lines],
+    maxLines: log.maxLines + part.items.length,
+  };
+}
+
+/** Bytes of the log before the first line that is shown. */
+export function bytesBefore({ lines }: Log): number {
+  return lines[0]?.offset ?? 0;
 }
 
 function offsetOf(next: string | null | undefined): number | undefined {
@@ -72,7 +86,7 @@ export function useLog(jobId: number, run: number | undefined) {
         if (from === undefined) {
           break;
         }
-        const part = await api.log(jobId, run, from.next);
+        const part = await api.log(jobId, run, { offset: from.next });
         client.setQueryData(options.queryKey, (now) =>
           now === undefined || now.next !== from.next ? now : grown(now, part),
         );
@@ -91,4 +105,22 @@ export function useLog(jobId: number, run: number | undefined) {
     }
   });
   return useQuery(options);
+}
+
+/** Reads the lines before the first that is shown. */
+export function useEarlierLines(jobId: number, run: number | undefined) {
+  const client = useQueryClient();
+  const { queryKey } = logQuery(jobId, run);
+  return useMutation({
+    mutationFn: async (before: number) => ({
+      before,
+      part: await api.log(jobId, run, { before }),
+    }),
+    onSuccess: ({ before, part }) =>
+      // Meanwhile it may have grown past its first line; then there is nothing to put these before.
+      client.setQueryData(queryKey, (now) =>
+        now === undefined || bytesBefore(now) !== before ? now : lengthened(now, part),
+      ),
+    onError: (error) => toastFailure(text.log.earlier, error),
+  });
 }

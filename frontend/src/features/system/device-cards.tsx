@@ -46,14 +46,15 @@ function DeviceCard({ device, system, load, isPaused, canBePaused }: DeviceCardP
   const now = newest?.devices.find(({ id }) => id === device.id) ?? (newest ? null : device);
   const total = device.memory_total_bytes;
   const isHost = device.id === "cpu";
+  const name = deviceName(device, system.devices);
   const free = newest?.disk_free_bytes ?? system.disk.output_free_bytes;
   return (
     <>
       <div className={classes.head}>
         <Icon name="device" size={16} />
-        <span className={classes.name}>{deviceName(device)}</span>
+        <span className={classes.name}>{name}</span>
         {isPaused && <span className={classes.paused}>{text.pause.devicePaused}</span>}
-        {canBePaused && <PauseDevice device={device} isPaused={isPaused} />}
+        {canBePaused && <PauseDevice id={device.id} name={name} isPaused={isPaused} />}
       </div>
       <dl className={classes.figures}>
         <Figure label={text.load.busy} value={percent(now?.utilization_percent)} />
@@ -84,7 +85,7 @@ function DeviceCard({ device, system, load, isPaused, canBePaused }: DeviceCardP
       </dl>
       {total !== null && load !== undefined && (
         <LoadChart
-          name={device.name}
+          name={isHost ? device.name : name}
           device={device.id}
           totalBytes={total}
           samples={samples}
@@ -104,9 +105,14 @@ function Figure({ label, value }: { label: string; value: string }) {
   );
 }
 
-function PauseDevice({ device, isPaused }: { device: Device; isPaused: boolean }) {
+interface PauseDeviceProps {
+  id: string;
+  name: string;
+  isPaused: boolean;
+}
+
+function PauseDevice({ id, name, isPaused }: PauseDeviceProps) {
   const { mutate, isPending } = usePause();
-  const name = deviceName(device);
   return (
     <ActionIcon
       variant="subtle"
@@ -114,7 +120,7 @@ function PauseDevice({ device, isPaused }: { device: Device; isPaused: boolean }
       size={32}
       loading={isPending}
       aria-label={isPaused ? text.pause.resumeDevice(name) : text.pause.device(name)}
-      onClick={() => mutate({ device: device.id, paused: !isPaused })}
+      onClick={() => mutate({ device: id, paused: !isPaused })}
     >
       <Icon name={isPaused ? "play" : "pause"} size={16} />
     </ActionIcon>

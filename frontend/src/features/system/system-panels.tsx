@@ -15,7 +15,11 @@ export function DevicesPanel({ system }: { system: SystemInfo }) {
       ) : (
         <ul className={classes.list}>
           {system.devices.map((device) => (
-            <DeviceEntry key={device.id} device={device} />
+            <DeviceEntry
+              key={device.id}
+              device={device}
+              name={deviceName(device, system.devices)}
+            />
           ))}
         </ul>
       )}
@@ -23,13 +27,13 @@ export function DevicesPanel({ system }: { system: SystemInfo }) {
   );
 }
 
-function DeviceEntry({ device }: { device: Device }) {
+function DeviceEntry({ device, name }: { device: Device; name: string }) {
   const used = device.memory_used_bytes;
   const total = device.memory_total_bytes;
   const known = used !== null && total !== null && total > 0;
   return (
     <li className={classes.device}>
-      <p className={classes.name}>{deviceName(device)}</p>
+      <p className={classes.name}>{name}</p>
       <p className={classes.soft}>
         {known ? text.system.memory(formatGib(used), formatGib(total)) : text.system.memoryUnknown}
       </p>
@@ -38,7 +42,7 @@ function DeviceEntry({ device }: { device: Device }) {
           mt={6}
           size={6}
           value={(100 * used) / total}
-          aria-label={text.system.memoryOf(device.name)}
+          aria-label={text.system.memoryOf(device.id === "cpu" ? device.name : name)}
         />
       )}
       {device.id !== "cpu" && <code className={classes.id}>{device.id}</code>}
