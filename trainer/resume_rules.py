@@ -59,7 +59,7 @@ def misfits(
     return [
         Problem(
             "checkpoint_does_not_fit",
-            f"{_label(path)} is {now!r}, but the checkpoint at step {step} was trained with "
+            f"{setting_label(path)} is {now!r}, but the checkpoint at step {step} was trained with "
             f"{then!r}.",
             "Set it back, clone the job to train under another Training Name, or start over "
             "(--resume never).",
@@ -91,6 +91,11 @@ def changed_settings(
     return found
 
 
+def setting_label(path: str) -> str:
+    """What the form calls the setting at `panel.name`."""
+    return _field(path).title or path
+
+
 def _value(job: Mapping[str, Any], path: str) -> Any:
     panel, _, name = path.partition(".")
     if not name:
@@ -100,10 +105,6 @@ def _value(job: Mapping[str, Any], path: str) -> Any:
     if path == "target.linear_alpha" and value is None:  # blank is the rank
         return float(_value(job, "target.linear_rank"))
     return value
-
-
-def _label(path: str) -> str:
-    return _field(path).title or path
 
 
 def _field(path: str) -> Any:

@@ -9,9 +9,18 @@ from typing import Any
 
 from backend.db.engine import Database
 from backend.errors import Unusable
+from backend.jobs import queries
+from backend.jobs.change_rules import (
+    change_problems,
+    checkpoints_that_are_gone,
+    has_run,
+    storage_problems,
+    taken_name,
+    usable_name,
+)
 from backend.jobs.machines import largest_machine
 from backend.jobs.schemas import ProblemEntry, Verdict
-from backend.jobs.work import DRAWING, JobKind, Work, gpu_of
+from backend.jobs.work import DRAWING, JobKind, Work, gpu_of, not_a_training
 from backend.settings import Settings
 from backend.system.state import known_devices
 from trainer.advice import advice_on
@@ -55,15 +64,29 @@ class Admitted:
 
 
 def examine(
-    config: dict[str, Any], database: Database, settings: Settings, kind: Kind | None = None
+    config: dict[str, Any],
+    database: Database,
+    settings: Settings,
+    *,
+    kind: Kind | None = None,
+    job_id: int | None = None,
 ) -> Verdict:
-    """What queueing this config as a new job would say, and advice. kind: what it is to learn."""
-    found = examine_config(config, database, settings, is_new=True)
+    """What saving and queueing this config would say, and advice. Call it outside of sessions.
+
+    kind: what it is to learn. job_id: the job that is to have it, whatever its state; None for a
+    new one. Raises NotFound, and Conflict for a drawing.
+    """
+    if unstorable := storage_problems(config):
+        # No fault is named at its field: its words would repeat what no answer can hold.
+        return Verdict(valid=False, errors=problem_entries(unstorable), warnings=[], advice=[])
+    own = _own_problems(config, database, settings, job_id)
+    found = examine_config(config, database, settings, is_new=own.is_new)
+    errors, warnings = [*own.errors, *found.errors], [*found.warnings, *own.warnings]
     advice = [] if found.job is None else advice_on(found.job, found.indexes, kind)
     return Verdict(
-        valid=not found.errors,
-        errors=problem_entries(found.errors),
-        warnings=problem_entries(found.warnings),
+        valid=not errors,
+        errors=problem_entries(errors),
+        warnings=problem_entries(warnings),
         advice=problem_entries(advice),
     )
 
@@ -117,6 +140,33 @@ def admit(
         raise Unusable(code, f"The {what} cannot run.", problems=errors)
     assert work is not None
     return Admitted(work, warnings)
+
+
+@dataclass(frozen=True)
+class _OwnProblems:
+    """What a config meets because of the job that is to have it, and of the others' names."""
+
+    errors: list[Problem]
+    warnings: list[Problem]
+    is_new: bool
+
+
+def _own_problems(
+    config: dict[str, Any], database: Database, settings: Settings, job_id: int | None
+) -> _OwnProblems:
+    name = usable_name(config)
+    with database.read() as session:
+        if job_id is None:
+            taken = [] if name is None else taken_name(session, name)
+            return _OwnProblems(taken, [], is_new=True)
+        job = queries.find_job(session, job_id)
+        if job.kind == DRAWING:
+            raise not_a_training(job.training_name, job_id, "changed")
+        return _OwnProblems(
+            change_problems(session, settings, job, config, name),
+            checkpoints_that_are_gone(session, settings, job, None),
+            is_new=not has_run(session, job_id),
+        )
 
 
 def _gpu_that_is_not_there(work: Work, database: Database) -> list[Problem]:

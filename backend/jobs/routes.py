@@ -52,10 +52,10 @@ def read_job_schema() -> JobSchema:
     return job_schema()
 
 
-@router.post("/jobs/validate", responses=error_responses())
+@router.post("/jobs/validate", responses=error_responses(404, 409))
 def validate_job(body: JobToValidate, database: DatabaseOf, settings: SettingsOf) -> Verdict:
-    """What queueing would say; a config that cannot run is an answer, not an error."""
-    return examine(body.config, database, settings, body.kind)
+    """What saving and queueing would say; a config that cannot run is an answer, not an error."""
+    return examine(body.config, database, settings, kind=body.kind, job_id=body.job_id)
 
 
 @router.post("/jobs/plan", responses=error_responses())

@@ -62,9 +62,13 @@ class JobToExamine(JobToChange):
 
 
 class JobToValidate(JobToExamine):
-    """The same, and what the LoRA is to learn, which some advice depends on."""
+    """The same; kind: what the LoRA is to learn, which some advice depends on.
+
+    job_id: the job that is to have this config; left out for a new one.
+    """
 
     kind: Kind | None = None
+    job_id: RowId | None = None
 
 
 class Verdict(BaseModel):

@@ -8,16 +8,23 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import exists, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from backend.db.columns import now
 from backend.db.engine import Database
-from backend.db.models import Checkpoint, Job, Run
+from backend.db.models import Job
 from backend.db.values import is_storable
 from backend.errors import Conflict, Unusable
 from backend.jobs import queries, schemas
+from backend.jobs.change_rules import (
+    change_problems,
+    checkpoints_that_are_gone,
+    has_run,
+    storage_problems,
+    taken_name,
+    usable_name,
+)
 from backend.jobs.commands import note_command
 from backend.jobs.examine import Admitted, admit
 from backend.jobs.feed import announce_job
@@ -26,14 +33,9 @@ from backend.jobs.status import ACTIVE, EDITABLE, JobStatus
 from backend.jobs.waiting import change_place
 from backend.jobs.work import DRAWING, TRAINING, gpu_of, not_a_training
 from backend.settings import Settings
-from trainer.config import JobConfig
-from trainer.errors import JobRefused, Problem, Severity
+from trainer.errors import JobRefused, Problem
 from trainer.job_folder import JobFolder
 from trainer.live_changes import changed_job
-from trainer.panels.field import TrainingName
-from trainer.resume_rules import FIXED_SETTINGS
-
-_TRAINING_NAME: TypeAdapter[str] = TypeAdapter(TrainingName)
 
 
 def create_job(
@@ -45,7 +47,7 @@ def create_job(
     if queue:
         admitted = admit(config, database, settings, kind=TRAINING, is_new=True)
     with database.write() as session:
-        _refuse_taken_name(session, name)
+        _refuse_all(taken_name(session, name))
         job = Job(training_name=name, config=config, gpu="any")
         session.add(job)
         session.flush()
@@ -70,9 +72,7 @@ def change_job(
         if job.status not in EDITABLE:
             raise _wrong_state(job, "changed", "Stop it first, or take it out of the queue.")
         _refuse_what_is_being_deleted(job)
-        if name.lower() != job.training_name.lower():
-            _refuse_taken_name(session, name)
-        _refuse_what_needs_a_clone(session, settings, job, config, name)
+        _refuse_all(change_problems(session, settings, job, config, name))
         job.config = config
         job.training_name = name
         job.updated_at = now()
@@ -100,7 +100,7 @@ def queue_job(
         _refuse_unless_editable(job)
         if job.kind == DRAWING and resume_from_step is not None:
             raise not_a_training(job.training_name, job_id, "begun from a step")
-        kind, config_before, is_new = job.kind, job.config, not _has_run(session, job_id)
+        kind, config_before, is_new = job.kind, job.config, not has_run(session, job_id)
     admitted = admit(config or config_before, database, settings, kind=kind, is_new=is_new)
     with database.write() as session:
         job = queries.find_job(session, job_id)
@@ -108,12 +108,14 @@ def queue_job(
         if job.config != config_before:
             raise Conflict("job_changed", "The job was changed meanwhile.", "Queue it again.")
         if config is not None:
-            _refuse_what_needs_a_clone(session, settings, job, config, job.training_name)
+            _refuse_all(change_problems(session, settings, job, config, job.training_name))
         _refuse_unknown_checkpoint(settings, job, resume_from_step)
         job.resume_from_step = resume_from_step
         if said:
             change_place(session, job, said)
-        admitted.warnings.extend(_checkpoints_that_are_gone(session, settings, job))
+        admitted.warnings.extend(
+            checkpoints_that_are_gone(session, settings, job, resume_from_step)
+        )
         enqueue(session, job, admitted, reason="queued")
         session.flush()
         session.refresh(job)
@@ -125,7 +127,7 @@ def stop_job(database: Database, settings: Settings, job_id: int) -> schemas.Job
     with database.write() as session:
         job = queries.find_job(session, job_id)
         if job.status == JobStatus.QUEUED:
-            back = JobStatus.STOPPED if _has_run(session, job_id) else JobStatus.DRAFT
+            back = JobStatus.STOPPED if has_run(session, job_id) else JobStatus.DRAFT
             reason = "taken out of the queue"
             move(session, job_id, from_status=job.status, to_status=back, reason=reason)
         elif job.status in ACTIVE:
@@ -184,24 +186,20 @@ def _refuse_bad_change(job: Job, settings: dict[str, Any]) -> None:
 
 
 def _training_name(config: dict[str, Any]) -> str:
-    if not is_storable(config):
-        raise Unusable(
-            "bad_config",
-            "The config holds a number that is not finite, or text that is no UTF-8.",
-            "Correct it; JSON cannot say either.",
-        )
-    panel = config.get("job")
-    name = panel.get("training_name") if isinstance(panel, dict) else None
-    try:
-        return _TRAINING_NAME.validate_python(name)
-    except ValidationError:
+    if unstorable := storage_problems(config):
+        raise Unusable("bad_config", "", problems=unstorable)
+    name = usable_name(config)
+    if name is None:
+        panel = config.get("job")
+        said = panel.get("training_name") if isinstance(panel, dict) else None
         raise Unusable(
             "bad_training_name",
-            f"{name!r} cannot be a training name." if name else "The job needs a training name.",
+            f"{said!r} cannot be a training name." if said else "The job needs a training name.",
             "Use letters, digits, _ and -, at most 64, beginning with a letter or digit.",
             field="job.training_name",
-            params={"value": name if isinstance(name, str | int | float) else None},
-        ) from None
+            params={"value": said if isinstance(said, str | int | float) else None},
+        )
+    return name
 
 
 def enqueue(session: Session, job: Job, admitted: Admitted, *, reason: str) -> None:
@@ -227,16 +225,9 @@ def enqueue(session: Session, job: Job, admitted: Admitted, *, reason: str) -> N
     assert moved, "the session that read the status holds the write lock"
 
 
-def _refuse_taken_name(session: Session, name: str) -> None:
-    holder = session.scalar(select(Job.id).where(Job.training_name == name))
-    if holder is not None:
-        raise Conflict(
-            "job_name_taken",
-            f"There is a job named {name} already.",
-            "Choose another training name, or delete that job.",
-            field="job.training_name",
-            params={"training_name": name, "job_id": holder},
-        )
+def _refuse_all(problems: list[Problem]) -> None:
+    if problems:
+        raise Conflict(problems[0].code, "", problems=problems)
 
 
 def _refuse_unless_editable(job: Job) -> None:
@@ -273,58 +264,4 @@ def _refuse_unknown_checkpoint(settings: Settings, job: Job, step: int | None) -
         f"There are: {there}. 0 begins anew.",
         field="resume_from_step",
         params={"step": step, "known": known},
-    )
-
-
-def _checkpoints_that_are_gone(session: Session, settings: Settings, job: Job) -> list[Problem]:
-    """A job whose folder was renamed or emptied would begin anew, and nobody would know why."""
-    known = select(func.max(Checkpoint.step)).where(
-        Checkpoint.job_id == job.id, Checkpoint.is_final.is_(False)
-    )
-    step = session.scalar(known)
-    folder = JobFolder(settings.output_dir, job.training_name)
-    if step is None or job.resume_from_step == 0 or folder.checkpoint_steps():
-        return []
-    return [
-        Problem(
-            "checkpoints_gone",
-            f"{job.training_name} had come to a checkpoint at step {step}, and there is none in "
-            f"{folder.checkpoints} any more: it begins at step 0.",
-            "If the folder was renamed or moved, take the job out of the queue, put it back and "
-            "queue the job again.",
-            severity=Severity.WARNING,
-            params={"step": step, "folder": str(folder.path)},
-        )
-    ]
-
-
-def _has_run(session: Session, job_id: int) -> bool:
-    return bool(session.scalar(select(exists().where(Run.job_id == job_id))))
-
-
-def _refuse_what_needs_a_clone(
-    session: Session, settings: Settings, job: Job, config: dict[str, Any], name: str
-) -> None:
-    changed: list[tuple[str, Any, Any]] = []
-    if _has_run(session, job.id) and name != job.training_name:
-        changed.append(("job.training_name", job.training_name, name))
-    if JobFolder(settings.output_dir, job.training_name).checkpoint_steps():
-        for path in FIXED_SETTINGS:
-            panel, _, setting = path.partition(".")
-            model: Any = JobConfig.model_fields[panel].annotation
-            old = queries.setting_of(job.config, panel, setting, model)
-            new = queries.setting_of(config, panel, setting, model)
-            if old != new:
-                changed.append((path, old, new))
-    if changed:
-        raise Conflict("needs_clone", "", problems=[_needs_clone(*change) for change in changed])
-
-
-def _needs_clone(field: str, old: Any, new: Any) -> Problem:
-    return Problem(
-        "needs_clone",
-        f"{field} is {old!r} in what was trained so far and cannot become {new!r}.",
-        "Make a new job of this one to change it.",
-        field=field,
-        params={"old": old, "new": new},
     )

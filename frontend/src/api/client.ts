@@ -100,10 +100,16 @@ export const LOG_PART_LINES = 500;
 
 export const api = {
   jobSchema: (signal?: AbortSignal) => body(http.GET("/api/job-schema", { signal })),
-  validate: (config: JobConfigValue, kind: string | null, signal?: AbortSignal) =>
+  /** `jobId`: the job that is to have the config; null for a new one. */
+  validate: (
+    config: JobConfigValue,
+    kind: string | null,
+    jobId: number | null,
+    signal?: AbortSignal,
+  ) =>
     body(
       http.POST("/api/jobs/validate", {
-        body: { config, kind: kind as ValidateBody["kind"] },
+        body: { config, kind: kind as ValidateBody["kind"], job_id: jobId },
         signal,
       }),
     ),

@@ -659,7 +659,7 @@ export interface paths {
         put?: never;
         /**
          * Validate Job
-         * @description What queueing would say; a config that cannot run is an answer, not an error.
+         * @description What saving and queueing would say; a config that cannot run is an answer, not an error.
          */
         post: operations["validate_job"];
         delete?: never;
@@ -3373,7 +3373,9 @@ export interface components {
         };
         /**
          * JobToValidate
-         * @description The same, and what the LoRA is to learn, which some advice depends on.
+         * @description The same; kind: what the LoRA is to learn, which some advice depends on.
+         *
+         *     job_id: the job that is to have this config; left out for a new one.
          * @example {
          *       "config": {
          *         "datasets": [
@@ -3411,6 +3413,8 @@ export interface components {
                 [key: string]: unknown;
             };
             kind?: components["schemas"]["Kind"] | null;
+            /** Job Id */
+            job_id?: number | null;
         };
         /**
          * Kind
@@ -7536,6 +7540,24 @@ export interface operations {
             };
             /** @description The request comes from another origin. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+            /** @description The state of the job does not allow it. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

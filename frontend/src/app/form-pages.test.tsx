@@ -3,8 +3,11 @@
 import { screen, waitFor } from "@testing-library/react";
 import { syntheticSchema, system, wholeJob } from "@tests/examples";
 import { openPage } from "@tests/page";
-import { jobsOf, SmallServer } from "@tests/small-server";
+import { jobsOf, problem, Refusal, SmallServer } from "@tests/small-server";
 import { beforeEach, expect, test } from "vitest";
+import { readDraft, storeDraft } from "@/features/job-form/stored-draft";
+
+type Typed = { kitchen: { guests: unknown } };
 
 let server: SmallServer;
 const config = {
@@ -53,4 +56,57 @@ test("a job is edited between its runs: saved first, and queued then", async () 
     "POST /api/jobs/1/queue",
   ]);
   expect(asked[0]?.body).toMatchObject({ config: { kitchen: { guests: 12 } } });
+});
+
+test("what a job's checkpoints do not allow is said at the field, and a new job takes it along", async () => {
+  server.on("POST /api/jobs/validate", (request) => {
+    const { job_id, config } = request.body as { job_id: number | null; config: Typed };
+    const refused = job_id === 1 && config.kitchen.guests === 8;
+    return {
+      valid: !refused,
+      errors: refused ? [problem("needs_clone", "Guests cannot become 8.", "kitchen.guests")] : [],
+      warnings: [],
+      advice: [],
+    };
+  });
+  const user = openPage("/jobs/1/edit");
+  await waitFor(() => expect(validated()).toMatchObject({ job_id: 1 }));
+  const guests = await screen.findByLabelText("Guests");
+  await user.clear(guests);
+  await user.type(guests, "8");
+  await waitFor(() => expect(guests).toHaveAccessibleDescription(/Guests cannot become 8/));
+  const [, besideField] = screen.getAllByRole("button", { name: "Clone with these values" });
+  await user.click(besideField as HTMLElement);
+  await waitFor(() => expect(window.location.pathname).toBe("/jobs/new"));
+  expect(await screen.findByLabelText("Guests")).toHaveValue("8");
+  await waitFor(() =>
+    expect(validated()).toMatchObject({
+      job_id: null,
+      config: { job: { training_name: "ink-portraits-copy" }, kitchen: { guests: 8 } },
+    }),
+  );
+  expect(await screen.findByText("Ready to queue")).toBeVisible();
+});
+
+test("what a new job is to learn goes with it when it is saved, and not to the next new job", async () => {
+  const kinds = () => server.asked("POST /api/jobs/validate").map(({ body }) => body);
+  server
+    .on("POST /api/jobs", () => wholeJob({ id: 2, status: "draft", config }))
+    .on("GET /api/jobs/2", () => wholeJob({ id: 2, status: "draft", config }));
+  storeDraft("new.kind", { kind: "style" });
+  const user = openPage("/jobs/new");
+  await waitFor(() => expect(kinds().at(-1)).toMatchObject({ kind: "style", job_id: null }));
+  await user.click(await screen.findByRole("button", { name: "Save draft" }));
+  await waitFor(() => expect(kinds().at(-1)).toMatchObject({ kind: "style", job_id: 2 }));
+  expect(readDraft("new.kind")).toBeNull();
+});
+
+test("a job that was deleted meanwhile is said to be gone, and not asked for again", async () => {
+  server.on(
+    "POST /api/jobs/validate",
+    () => new Refusal(404, [problem("no_such_job", "There is no job 1.")]),
+  );
+  openPage("/jobs/1/edit");
+  expect(await screen.findByText("There is no job 1.")).toBeVisible();
+  expect(screen.queryByText(/Not checked/)).toBeNull();
 });

@@ -4,6 +4,8 @@ export const paths = {
   newJob: "/jobs/new",
   exampleJob: "/jobs/new?from=example",
   cloneOf: (id: number) => `/jobs/new?from=${id}`,
+  /** A clone that begins with what was typed into the form of the job, which this browser keeps. */
+  cloneAsTyped: (id: number) => `/jobs/new?from=${id}&typed=1`,
   compare: (id: number) => `/jobs/${id}/compare`,
   gallery: (id: number, beside: number[] = []) =>
     `/jobs/${id}/gallery${beside.length === 0 ? "" : `?with=${beside.join()}`}`,

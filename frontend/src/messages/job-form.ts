@@ -10,6 +10,11 @@ export const words = {
     undone: (label: string) => `${label} was undone.`,
   },
 
+  clone: {
+    withThese: "Clone with these values",
+    notKept: "This browser keeps nothing, so that the values cannot be taken along. Use Clone.",
+  },
+
   presets: {
     title: "Start from a preset",
     lead: "Sets what the guides advise for the kind of LoRA and the card. Names, datasets, prompts and trigger stay as they are.",

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 from backend.db.engine import Database
-from backend.db.models import CommandRequest, Job, JobMove, Run
+from backend.db.models import Checkpoint, CommandRequest, Job, JobMove, Run
 from backend.jobs.moves import move
 from backend.jobs.status import JobStatus
 from backend.settings import Settings
@@ -25,6 +25,16 @@ def create(client: TestClient, config: dict[str, Any], *, queue: bool = False) -
 
 def codes(answer: Any) -> list[str]:
     return [error["code"] for error in answer.json()["errors"]]
+
+
+def validated(client: TestClient, config: dict[str, Any], job_id: int | None = None) -> Any:
+    answer = client.post("/api/jobs/validate", json={"config": config, "job_id": job_id})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def codes_of(verdict: Any) -> list[str]:
+    return [entry["code"] for entry in verdict["errors"]]
 
 
 def put(database: Database, job_id: int, status: JobStatus, *, with_run: bool = True) -> None:
@@ -114,6 +124,8 @@ def test_a_config_that_no_answer_could_hold_is_refused(client: TestClient, value
     answer = client.post("/api/jobs", content=body, headers=headers)
     assert answer.status_code == 422
     assert codes(answer) == ["bad_config"]
+    verdict = client.post("/api/jobs/validate", content=body, headers=headers)
+    assert codes(verdict) == ["bad_config"]
 
 
 def test_a_name_is_taken_whatever_its_case(client: TestClient) -> None:
@@ -122,6 +134,26 @@ def test_a_name_is_taken_whatever_its_case(client: TestClient) -> None:
     assert answer.status_code == 409
     assert codes(answer) == ["job_name_taken"]
     assert answer.json()["errors"][0]["params"]["job_id"] == first["id"]
+
+
+def test_validation_says_that_a_name_is_taken_as_the_refusal_would(client: TestClient) -> None:
+    first, second = (create(client, job_config(name))["id"] for name in ("one", "two"))
+    for config in (job_config("One"), {"job": {"training_name": "One"}}):
+        verdict = validated(client, config)
+        refused = client.post("/api/jobs", json={"config": config})
+        entry = refused.json()["errors"][0]
+        assert not verdict["valid"]
+        assert entry | {"severity": "error"} in verdict["errors"]
+        assert (entry["code"], entry["field"]) == ("job_name_taken", "job.training_name")
+    assert "job_name_taken" in codes_of(validated(client, job_config("one"), second))
+    assert validated(client, job_config("one"), first)["valid"], "it keeps its own name"
+    assert validated(client, job_config("Two"), second)["valid"], "in any case of letters"
+    assert validated(client, job_config("three"), second)["valid"]
+
+
+def test_validation_for_a_job_that_is_not_there_is_404(client: TestClient) -> None:
+    answer = client.post("/api/jobs/validate", json={"config": job_config(), "job_id": 9})
+    assert (answer.status_code, codes(answer)) == (404, ["no_such_job"])
 
 
 def test_the_list_is_newest_first_in_pages_and_by_status(client: TestClient) -> None:
@@ -307,6 +339,38 @@ def test_a_job_that_ran_can_be_edited_but_not_what_its_checkpoints_are_made_of(
         "quantization.transformer",
     }
     assert client.get(f"/api/jobs/{job_id}").json()["config"] == changed
+    verdict = validated(client, other, job_id)
+    assert [entry | {"severity": "error"} for entry in answer.json()["errors"]] == [
+        entry for entry in verdict["errors"] if entry["code"] == "needs_clone"
+    ], "validation says beforehand what saving refuses"
+    (rank,) = (one for one in verdict["errors"] if one["field"] == "target.linear_rank")
+    assert rank["message"].startswith("Linear Rank is 32 in what was trained so far")
+    assert "needs_clone" not in codes_of(validated(client, other)), "a new job may"
+
+
+def test_validation_of_a_job_that_ran_does_not_call_its_checkpoints_an_earlier_training(
+    client: TestClient, database: Database, settings: Settings
+) -> None:
+    job_id = create(client, job_config(), queue=True)["id"]
+    put(database, job_id, JobStatus.STOPPED)
+    (settings.output_dir / "style" / "checkpoints" / "step-000005").mkdir(parents=True)
+    verdict = validated(client, job_config(), job_id)
+    assert verdict["valid"]
+    assert "goes_on_from_folder" not in [entry["code"] for entry in verdict["warnings"]]
+
+
+def test_validation_and_queueing_warn_of_checkpoints_that_are_gone(
+    client: TestClient, database: Database
+) -> None:
+    job_id = create(client, job_config(), queue=True)["id"]
+    put(database, job_id, JobStatus.STOPPED)
+    with database.write() as session:
+        run_id = session.scalars(select(Run.id)).one()
+        session.add(Checkpoint(job_id=job_id, run_id=run_id, step=5, size_bytes=1, path="x"))
+    warned = validated(client, job_config(), job_id)["warnings"]
+    queued = client.post(f"/api/jobs/{job_id}/queue").json()["warnings"]
+    assert warned == queued
+    assert "checkpoints_gone" in [entry["code"] for entry in warned]
 
 
 def test_a_draft_can_be_renamed_but_not_to_a_name_that_is_taken(client: TestClient) -> None:

@@ -19,10 +19,13 @@ import { ImportButton } from "@/features/job-form/import-button";
 import { JobForm } from "@/features/job-form/job-form";
 import { PlanPanel } from "@/features/job-form/plan-panel";
 import { PresetPanel } from "@/features/job-form/preset-panel";
+import { clearDraft, storeDraft } from "@/features/job-form/stored-draft";
+import { copyKind, forgetKind } from "@/features/job-form/use-kind";
 import { giftOf, withGift } from "@/lib/form-link";
 import { EDITABLE } from "@/lib/job-states";
 import { paths } from "@/lib/paths";
 import { text } from "@/messages";
+import { words } from "@/messages/job-form";
 import { NotFoundPage } from "./not-found-page";
 
 const renderDatasetPicker = (props: DatasetPickerProps) => <DatasetPicker {...props} />;
@@ -41,6 +44,7 @@ export default function JobFormPage({ jobId }: { jobId: number | null }) {
   const [search] = useSearchParams();
   const from = search.get("from");
   const copied = from !== null && /^\d+$/.test(from) ? Number(from) : null;
+  const typed = search.has("typed");
   const given = giftOf(search);
   const source = jobId ?? copied;
   const schema = useQuery(jobSchemaQuery);
@@ -73,9 +77,13 @@ export default function JobFormPage({ jobId }: { jobId: number | null }) {
             <QueryView query={job} loading={480}>
               {(original) => (
                 <NewForm
-                  key={`copy-${original.id}-${given}`}
+                  key={`copy-${original.id}-${given}-${typed}`}
                   schema={loaded}
-                  storageKey={`copy-${original.id}${given === "" ? "" : `-${given}`}`}
+                  storageKey={
+                    typed
+                      ? typedCopyForm(original.id)
+                      : `copy-${original.id}${given === "" ? "" : `-${given}`}`
+                  }
                   saved={withGift(search, renamed(original))}
                 />
               )}
@@ -97,10 +105,17 @@ export default function JobFormPage({ jobId }: { jobId: number | null }) {
 }
 
 /** A name is a folder, so that a copy needs its own. */
-function renamed(job: Job): JobConfigValue {
-  const own = job.config.job as Record<string, unknown> | undefined;
-  return { ...job.config, job: { ...own, training_name: text.form.copyName(job.training_name) } };
+function renamed(job: Job, config: JobConfigValue = job.config): JobConfigValue {
+  const own = config.job as Record<string, unknown> | undefined;
+  const said = own?.training_name;
+  const other = said !== undefined && said !== job.training_name;
+  const training_name = other ? said : text.form.copyName(job.training_name);
+  return { ...config, job: { ...own, training_name } };
 }
+
+/** Names under which the browser keeps what belongs to these forms. */
+const editForm = (id: number) => `edit-${id}`;
+const typedCopyForm = (id: number) => `copy-${id}-typed`;
 
 interface NewFormProps {
   schema: JobSchema;
@@ -117,6 +132,8 @@ function NewForm({ schema, storageKey, saved }: NewFormProps) {
 
   const create = async (config: JobConfigValue, queue: boolean) => {
     const job = await api.createJob(config, queue);
+    copyKind(storageKey, editForm(job.id));
+    forgetKind(storageKey);
     client.setQueryData(keys.job(job.id), job);
     toast(queue ? text.actions.queued(job.training_name) : text.form.saved);
     navigate(queue ? paths.job(job.id) : paths.editJob(job.id), { replace: !queue });
@@ -160,6 +177,7 @@ function EditForm({ schema, job, gift }: EditFormProps) {
   const client = useQueryClient();
   const system = useQuery(systemQuery);
   const [start] = useState(gift?.config ?? job.config);
+  const storageKey = `${editForm(job.id)}${gift === null ? "" : `-${gift.key}`}`;
   const title = text.form.editTitle(job.training_name || text.job.unnamed);
 
   if (!EDITABLE.has(job.status)) {
@@ -186,12 +204,24 @@ function EditForm({ schema, job, gift }: EditFormProps) {
     client.setQueryData(keys.job(job.id), saved);
   };
 
+  const clone = (config: JobConfigValue) => {
+    const form = typedCopyForm(job.id);
+    if (!storeDraft(form, renamed(job, config))) {
+      toast(words.clone.notKept);
+      return;
+    }
+    clearDraft(`${form}.yaml`);
+    copyKind(storageKey, form);
+    navigate(paths.cloneAsTyped(job.id));
+  };
+
   return (
     <>
       <PageHeader title={title} lead={text.form.lead} />
       <JobForm
         schema={schema}
-        storageKey={`edit-${job.id}${gift === null ? "" : `-${gift.key}`}`}
+        jobId={job.id}
+        storageKey={storageKey}
         saved={start}
         devices={system.data?.devices ?? []}
         renderDatasetPicker={renderDatasetPicker}
@@ -210,6 +240,7 @@ function EditForm({ schema, job, gift }: EditFormProps) {
           toast(text.actions.queued(job.training_name));
           navigate(paths.job(job.id));
         }}
+        onClone={clone}
       />
     </>
   );

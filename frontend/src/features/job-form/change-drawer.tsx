@@ -84,7 +84,7 @@ function ChangeForm({
   const wire = JSON.stringify(shown);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the same config is asked about once
   const questioned = useMemo(() => (count === 0 ? null : shown), [wire, count === 0]);
-  const validation = useValidation(questioned);
+  const validation = useValidation(questioned, null, job.id);
   const running = job.status === "running";
 
   const send = useMutation({

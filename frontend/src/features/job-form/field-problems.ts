@@ -7,6 +7,11 @@ export interface FieldProblem extends Omit<Problem, "severity"> {
   severity: "error" | "warning" | "missing" | "info";
 }
 
+/** What was trained so far does not allow this value: only a new job may have it. */
+export function needsClone({ code }: FieldProblem): boolean {
+  return code === "needs_clone";
+}
+
 export function problemsOfValidation(validation: Validation): FieldProblem[] {
   return [
     ...validation.errors.map((problem) => ({ ...problem, severity: "error" as const })),
@@ -27,6 +32,7 @@ export function problemsAt(problems: FieldProblem[], name: string): FieldProblem
 export function withMissing(problems: FieldProblem[], config: JobConfigValue): FieldProblem[] {
   return problems.map((problem) =>
     problem.severity === "error" &&
+    !needsClone(problem) &&
     problem.field &&
     isBlank(valueAt(config, problem.field.split(".")))
       ? { ...problem, severity: "missing" }

@@ -9,6 +9,8 @@ export interface FormContextValue {
   problems: FieldProblem[];
   /** Only the settings that most people touch, and what else matters. */
   plain: boolean;
+  /** Opens a new job's form with what is typed here; left out where that makes no sense. */
+  onClone?: () => void;
   devices: Device[];
   /** The job with every default, which new entries are copied from. */
   defaults: JobConfigValue;

@@ -174,6 +174,18 @@ describe("validation while typing", () => {
     expect(screen.getByLabelText("Cook")).toBeInvalid();
   });
 
+  test("calls a blank that checkpoints do not allow an error, not something to fill in", async () => {
+    server.on("POST /api/jobs/validate", () => ({
+      ...allGood(),
+      valid: false,
+      errors: [problem("needs_clone", "Timer cannot become blank.", "kitchen.timer")],
+    }));
+    open();
+    expect(await screen.findByText("1 problem")).toBeVisible();
+    expect(screen.queryByText("Still to fill in")).toBeNull();
+    expect(screen.queryByRole("button", { name: "Clone with these values" })).toBeNull();
+  });
+
   test("believes only the answer to the latest question", async () => {
     const answers: ((verdict: object) => void)[] = [];
     server.on("POST /api/jobs/validate", () => new Promise((resolve) => answers.push(resolve)));

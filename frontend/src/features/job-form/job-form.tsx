@@ -35,6 +35,8 @@ const YamlEditor = lazy(() => import("./yaml-editor"));
 
 export interface JobFormProps {
   schema: JobSchema;
+  /** The job that is edited; null for a new one. */
+  jobId?: number | null;
   /** Name under which the browser keeps what is typed here. */
   storageKey: string;
   /** What the form begins with. */
@@ -50,6 +52,8 @@ export interface JobFormProps {
   /** Throws what the server refuses. */
   onSave: (config: JobConfigValue) => Promise<void>;
   onQueue: (config: JobConfigValue) => Promise<void>;
+  /** Opens a new job's form with what is typed here. */
+  onClone?: (config: JobConfigValue) => void;
 }
 
 const NARROW = "(max-width: 48em)";
@@ -66,9 +70,10 @@ export function JobForm(props: JobFormProps) {
     props.storageKey,
     start,
   );
-  const { kind, choose: chooseKind } = useKind(props.storageKey);
+  const jobId = props.jobId ?? null;
+  const { kind, choose: chooseKind, forget: forgetKind } = useKind(props.storageKey);
   const applied = useApplied(config, change);
-  const validation = useValidation(config, kind);
+  const validation = useValidation(config, kind, jobId);
   const [refusal, setRefusal] = useState<FieldProblem[]>([]);
   const [busy, setBusy] = useState<"save" | "queue" | null>(null);
   const summary = useRef<HTMLDivElement>(null);
@@ -87,6 +92,9 @@ export function JobForm(props: JobFormProps) {
     return attempted ? all : withMissing(all, config);
   }, [faults, refusal, validation.problems, attempted, config]);
 
+  const clone = useRef(() => {});
+  const [onClone] = useState(() => (props.onClone ? () => clone.current() : undefined));
+
   const offersPlain = useMemo(() => hasPlainSettings(panels), [panels]);
   const [asksPlain, setPlain] = usePlainView();
   const plain = offersPlain && asksPlain;
@@ -99,12 +107,21 @@ export function JobForm(props: JobFormProps) {
       change: changeAt.current,
       problems,
       plain,
+      onClone,
       devices,
       defaults: schema.defaults,
       renderDatasetPicker,
       renderDatasetContents,
     }),
-    [problems, plain, devices, schema.defaults, renderDatasetPicker, renderDatasetContents],
+    [
+      problems,
+      plain,
+      onClone,
+      devices,
+      schema.defaults,
+      renderDatasetPicker,
+      renderDatasetContents,
+    ],
   );
 
   // A text that is no job yet is kept as text: whoever comes back finds it.
@@ -145,15 +162,29 @@ export function JobForm(props: JobFormProps) {
     requestAnimationFrame(() => focusField(name));
   }, []);
 
+  /** What is typed, whose text may be newer than the form; null if that is no job at all. */
+  const settled = async () => {
+    const said = editor.current === null ? config : await editor.current.settled();
+    if (said === null) {
+      announce(text.yaml.unreadable);
+    }
+    return said;
+  };
+
+  clone.current = async () => {
+    const said = await settled();
+    if (said !== null) {
+      props.onClone?.(said);
+    }
+  };
+
   const submit = async (what: "save" | "queue") => {
     setBusy(what);
     setAttempted(true);
     setRefusal([]);
     try {
-      // The text may be newer than the form, or no job at all.
-      const said = editor.current === null ? config : await editor.current.settled();
+      const said = await settled();
       if (said === null) {
-        announce(text.yaml.unreadable);
         return;
       }
       await (what === "save" ? props.onSave(said) : props.onQueue(said));
@@ -210,6 +241,10 @@ export function JobForm(props: JobFormProps) {
                     size="xs"
                     onClick={() => {
                       discard();
+                      // A job that is there stays what it is to learn.
+                      if (jobId === null) {
+                        forgetKind();
+                      }
                       giveUpText();
                     }}
                   >
@@ -228,7 +263,7 @@ export function JobForm(props: JobFormProps) {
               }}
             />
             {props.renderBeside?.(aid)}
-            <ProblemSummary panels={panels} problems={problems} onGoTo={goTo} />
+            <ProblemSummary panels={panels} problems={problems} onGoTo={goTo} onClone={onClone} />
           </div>
           <div className={classes.panels}>
             {props.renderAbove?.(aid)}

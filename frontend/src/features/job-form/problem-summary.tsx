@@ -1,7 +1,8 @@
+import { Button } from "@mantine/core";
 import { Notice } from "@/components/ui/notice";
 import { text } from "@/messages";
 import { words } from "@/messages/job-form";
-import { addressOf, type FieldProblem } from "./field-problems";
+import { addressOf, type FieldProblem, needsClone } from "./field-problems";
 import classes from "./problem-summary.module.css";
 import type { PanelModel } from "./setting-model";
 
@@ -9,10 +10,12 @@ interface ProblemSummaryProps {
   panels: PanelModel[];
   problems: FieldProblem[];
   onGoTo: (name: string) => void;
+  /** Opens a new job's form with what is typed; offered where only a new job may have it. */
+  onClone?: () => void;
 }
 
 /** Everything that stands in the way, and what is worth knowing, with the way to each field. */
-export function ProblemSummary({ panels, problems, onGoTo }: ProblemSummaryProps) {
+export function ProblemSummary({ panels, problems, onGoTo, onClone }: ProblemSummaryProps) {
   const errors = problems.filter(({ severity }) => severity === "error");
   const missing = problems.filter(({ severity }) => severity === "missing");
   const warnings = problems.filter(({ severity }) => severity === "warning");
@@ -20,7 +23,17 @@ export function ProblemSummary({ panels, problems, onGoTo }: ProblemSummaryProps
   return (
     <>
       {errors.length > 0 && (
-        <Notice tone="bad" title={text.form.problemsTitle(errors.length)}>
+        <Notice
+          tone="bad"
+          title={text.form.problemsTitle(errors.length)}
+          action={
+            onClone !== undefined && errors.some(needsClone) ? (
+              <Button variant="default" size="xs" onClick={onClone}>
+                {words.clone.withThese}
+              </Button>
+            ) : undefined
+          }
+        >
           <List panels={panels} problems={errors} onGoTo={onGoTo} />
         </Notice>
       )}

@@ -3,7 +3,7 @@ import { Icon } from "@/components/ui/icons";
 import { text } from "@/messages";
 import { words } from "@/messages/job-form";
 import { type ConfigPath, pathName } from "./config-path";
-import { type FieldProblem, problemsAt } from "./field-problems";
+import { type FieldProblem, needsClone, problemsAt } from "./field-problems";
 import { ConfigContext, useForm } from "./form-context";
 import { ItemList } from "./item-list";
 import classes from "./setting-field.module.css";
@@ -103,11 +103,20 @@ export function isSaid({ severity }: FieldProblem): boolean {
 }
 
 export function ProblemLine({ problem }: { problem: FieldProblem }) {
+  const { onClone } = useForm();
   return (
     <p className={classes.problem} data-severity={problem.severity}>
       <Icon name={problem.severity === "error" ? "failed" : "info"} size={15} />
       <span>
         {problem.message} {problem.hint}
+        {onClone !== undefined && needsClone(problem) && (
+          <>
+            {" "}
+            <button type="button" className={classes.reset} onClick={onClone}>
+              {words.clone.withThese}
+            </button>
+          </>
+        )}
       </span>
     </p>
   );

@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from "react";
 import { api } from "@/api/client";
+import { ApiError } from "@/api/errors";
 import type { JobConfigValue } from "@/api/types";
 import { type FieldProblem, problemsOfValidation } from "./field-problems";
 
@@ -13,14 +14,15 @@ export interface ValidationState {
 }
 
 /**
- * What queueing would say of this config, and advice by what it is to learn (`kind`), asked when
- * typing pauses; of null nothing is asked. Only
- * the answer to the latest question counts; the one before it is cancelled. Until it comes the last
- * problems stay in sight.
+ * What saving and queueing would say of this config, for the job that it is to belong to (null: a new
+ * one), and advice by what it is to learn (`kind`), asked when typing pauses; of a null config
+ * nothing is asked. Only the answer to the latest question counts; the one before it is cancelled.
+ * Until it comes the last problems stay in sight.
  */
 export function useValidation(
   config: JobConfigValue | null,
   kind: string | null = null,
+  jobId: number | null = null,
 ): ValidationState {
   const [known, setKnown] = useState<ValidationState>({ state: "checking", problems: [] });
   const asked = useRef(0);
@@ -37,15 +39,22 @@ export function useValidation(
     setKnown((before) => ({ ...before, state: "checking" }));
     const ask = async () => {
       try {
-        const answer = await api.validate(config, kind, abort.signal);
+        const answer = await api.validate(config, kind, jobId, abort.signal);
         if (question === asked.current) {
           setKnown({
             state: answer.valid ? "valid" : "invalid",
             problems: problemsOfValidation(answer),
           });
         }
-      } catch {
-        if (question === asked.current && !abort.signal.aborted) {
+      } catch (error) {
+        if (question !== asked.current || abort.signal.aborted) {
+          return;
+        }
+        if (error instanceof ApiError && error.status === 404) {
+          // The job was deleted meanwhile: asking again would not bring it back.
+          const problems = error.problems.map((one) => ({ ...one, severity: "error" as const }));
+          setKnown({ state: "invalid", problems });
+        } else {
           setKnown((before) => ({ ...before, state: "away" }));
           timer = setTimeout(() => void ask(), RETRY_MS);
         }
@@ -56,7 +65,7 @@ export function useValidation(
       clearTimeout(timer);
       abort.abort();
     };
-  }, [config, kind]);
+  }, [config, kind, jobId]);
 
   return known;
 }
