@@ -15,6 +15,7 @@ The job's Trigger Word says how:
     killed     is ended by SIGKILL in the middle of a line
     hang       hears no command after step 2; ends by SIGTERM
     ignore     hears no command after step 2, and no SIGTERM; so does a child of its own
+    linger     like ok, but stays after its last word and ignores SIGTERM
     garbage    mixes half lines, unknown events and a huge line into an ok run
     crowded    waits for space before its first save, until the file `room` lies in its run folder
     painting   shows how its first picture is becoming, after 3 and after 7 of 10 denoising steps;
@@ -284,6 +285,9 @@ class StandIn:
         self.sample(self.total)
         write_bytes(self.folder.result, self.lora())
         self.finish("completed", 0, self.total, lora=self.folder.result.name)
+        if self.behaviour == "linger":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            self.forever()
         return 0
 
     def finish(self, outcome, exit_code: int, step: int, **more) -> None:

@@ -24,6 +24,8 @@ from trainer.events import read_lines
 
 CommandName = Literal["stop", "save", "sample", "change"]
 
+READ_BACK_BYTES = 64  # holds the time of a command, which no other has
+
 
 class Command(BaseModel):
     """stop: end the step, save, exit. save: a checkpoint now. sample: the prompts now.
@@ -55,11 +57,16 @@ def append_command(
 
 
 class CommandReader:
-    """Reads a run's commands once each, in order."""
+    """Reads a run's commands once each, in order.
+
+    What stands before the offset tells whether the file is still the one that was read: a file that
+    was made anew may be longer, and have the same inode.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
+        self._read_last = b""
         self._bad_lines: list[str] = []
 
     def take_bad_lines(self) -> list[str]:
@@ -69,7 +76,13 @@ class CommandReader:
 
     def new_commands(self) -> list[Command]:
         """Commands since the last call; lines that are none wait for `take_bad_lines`."""
-        lines, self._offset = read_lines(self._path, self._offset)
+        if self._before_offset() != self._read_last:
+            # Removed, cut or replaced: whatever it holds now is new.
+            self._offset, self._read_last = 0, b""
+        lines, end = read_lines(self._path, self._offset)
+        if end != self._offset:
+            self._offset = end
+            self._read_last = self._before_offset()
         found: list[Command] = []
         for line in lines:
             try:
@@ -77,3 +90,14 @@ class CommandReader:
             except (ValueError, ValidationError):
                 self._bad_lines.append(line)
         return found
+
+    def _before_offset(self) -> bytes:
+        if self._offset == 0:
+            return b""
+        start = max(0, self._offset - READ_BACK_BYTES)
+        try:
+            with self._path.open("rb") as file:
+                file.seek(start)
+                return file.read(self._offset - start)
+        except FileNotFoundError:
+            return b""

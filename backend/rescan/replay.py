@@ -24,7 +24,7 @@ from backend.runs.event_lines import parse_lines
 from backend.runs.outcome import LOG_TAIL_LINES, LastKnown, outcome_of
 from backend.runs.record import Place, add_problem, record_events
 from backend.runs.settle import settle
-from trainer.commands import CommandReader
+from backend.runs.stop_signs import stop_was_asked
 from trainer.errors import Problem
 from trainer.events import AnyEvent, read_lines
 
@@ -102,7 +102,7 @@ def _read_run(run: FoundRun, job_created_at: datetime) -> ReadRun:
         events=events,
         faults=faults,
         log_tail=log_tail,
-        was_told_to_stop=_was_told_to_stop(run.files.commands),
+        was_told_to_stop=stop_was_asked(run.files, run.token),
         started_at=datetime.fromtimestamp(times[0], UTC) if times else changed,
         finished_at=datetime.fromtimestamp(times[-1], UTC) if times else changed,
         events_end=end,
@@ -123,10 +123,6 @@ def _read_events(run: FoundRun) -> tuple[list[AnyEvent], list[Problem], int]:
         for fault in wrong:
             faults.setdefault(fault.code, fault)
         offset = end
-
-
-def _was_told_to_stop(commands: Path) -> bool:
-    return any(command.command == "stop" for command in CommandReader(commands).new_commands())
 
 
 def _changed_at(path: Path) -> datetime | None:

@@ -1,8 +1,10 @@
 """How a run ended, from what is known of it. A pure function, since it decides what people read.
 
-What the trainer said last counts most: it knows whether its files are whole. Without a last word,
-the exit code counts, which only the worker that started it learns. Without either, the process is
-simply gone: the machine restarted, or it ended while no worker looked.
+What the trainer said last counts most: it knows whether its files are whole. Only why it stopped it
+does not know: a signal of ours looks like that of a machine which restarts. A stop that nobody
+asked for is an interruption. Without a last word, the exit code counts, which only the worker that
+started it learns. Without either, the process is simply gone: the machine restarted, or it ended
+while no worker looked.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ class LastKnown:
     """What is known at a run's end.
 
     finish: the run_finished event, as a mapping. exit_code: None if nobody saw it.
-    asked_to_stop, used_force: by the worker. log_tail: the log's last lines.
+    asked_to_stop: by a person or the worker. used_force: by the worker. log_tail: the log's last
+    lines.
     """
 
     finish: dict[str, Any] | None
@@ -55,12 +58,14 @@ def outcome_of(known: LastKnown) -> Outcome:
     if known.exit_code == errors.EXIT_COMPLETED:
         return Outcome(JobStatus.COMPLETED, "exit code 0")
     if known.exit_code == errors.StopRequested.exit_code:
-        return Outcome(JobStatus.STOPPED, f"exit code {known.exit_code}")
+        return _stopped(known, f"exit code {known.exit_code}")
     return Outcome(JobStatus.FAILED, _exit_sentence(known), _by_exit_code(known))
 
 
 def _by_its_last_word(known: LastKnown, finish: dict[str, Any]) -> Outcome:
     status = JobStatus(finish["outcome"])
+    if status == JobStatus.STOPPED:
+        return _stopped(known, f"the trainer stopped at step {finish['step']}")
     if status != JobStatus.FAILED:
         return Outcome(status, f"the trainer {finish['outcome']} at step {finish['step']}")
     found = [p for p in finish["problems"] if p.get("severity", "error") == Severity.ERROR]
@@ -68,6 +73,19 @@ def _by_its_last_word(known: LastKnown, finish: dict[str, Any]) -> Outcome:
     params = _circumstances(known) | dict(problem.get("params") or {})
     problem = {"field": None, "hint": "", "severity": Severity.ERROR} | problem
     return Outcome(status, f"failed: {problem['code']}", problem | {"params": params})
+
+
+def _stopped(known: LastKnown, reason: str) -> Outcome:
+    if known.asked_to_stop:
+        return Outcome(JobStatus.STOPPED, reason)
+    problem = Problem(
+        "lost_process",
+        f"The trainer was ended by a signal at step {known.step}, though nobody had asked it to "
+        "stop: the machine or its container restarted.",
+        "Queue the job again; it goes on from its newest checkpoint.",
+        params=_circumstances(known),
+    )
+    return Outcome(JobStatus.INTERRUPTED, "ended by a signal", problem.as_dict())
 
 
 def _by_absence(known: LastKnown) -> Outcome:

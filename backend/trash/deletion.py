@@ -100,7 +100,7 @@ def _delete(session: Session, settings: Settings, job: Job, *, files: bool) -> l
     """The rows, then the folder; what went to the trash."""
     folder = JobFolder(settings.output_dir, job.training_name)
     if files and folder_lock.is_held(folder.lock):
-        raise in_use(job.training_name, "moved to the trash")
+        raise in_use(job, "moved to the trash")
     known = {"job_id": job.id, "config": job.config}
     job_id, name = job.id, job.training_name
     followers = update(Job).where(Job.run_after_job_id == job_id)
@@ -139,11 +139,12 @@ def job_of(session: Session, entry: Entry) -> Job:
     return job
 
 
-def in_use(name: str, deed: str) -> Conflict:
+def in_use(job: Job, deed: str) -> Conflict:
     """A trainer that no worker started, or one that cannot be seen from here, is at work."""
+    name, status = job.training_name, queries.shown_status(job)
     return Conflict(
         "wrong_state",
-        f"A trainer is writing to the folder of {name}, which cannot be {deed} now.",
+        f"{name} is {status}, but a trainer is writing to its folder, which cannot be {deed} now.",
         "Wait until it has ended.",
-        params={"training_name": name},
+        params={"status": status.value, "job_id": job.id, "training_name": name},
     )

@@ -150,7 +150,7 @@ def _restore_checkpoint(database: Database, settings: Settings, entry: Entry) ->
                 params={"training_name": name, "step": known["step"]},
             )
         if folder_lock.is_held(folder.lock):
-            raise in_use(name, "given a checkpoint back")
+            raise in_use(job, "given a checkpoint back")
         session.add(_checkpoint_row(session, job, known))
         session.flush()
         announce(session, "reset", job.id, {})

@@ -16,7 +16,9 @@ from backend.jobs.status import JobStatus
 from backend.launchers.launcher import Ended
 from backend.runs.outcome import LOG_TAIL_LINES, LastKnown, Outcome, outcome_of
 from backend.runs.settle import settle
+from backend.runs.stop_signs import stop_was_asked
 from backend.settings import Settings
+from backend.worker.fence import own_run
 from backend.worker.interruption import resume_by_itself
 from trainer.errors import Problem
 
@@ -27,19 +29,28 @@ log = logging.getLogger(__name__)
 
 
 def close_run(
-    database: Database, settings: Settings, watched: Watched, ended: Ended, *, used_force: bool
+    database: Database,
+    settings: Settings,
+    watched: Watched,
+    ended: Ended,
+    *,
+    worker_id: str,
+    used_force: bool,
 ) -> None:
-    """Decide how the run ended, and move its job there."""
+    """Decide how the run ended, and move its job there. Raises RunLost."""
     log_tail, _ = last_lines(watched.files.log, LOG_TAIL_LINES)
+    stop_was_told = stop_was_asked(watched.files, watched.token)
     with database.write() as session:
+        run = own_run(session, watched.run_id, worker_id)
         job = session.get_one(Job, watched.job_id)
-        run = session.get_one(Run, watched.run_id)
         outcome = outcome_of(
             LastKnown(
                 finish=run.finish,
                 exit_code=ended.exit_code,
                 # Also asked after the last look, when nobody could be told any more.
-                asked_to_stop=job.status == JobStatus.STOPPING or job.stop_requested_at is not None,
+                asked_to_stop=job.status == JobStatus.STOPPING
+                or job.stop_requested_at is not None
+                or stop_was_told,
                 used_force=used_force,
                 phase=run.phase,
                 step=run.last_step or 0,
@@ -50,9 +61,9 @@ def close_run(
 
 
 def close_unstarted(
-    database: Database, settings: Settings, watched: Watched, error: Exception
+    database: Database, settings: Settings, watched: Watched, error: Exception, *, worker_id: str
 ) -> None:
-    """Close a run whose trainer could not be started."""
+    """Close a run whose trainer could not be started. Raises RunLost."""
     problem = Problem(
         "launch_failed",
         f"The trainer could not be started: {error}.",
@@ -61,8 +72,8 @@ def close_unstarted(
     )
     outcome = Outcome(JobStatus.FAILED, "the trainer could not be started", problem.as_dict())
     with database.write() as session:
+        run = own_run(session, watched.run_id, worker_id)
         job = session.get_one(Job, watched.job_id)
-        run = session.get_one(Run, watched.run_id)
         _close(session, settings, job, run, outcome, None)
 
 

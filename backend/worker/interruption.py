@@ -1,10 +1,11 @@
 """After an interruption: back into the queue by itself, unless that has led nowhere.
 
-Interrupted means that the trainer vanished without a last word: the machine restarted, or it died
-while no worker looked. Nothing is known against trying again, so the job waits again, first of its
-priority, since it was first before. A job that brings the machine down would do so for ever: three
-runs in a row that were interrupted and began at the same step made no progress, and the third stays
-interrupted, with a warning that says why.
+Interrupted means that the trainer was ended by a signal that nobody here had sent, or vanished
+without a last word: the machine restarted, or it died while no worker looked. Nothing is known
+against trying again, so the job waits again, first of its priority, since it was first before. A
+job that brings the machine down would do so for ever: three runs in a row that were interrupted and
+began at the same step made no progress, and the third stays interrupted, with a warning that says
+why.
 """
 
 from __future__ import annotations
@@ -79,8 +80,8 @@ def _tries_from_here(session: Session, run: Run) -> int:
 def _gave_up(run: Run, tries: int) -> Problem:
     return Problem(
         "interrupted_again",
-        f"The last {tries} runs vanished without getting past step {run.first_step or 0}, so the "
-        "job does not resume by itself any more.",
+        f"The last {tries} runs were interrupted before they got past step {run.first_step or 0}, "
+        "so the job does not resume by itself any more.",
         "Look into the log and the machine's own (memory, power), then queue the job again.",
         severity=Severity.WARNING,
         params={"tries": tries, "step": run.first_step or 0},

@@ -13,9 +13,10 @@ which is why it has no reason to be restarted:
   codes, so that none lingers as a zombie. (As process 1 it would be given them anyway; asking the
   kernel for it makes the same hold under another init, and in the tests.)
 * On SIGTERM, which is how a container is stopped, it ends the worker first, so that nobody starts
-  anything new, and then asks each training to stop. A training finishes its step, saves and exits.
-  Whatever has not ended after `--stop-seconds` is killed; it resumes from its last checkpoint, as
-  after a power cut. The container's stop grace period has to be longer than that.
+  anything new, and then asks each training to stop. A training finishes its step, saves and exits;
+  its run counts as interrupted, and the next worker queues the job again. Whatever has not ended
+  after `--stop-seconds` is killed; it resumes from its last checkpoint, as after a power cut. The
+  container's stop grace period has to be longer than that.
 
 Another way would have been to start the trainings in a third container, reached over a socket. It
 would let the worker's *container* be replaced under a running training, and cost a second launcher,

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 from backend.db.engine import Database
-from backend.db.models import Run
 from backend.jobs.work import Work, parse_work
 from backend.launchers.launcher import Launcher, Order, TrainerProcess
 from backend.runs.record import add_problem
 from backend.settings import Settings
 from backend.worker.claim import Claim
+from backend.worker.fence import RunLost, own_run
 from trainer.drawing_config import DrawingConfig
 from trainer.errors import JobRefused, Problem, Severity
 from trainer.folders import PROJECT_FOLDER
@@ -23,10 +23,10 @@ CHANGED_BY_HAND = "job.changed-by-hand.yaml"
 
 
 def launch(
-    database: Database, launcher: Launcher, settings: Settings, claim: Claim
+    database: Database, launcher: Launcher, settings: Settings, claim: Claim, *, worker_id: str
 ) -> TrainerProcess:
     """Write the job's or drawing's file, start the trainer, and record which process it is. Raises
-    OSError.
+    OSError, or RunLost if another worker has closed the run since it was claimed.
 
     A worker that dies before the last line leaves a run without a process; the next one finds the
     trainer by the run's token (see recovery.py).
@@ -36,12 +36,16 @@ def launch(
     change = set_aside_change_by_hand(folder, work)
     write_job_file(folder.job_file, work)
     process = launcher.start(_order(settings, claim, folder, work))
-    with database.write() as session:
-        run = session.get_one(Run, claim.run_id)
-        if change is not None:
-            add_problem(run, change)
-        run.process_id = process.process_id
-        run.process_start_ticks = process.start_ticks
+    try:
+        with database.write() as session:
+            run = own_run(session, claim.run_id, worker_id)
+            if change is not None:
+                add_problem(run, change)
+            run.process_id = process.process_id
+            run.process_start_ticks = process.start_ticks
+    except RunLost:
+        launcher.kill(process)  # nobody would watch it
+        raise
     return process
 
 

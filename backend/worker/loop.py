@@ -19,10 +19,11 @@ from backend.worker.claim import Claim, claim_next, free_devices
 from backend.worker.close import close_unstarted
 from backend.worker.deletions import Deletions
 from backend.worker.ending import Ending
+from backend.worker.fence import RunLost
 from backend.worker.launch import launch
 from backend.worker.presence import Presence
 from backend.worker.recovery import take_over
-from backend.worker.watch import RunWatch, Watched
+from backend.worker.watch import RunWatch, Watched, log_lost
 from trainer.errors import JobRefused
 from trainer.job_folder import JobFolder
 
@@ -138,6 +139,7 @@ class Worker:
             self._settings,
             watched,
             process,
+            worker_id=self._presence.identity.worker_id,
             clock=self._clock,
             on_picture=self._thumbnails.tell,
         )
@@ -178,13 +180,25 @@ class Worker:
             return
         watched = _watched(self._settings, claim)
         try:
-            process = launch(self._database, self._launcher, self._settings, claim)
+            process = self._launched(watched, claim)
+        except RunLost:
+            log_lost(watched)
+            return
+        if process is not None:
+            log.info("started job %d (%s) on %s", claim.job_id, claim.training_name, device)
+            self._watch(watched, process)
+
+    def _launched(self, watched: Watched, claim: Claim) -> TrainerProcess | None:
+        """The trainer; None where it could not be started, with its run closed. Raises RunLost."""
+        worker_id = self._presence.identity.worker_id
+        try:
+            return launch(
+                self._database, self._launcher, self._settings, claim, worker_id=worker_id
+            )
         except (OSError, JobRefused) as error:  # or a config of an older version
             log.error("job %d cannot be started: %s", claim.job_id, error)
-            close_unstarted(self._database, self._settings, watched, error)
-            return
-        log.info("started job %d (%s) on %s", claim.job_id, claim.training_name, device)
-        self._watch(watched, process)
+            close_unstarted(self._database, self._settings, watched, error, worker_id=worker_id)
+            return None
 
     def _device_names(self) -> str:
         return ", ".join(self._presence.device_ids)

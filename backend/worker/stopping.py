@@ -5,6 +5,9 @@ minutes, and killing it then would lose the work it is saving. So patience count
 sign of progress, not from the click. But a trainer that goes on training as if nothing was said
 makes no progress towards its stop: until it has taken the command, only the end of the step in hand
 counts.
+
+A trainer that has said its last word and stays, in the teardown of a driver or behind a thread that
+does not end, is given the same time.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from enum import Enum
 
-from trainer.events import CommandTaken, Event, Step
+from trainer.events import CommandTaken, Event, RunFinished, Step
 
 
 class Measure(Enum):
@@ -38,14 +41,23 @@ class StopWatch:
         self._finished_a_step = False
 
     @property
+    def is_asked(self) -> bool:
+        """Whether the patience is being counted."""
+        return self._last_sign is not None
+
+    @property
     def used_force(self) -> bool:
         """Whether the trainer was ended by a signal."""
         return self._terminated is not None
 
-    def ask(self) -> None:
-        """The stop command was written; once is enough."""
+    def ask(self, *, was_taken: bool = False) -> None:
+        """The stop command was written, or the last word said; once is enough.
+
+        was_taken: the trainer had said that it obeys the command before this watch began.
+        """
         if self._last_sign is None:
             self._last_sign = self._clock()
+            self._took_command = was_taken
 
     def hear(self, events: Iterable[Event]) -> None:
         """What the trainer said since the last look."""
@@ -56,7 +68,7 @@ class StopWatch:
                 self._took_command = True
             first_step = isinstance(event, Step) and not self._finished_a_step
             self._finished_a_step |= first_step
-            if self._took_command or first_step:
+            if self._took_command or first_step or isinstance(event, RunFinished):
                 self._last_sign = self._clock()
 
     def measure(self) -> Measure:

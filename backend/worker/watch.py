@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from backend.db.columns import now
 from backend.db.engine import Database
@@ -26,11 +27,13 @@ from backend.jobs.status import JobStatus
 from backend.launchers.launcher import Ended, Launcher, TrainerProcess
 from backend.runs.event_lines import parse_lines
 from backend.runs.record import Place, add_problem, record_events
+from backend.runs.stop_signs import stop_was_taken
 from backend.settings import Settings
 from backend.system.state import free_bytes
 from backend.worker.alarm_board import active_alarms, write_changes
 from backend.worker.alarms import Change, RunAlarms
 from backend.worker.close import close_run
+from backend.worker.fence import RunLost, is_open, own_run
 from backend.worker.machine import read_machine
 from backend.worker.stopping import Measure, StopWatch
 from trainer.commands import CommandName, append_command
@@ -66,11 +69,16 @@ class RunWatch:
         watched: Watched,
         process: TrainerProcess | None,
         *,
+        worker_id: str,
         clock: Callable[[], float],
         on_picture: Callable[[Path], None],
     ) -> None:
-        """on_picture: told of each picture that the run has drawn, once it is recorded."""
+        """worker_id: whose watch it is; it lasts while the run is that worker's.
+
+        on_picture: told of each picture that the run has drawn, once it is recorded.
+        """
         self._database = database
+        self._worker_id = worker_id
         self._launcher = launcher
         self._settings = settings
         self._on_picture = on_picture
@@ -103,7 +111,14 @@ class RunWatch:
         return self._ended
 
     def look(self) -> bool:
-        """One look; True once the run is over and closed."""
+        """One look; True once the run is over and closed, or another worker's."""
+        try:
+            return self._look()
+        except RunLost:
+            self._let_go()
+            return True
+
+    def _look(self) -> bool:
         self._length_at_look = _length(self.watched.files.events)
         self._is_behind = False
         # Polled before reading: whatever a trainer wrote before it ended is then in the files.
@@ -119,13 +134,30 @@ class RunWatch:
             more = self._record_events() | self._record_log()
         self._write_alarms(self._alarms.end_all())
         close_run(
-            self._database, self._settings, self.watched, ended, used_force=self._stop.used_force
+            self._database,
+            self._settings,
+            self.watched,
+            ended,
+            worker_id=self._worker_id,
+            used_force=self._stop.used_force,
         )
         return True
+
+    def _let_go(self) -> None:
+        """A trainer of a run that is over for everybody else has nobody who watches it."""
+        log_lost(self.watched)
+        with self._database.read() as session:
+            goes_on = is_open(session, self.watched.run_id)
+        if self._process is not None and self._poll() is None and not goes_on:
+            self._launcher.kill(self._process)
+
+    def _own_run(self, session: Session) -> Run:
+        return own_run(session, self.watched.run_id, self._worker_id)
 
     def _obey_requests(self) -> None:
         """Write what the API asked for into the run's command file."""
         with self._database.read() as session:
+            has_finished = self._own_run(session).finish is not None
             job = session.get_one(Job, self.watched.job_id)
             status, stop_requested = job.status, job.stop_requested_at is not None
             waiting = list(
@@ -138,14 +170,16 @@ class RunWatch:
         for request_id, command, settings in waiting:
             number = self._give(command, settings)
             with self._database.write() as session:
+                self._own_run(session)
                 request = session.get_one(CommandRequest, request_id)
                 request.given_at, request.number = now(), number
         if status == JobStatus.STOPPING:
-            self._stop.ask()  # given already, perhaps by the worker before this one
+            self._count_on_a_stop_given_before()
         elif stop_requested:
             # A worker that dies between the two gives the command twice, which is harmless.
             self._give("stop")
             with self._database.write() as session:
+                self._own_run(session)
                 move(
                     session,
                     self.watched.job_id,
@@ -154,6 +188,15 @@ class RunWatch:
                     reason="a stop was asked for",
                 )
             self._stop.ask()
+        if has_finished:
+            self._stop.ask()  # it has nothing left to do but to end
+
+    def _count_on_a_stop_given_before(self) -> None:
+        """The worker before this one gave the command, and may have heard the answer as well."""
+        if self._stop.is_asked:
+            return
+        taken = stop_was_taken(self.watched.files.events, self.watched.token)
+        self._stop.ask(was_taken=taken)
 
     def _give(self, command: CommandName, settings: dict[str, Any] | None = None) -> int:
         return append_command(self.watched.files.commands, command, settings).seq
@@ -169,8 +212,8 @@ class RunWatch:
         self._is_behind |= end < length
         found, faults = parse_lines(lines, self.watched.token)
         with self._database.write() as session:
+            run = self._own_run(session)
             job = session.get_one(Job, self.watched.job_id)
-            run = session.get_one(Run, self.watched.run_id)
             if run.events_offset != offset:  # another worker has read on meanwhile
                 self._events_offset = run.events_offset
                 return True
@@ -211,7 +254,7 @@ class RunWatch:
             return
         self._next_judgement = self._clock() + SECONDS_BETWEEN_JUDGEMENTS
         with self._database.read() as session:
-            run = session.get_one(Run, self.watched.run_id)
+            run = self._own_run(session)
         changes = self._alarms.judge(
             phase=run.phase,
             step=run.last_step or 0,
@@ -224,8 +267,8 @@ class RunWatch:
         if not changes:
             return
         with self._database.write() as session:
+            run = self._own_run(session)
             job = session.get_one(Job, self.watched.job_id)
-            run = session.get_one(Run, self.watched.run_id)
             write_changes(session, self._settings, job, run, changes)
 
     def _report(self, run: Run, fault: Problem) -> None:
@@ -244,7 +287,7 @@ class RunWatch:
             return False
         self._is_behind |= len(lines) >= LOG_LINES_IN_ONE_EVENT
         with self._database.write() as session:
-            run = session.get_one(Run, self.watched.run_id)
+            run = self._own_run(session)
             if run.log_offset != offset:
                 self._log_offset = run.log_offset
                 return True
@@ -258,11 +301,18 @@ class RunWatch:
         assert self._process is not None
         measure = self._stop.measure()
         if measure is Measure.TERMINATE:
-            log.warning("job %d does not stop; terminating it", self.watched.job_id)
+            log.warning("job %d does not end; terminating it", self.watched.job_id)
             self._launcher.terminate(self._process)
         elif measure is Measure.KILL:
-            log.warning("job %d does not end; killing it", self.watched.job_id)
+            log.warning("job %d still does not end; killing it", self.watched.job_id)
             self._launcher.kill(self._process)
+
+
+def log_lost(watched: Watched) -> None:
+    """Say once that somebody else has the run."""
+    log.warning(
+        "job %d, run %d: another worker has it; letting go", watched.job_id, watched.files.number
+    )
 
 
 def _length(path: Path) -> int:

@@ -28,6 +28,7 @@ from tests.integration.processes import (
     until_status,
     worker,
 )
+from tests.stand_in_trainer import chain_after, read_chain
 from trainer.job_folder import JobFolder
 
 S = JobStatus
@@ -62,6 +63,26 @@ def test_after_an_interruption_the_job_goes_on_by_itself_and_before_the_others(
         points = queries.list_metrics(session, job_id, after_step=-1, max_points=100).items
     assert reasons[-1] == "resumes by itself after an interruption (1 of 3 tries)"
     assert [point.step for point in points] == list(range(1, 7))
+
+
+def test_a_trainer_that_the_machine_told_to_end_goes_on_by_itself_and_loses_no_step(
+    tmp_path: Path, database: Database, settings: Settings
+) -> None:
+    job_id = add_job(database, settings, behaviour="chain", training={"steps": 400})
+    with worker(tmp_path):
+        eventually(lambda: job_of(database, job_id).step >= 3, "some steps")
+        first = last_run_of(database, job_id)
+        assert first.process_id is not None
+        os.kill(first.process_id, signal.SIGTERM)
+        until_status(database, job_id, S.COMPLETED)
+    last = last_run_of(database, job_id)
+    assert last.number == 2
+    with database.read() as session:
+        ended = session.get_one(Run, first.id)
+    assert (ended.status, ended.exit_code) == ("interrupted", 3)
+    assert last.first_step == ended.last_step, "it had saved"
+    result = JobFolder(settings.output_dir, "style").result
+    assert read_chain(result) == chain_after(400)
 
 
 class Vanishing(LocalLauncher):

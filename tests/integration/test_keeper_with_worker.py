@@ -20,8 +20,10 @@ from backend.db.engine import Database
 from backend.db.migrate import migrate
 from backend.db.models import Job, Run
 from backend.jobs.service import create_job, stop_job
+from backend.jobs.status import JobStatus
 from backend.settings import Settings
 from tests.backend.installation import environment_in, job_config, make_dataset, settings_in
+from tests.integration.processes import until_status, worker
 
 ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
@@ -108,3 +110,29 @@ def test_a_renewed_worker_takes_the_running_training_over_and_can_stop_it(
     stop_job(database, settings, job.id)
     until(lambda: status() == "stopped", "the stop")
     assert not training.is_running()
+
+
+def test_what_trained_when_its_container_was_stopped_goes_on_by_itself_in_the_next(
+    keeper: subprocess.Popen[bytes], tmp_path: Path, database: Database, settings: Settings
+) -> None:
+    config = job_config(behaviour="chain", training={"steps": 5000})
+    job = create_job(database, settings, config, queue=True)
+
+    def run_at_work(number: int) -> Run | None:
+        with database.read() as session:
+            return session.scalar(
+                select(Run).where(Run.number == number, Run.last_step > Run.first_step)
+            )
+
+    until(lambda: run_at_work(1), "some steps")
+    keeper.terminate()
+    keeper.wait(timeout=60)
+
+    with worker(tmp_path):
+        second = until(lambda: run_at_work(2), "a second run")
+        stop_job(database, settings, job.id)
+        until_status(database, job.id, JobStatus.STOPPED)
+    first = run_at_work(1)
+    assert first is not None
+    assert first.status == "interrupted"
+    assert second.first_step == first.last_step, "it had saved"

@@ -212,6 +212,20 @@ def test_a_trainer_that_does_not_stop_is_ended_with_its_children(
         eventually(lambda: not is_running(child), "the trainer's child is gone")
 
 
+def test_a_trainer_that_stays_after_its_last_word_is_ended_and_has_completed(
+    tmp_path: Path, database: Database, settings: Settings
+) -> None:
+    job_id = add_job(database, settings, behaviour="linger")
+    other = add_job(database, settings, "other")
+    with worker(tmp_path, stop_patience_seconds=0.3, kill_patience_seconds=0.3):
+        until_status(database, other, S.COMPLETED)
+    job, run = job_of(database, job_id), last_run_of(database, job_id)
+    assert (job.status, job.step, job.error) == (S.COMPLETED, 10, None)
+    assert (run.exit_code, run.problems) == (-signal.SIGKILL, [])
+    assert run.process_id is not None
+    assert not is_running(run.process_id)
+
+
 def test_a_worker_that_is_killed_and_started_again_finds_its_trainer_and_misses_nothing(
     tmp_path: Path, database: Database, settings: Settings
 ) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.trainer.short_runs import job_with, read_events
-from trainer.commands import CommandReader, append_command
+from trainer.commands import CommandName, CommandReader, append_command
 from trainer.errors import JobRefused
 from trainer.events import (
     BadLine,
@@ -153,6 +153,27 @@ def test_each_command_is_read_once_and_nonsense_is_kept_apart(tmp_path: Path) ->
     assert reader.new_commands() == []
     assert reader.take_bad_lines() == ['{"command": "explode", "seq": 1}', "not json"]
     assert reader.take_bad_lines() == []
+
+
+@pytest.mark.parametrize("is_seen_missing", [True, False])
+@pytest.mark.parametrize("later", [["stop"], ["stop", "save"], ["stop"] * 5])
+def test_commands_in_a_file_that_was_made_anew_are_heard(
+    tmp_path: Path, later: list[CommandName], is_seen_missing: bool
+) -> None:
+    path = tmp_path / "commands.jsonl"
+    reader = CommandReader(path)
+    append_command(path, "save")
+    append_command(path, "sample")
+    assert len(reader.new_commands()) == 2
+    path.unlink()
+    if is_seen_missing:
+        assert reader.new_commands() == []
+    for command in later:
+        append_command(path, command)
+    assert [command.command for command in reader.new_commands()] == later
+    assert reader.new_commands() == []
+    append_command(path, "save")
+    assert [command.command for command in reader.new_commands()] == ["save"]
 
 
 def test_a_run_says_what_it_cannot_obey_and_what_it_obeys(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class Run:
 
     def as_read_from_disk(self) -> Run:
         """What its files tell: exit codes are not among it."""
-        silent = "stopped" if self.was_told_to_stop else "interrupted"
+        stop = "stopped" if self.was_told_to_stop else "interrupted"
         return Run(
             self.device,
             -1,
@@ -44,7 +44,7 @@ class Run:
             self.first_step,
             self.said,
             False,
-            status=self.said or silent,
+            status=self.said if self.said and self.said != "stopped" else stop,
         )
 
 
@@ -170,9 +170,9 @@ class Queue:
             job.status = "running"
         if run.is_alive:
             return
-        if run.said is not None:
+        if run.said and run.said != "stopped":
             end = run.said
-        elif run.exit_code is not None:
+        elif run.said is None and run.exit_code is not None:
             end = "failed"
         else:
             end = "stopped" if job.status == "stopping" else "interrupted"

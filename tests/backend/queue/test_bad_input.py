@@ -114,6 +114,7 @@ def test_a_job_file_changed_by_hand_is_kept_beside_and_named(
         worker.turn()
         puppet = puppet_of(puppeteer, "style")
         shutil.copy(folder.job_file, puppet.files.job_file)  # as the trainer does
+        client.post(f"/api/jobs/{job_id}/stop")
         puppet.finish("stopped")
         worker.turn()
         text = folder.job_file.read_text().replace("steps: 10", changed, 1)
@@ -128,6 +129,7 @@ def test_a_job_file_changed_by_hand_is_kept_beside_and_named(
         assert job(client, job_id)["config"]["training"]["steps"] == 10
         puppet = puppet_of(puppeteer, "style")
         shutil.copy(folder.job_file, puppet.files.job_file)
+        client.post(f"/api/jobs/{job_id}/stop")
         puppet.finish("stopped")
         worker.turn()
         client.post(f"/api/jobs/{job_id}/queue")
@@ -153,6 +155,7 @@ def test_a_job_whose_folder_went_away_says_that_it_begins_anew(
             size_bytes=1,
         )
     )
+    client.post(f"/api/jobs/{job_id}/stop")
     puppet.finish("stopped")
     worker.turn()
     folder.path.rename(settings.output_dir / "renamed")

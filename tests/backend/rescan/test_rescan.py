@@ -21,6 +21,7 @@ from backend.main import create_app
 from backend.settings import Settings
 from tests.backend.installation import job_config
 from trainer import events, folder_lock
+from trainer.commands import append_command
 from trainer.config import JobConfig
 from trainer.job_file import write_job_file
 from trainer.job_folder import LORA_FILE, MANIFEST_FILE, RECIPE_CHUNK, JobFolder
@@ -81,6 +82,8 @@ def write_run(
     if outcome == "completed":
         folder.result.write_bytes(LORA)
         result = folder.result.name
+    if outcome == "stopped":
+        append_command(run.commands, "stop")
     if outcome is not None:
         exit_code = {"completed": 0, "stopped": 3}[outcome]
         log.append(

@@ -27,14 +27,22 @@ def finish(outcome: str, *problems: dict[str, Any]) -> dict[str, Any]:
     ("last_known", "status", "code"),
     [
         (known(finish=finish("completed"), exit_code=0), JobStatus.COMPLETED, None),
-        (known(finish=finish("stopped"), exit_code=3), JobStatus.STOPPED, None),
+        (known(finish=finish("stopped"), exit_code=3, asked_to_stop=True), JobStatus.STOPPED, None),
+        # a signal that nobody here had sent: the machine restarts
+        (known(finish=finish("stopped"), exit_code=3), JobStatus.INTERRUPTED, "lost_process"),
+        (known(finish=finish("stopped"), used_force=True), JobStatus.INTERRUPTED, "lost_process"),
         # it said so and was gone before anybody saw its exit code
         (known(finish=finish("completed")), JobStatus.COMPLETED, None),
         # it completed while it was asked to stop, or while patience ran out
         (known(finish=finish("completed"), asked_to_stop=True), JobStatus.COMPLETED, None),
-        (known(finish=finish("stopped"), used_force=True), JobStatus.STOPPED, None),
+        (
+            known(finish=finish("stopped"), asked_to_stop=True, used_force=True),
+            JobStatus.STOPPED,
+            None,
+        ),
         (known(exit_code=0), JobStatus.COMPLETED, None),
-        (known(exit_code=3), JobStatus.STOPPED, None),
+        (known(exit_code=3, asked_to_stop=True), JobStatus.STOPPED, None),
+        (known(exit_code=3), JobStatus.INTERRUPTED, "lost_process"),
         (known(exit_code=1), JobStatus.FAILED, "crash"),
         (known(exit_code=2), JobStatus.FAILED, "bad_job"),
         (known(exit_code=9), JobStatus.FAILED, "out_of_memory"),

@@ -318,5 +318,7 @@ def test_a_folder_that_a_trainer_holds_is_not_taken_from_under_it(
     with folder_lock.held(style.lock):
         answer = client.delete("/api/jobs/1?files=true")
         assert (answer.status_code, codes(answer)) == (409, ["wrong_state"])
+        params = answer.json()["errors"][0]["params"]
+        assert (params["status"], params["job_id"]) == ("completed", 1)
         assert style.result.is_file()
     assert client.delete("/api/jobs/1?files=true").status_code == 204

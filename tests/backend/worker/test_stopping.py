@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from backend.worker.stopping import Measure, StopWatch
-from trainer.events import CommandTaken, PhaseStarted, Progress, Step
+from trainer.events import CommandTaken, PhaseStarted, Progress, RunFinished, Step
 
 
 class Clock:
@@ -56,6 +56,26 @@ def test_a_trainer_that_saves_slowly_is_left_in_peace(clock: Clock, watch: StopW
         clock.now += 50
         watch.hear([Progress(phase="save", done=done, total=10)])
         assert watch.measure() is Measure.WAIT
+
+
+def test_a_command_that_was_taken_before_the_watch_began_counts(
+    clock: Clock, watch: StopWatch
+) -> None:
+    watch.ask(was_taken=True)
+    for done in range(10):
+        clock.now += 50
+        watch.hear([Progress(phase="save", done=done, total=10)])
+        assert watch.measure() is Measure.WAIT
+
+
+def test_the_time_to_end_counts_from_the_last_word(clock: Clock, watch: StopWatch) -> None:
+    watch.ask()
+    clock.now += 59
+    watch.hear([RunFinished(outcome="completed", exit_code=0, step=9)])
+    clock.now += 59
+    assert watch.measure() is Measure.WAIT
+    clock.now += 1
+    assert watch.measure() is Measure.TERMINATE
 
 
 def test_a_trainer_that_goes_on_as_if_nothing_was_said_ends_within_80_seconds_of_its_step(
