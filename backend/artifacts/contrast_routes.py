@@ -1,4 +1,6 @@
-"""The fine contrast of a job's newest samples over HTTP, beside what it is to be held against."""
+"""What a job's newest samples measure over HTTP, beside what it is to be held against: their fine
+contrast, and how far they are from the base model's pictures.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from backend.artifacts.base_distance import distance_from_base
 from backend.artifacts.fine_contrast import COMPARED_SIDE_PX, fine_contrast_of, of_datasets
 from backend.db.models import Sample
 from backend.dependencies import DatabaseOf, SettingsOf
 from backend.errors import error_responses
 from backend.jobs.queries import find_job, parsed
+from trainer.captions import contains_trigger
 from trainer.folders import join_inside
 from trainer.job_folder import JobFolder
 
@@ -28,6 +32,12 @@ class ComparedSample(BaseModel):
     prompt_index: int
     sample: float = Field(description="Root mean square of pixels less their surroundings, 0 to 1.")
     base: float
+    distance_from_base: float = Field(
+        description="Mean absolute difference of their pixels, 0 to 1 (black to white)."
+    )
+    with_trigger: bool | None = Field(
+        description="Whether its prompt has the trigger word; None where the job has none."
+    )
 
 
 class FineContrast(BaseModel):
@@ -37,7 +47,16 @@ class FineContrast(BaseModel):
         json_schema_extra={
             "example": {
                 "training_pictures": 0.031,
-                "samples": [{"step": 250, "prompt_index": 0, "sample": 0.064, "base": 0.029}],
+                "samples": [
+                    {
+                        "step": 250,
+                        "prompt_index": 0,
+                        "sample": 0.064,
+                        "base": 0.029,
+                        "distance_from_base": 0.12,
+                        "with_trigger": True,
+                    }
+                ],
             }
         }
     )
@@ -54,7 +73,8 @@ def read_fine_contrast(
     settings: SettingsOf,
 ) -> FineContrast:
     """Whether the newest samples have finer structure than the base model's pictures and the
-    training pictures, as halos and doubled edges are: see docs/watching-a-run.md.
+    training pictures, as halos and doubled edges are, and how far they are from the former: see
+    docs/watching-a-run.md.
     """
     with database.read() as session:
         job = find_job(session, job_id)
@@ -74,19 +94,39 @@ def read_fine_contrast(
     ]
     return FineContrast(
         training_pictures=of_datasets(datasets, side_px),
-        samples=[found for each in files if (found := _compared(*each, side_px)) is not None],
+        samples=[
+            found
+            for row, file, base_file in files
+            if (
+                found := _compared(
+                    row,
+                    file,
+                    base_file,
+                    side_px=side_px,
+                    cache_dir=settings.cache_dir,
+                    trigger=config.job.trigger_word.strip(),
+                )
+            )
+            is not None
+        ],
     )
 
 
 def _pairs(session: Session, job_id: int) -> list[tuple[Sample, Sample]]:
-    """Each picture of the newest step with the base model's, where they were drawn alike."""
+    """Each picture of the newest step with the base model's, where they were drawn alike; without
+    those drawn at strength 0, which the LoRA has no part in.
+    """
     drawn = select(Sample).where(Sample.job_id == job_id, Sample.superseded_by.is_(None))
     newest = session.scalar(drawn.with_only_columns(func.max(Sample.step)))
     if not newest:
         return []
     bases = {_drawn_from(row): row for row in session.scalars(drawn.where(Sample.step == 0))}
     rows = session.scalars(drawn.where(Sample.step == newest).order_by(Sample.prompt_index))
-    return [(row, bases[_drawn_from(row)]) for row in rows if _drawn_from(row) in bases]
+    return [
+        (row, bases[_drawn_from(row)])
+        for row in rows
+        if _drawn_from(row) in bases and row.lora_strength != 0
+    ]
 
 
 def _drawn_from(row: Sample) -> tuple[object, ...]:
@@ -103,9 +143,23 @@ def _drawn_from(row: Sample) -> tuple[object, ...]:
 
 
 def _compared(
-    row: Sample, file: FilePath, base_file: FilePath, side_px: int
+    row: Sample,
+    file: FilePath,
+    base_file: FilePath,
+    *,
+    side_px: int,
+    cache_dir: FilePath,
+    trigger: str,
 ) -> ComparedSample | None:
     sample, base = fine_contrast_of(file, side_px), fine_contrast_of(base_file, side_px)
-    if sample is None or base is None:
+    distance = distance_from_base(file, base_file, cache_dir)
+    if sample is None or base is None or distance is None:
         return None
-    return ComparedSample(step=row.step, prompt_index=row.prompt_index, sample=sample, base=base)
+    return ComparedSample(
+        step=row.step,
+        prompt_index=row.prompt_index,
+        sample=sample,
+        base=base,
+        distance_from_base=distance,
+        with_trigger=contains_trigger(row.prompt, trigger) if trigger else None,
+    )

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 CONTRACT = {
     "trainer.advice",
     "trainer.ai_toolkit",
+    "trainer.captions",
     "trainer.comfyui_workflow",
     "trainer.commands",
     "trainer.companions",

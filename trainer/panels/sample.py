@@ -73,7 +73,8 @@ class SamplePanel(Panel):
     first_sample_at_step_0: bool = setting(
         True,
         label="First sample at step 0",
-        help="Draw the base model's pictures before training, to compare with.",
+        help="Draw the base model's pictures before training, to compare with. The advice from "
+        "samples needs them.",
     )
     sampler: Literal["flow_match"] = setting(
         "flow_match",

@@ -36,7 +36,8 @@ export interface paths {
         /**
          * Read Fine Contrast
          * @description Whether the newest samples have finer structure than the base model's pictures and the
-         *     training pictures, as halos and doubled edges are: see docs/watching-a-run.md.
+         *     training pictures, as halos and doubled edges are, and how far they are from the former: see
+         *     docs/watching-a-run.md.
          */
         get: operations["read_fine_contrast"];
         put?: never;
@@ -1571,6 +1572,16 @@ export interface components {
             sample: number;
             /** Base */
             base: number;
+            /**
+             * Distance From Base
+             * @description Mean absolute difference of their pixels, 0 to 1 (black to white).
+             */
+            distance_from_base: number;
+            /**
+             * With Trigger
+             * @description Whether its prompt has the trigger word; None where the job has none.
+             */
+            with_trigger: boolean | null;
         };
         /**
          * CureEffect
@@ -2545,9 +2556,11 @@ export interface components {
          *       "samples": [
          *         {
          *           "base": 0.029,
+         *           "distance_from_base": 0.12,
          *           "prompt_index": 0,
          *           "sample": 0.064,
-         *           "step": 250
+         *           "step": 250,
+         *           "with_trigger": true
          *         }
          *       ],
          *       "training_pictures": 0.031
@@ -4379,7 +4392,7 @@ export interface components {
             sample_every?: number | null;
             /**
              * First sample at step 0
-             * @description Draw the base model's pictures before training, to compare with.
+             * @description Draw the base model's pictures before training, to compare with. The advice from samples needs them.
              * @default true
              */
             first_sample_at_step_0: boolean;

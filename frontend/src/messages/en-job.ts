@@ -43,6 +43,13 @@ export const enJob = {
       `Without the trigger it changes the answer by ${without}, with it by ${withTrigger}: it changes everything it draws.`,
     overwritesBaseCure:
       "Turn on Differential Output Preservation, lower the Learning Rate to 7.5e-5 with Linear Rank 16, or use an earlier checkpoint.",
+    samplesHardlyMove: (most: string, step: string) =>
+      `At step ${step}, no sample with the trigger differs from the base model's picture by more than ${most} a pixel (100 % is black to white): hardly at all.`,
+    noSampleMoves: (most: string, step: string) =>
+      `At step ${step}, no sample differs from the base model's picture by more than ${most} a pixel (100 % is black to white): hardly at all.`,
+    deltaNorm: (norm: string, step: string) => `The LoRA's delta norm is ${norm} at step ${step}.`,
+    samplesAllMove: (without: string, withTrigger: string, step: string) =>
+      `At step ${step}, samples without the trigger differ from the base model's pictures by ${without} a pixel, those with it by ${withTrigger} (100 % is black to white): it changes everything it draws.`,
     rings: (ringing: number, all: number, step: string, times: string) =>
       `At step ${step}, ${ringing} of ${all} samples have at least ${times} times the fine contrast of the base model's and of the training pictures. Halos and doubled edges have it; look whether there are any.`,
     ringsCure: (scale: number) =>

@@ -1,14 +1,21 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { fineContrastQuery, measurementsQuery, samplesQuery } from "@/api/queries";
+import {
+  checkpointsQuery,
+  fineContrastQuery,
+  measurementsQuery,
+  samplesQuery,
+} from "@/api/queries";
 import type { Job, Sample } from "@/api/types";
 import { Notice } from "@/components/ui/notice";
 import { text } from "@/messages";
+import { distanceAdvice } from "./distance-advice";
 import { ringingAdvice } from "./ringing-advice";
 import { adviceFor } from "./training-advice";
 
 /** Advice from what was measured and drawn; nothing where nothing was, or all is well. */
 export function AdviceNotice({ job }: { job: Job }) {
-  const measurements = useQuery(measurementsQuery(job.id)).data ?? [];
+  const measurements = useQuery(measurementsQuery(job.id)).data;
+  const checkpoints = useQuery(checkpointsQuery(job.id)).data ?? [];
   const samples = useQuery(samplesQuery(job.id)).data ?? [];
   // While it draws, the newest column of samples is not whole.
   const newest = job.phase === "sample" ? null : newestTrained(samples);
@@ -17,7 +24,16 @@ export function AdviceNotice({ job }: { job: Job }) {
     placeholderData: keepPreviousData,
   }).data;
   const rings = contrast === undefined ? null : ringingAdvice(contrast, job.config);
-  const advice = [...adviceFor(measurements, job.total_steps), ...(rings === null ? [] : [rings])];
+  // Until they are here it is not known whether the probe has the last word.
+  if (measurements === undefined) {
+    return null;
+  }
+  const totalSteps = job.total_steps;
+  const advice = [
+    ...distanceAdvice({ samples: contrast?.samples ?? [], measurements, checkpoints, totalSteps }),
+    ...adviceFor(measurements, totalSteps),
+    ...(rings === null ? [] : [rings]),
+  ];
   if (advice.length === 0) {
     return null;
   }

@@ -12,6 +12,8 @@ const contrast = (
     prompt_index,
     sample,
     base,
+    distance_from_base: 0.1,
+    with_trigger: true,
   })),
 });
 const guided = (scale: number) => ({ advanced: { do_differential_guidance: true, scale } });

@@ -6,7 +6,7 @@
  *                   half as much as with it
  * past its best     validation was lowest some measurements ago, and is clearly above that now
  *
- * What the samples say stands in ringing-advice.ts.
+ * What the samples say stands in distance-advice.ts and ringing-advice.ts.
  *
  * The probe and validation measure at fixed noise, so that a few points are enough to judge.
  */
@@ -26,7 +26,7 @@ const HARDLY_ANY_CHANGE = 0.01;
 /** The default of Drift Limit: a tenth of the base model's answer. */
 const MUCH_DRIFT = 0.1;
 const DRIFT_OF_CHANGE = 0.5;
-const SHARE_OF_STEPS_DONE = 0.25;
+export const SHARE_OF_STEPS_DONE = 0.25;
 const FEWEST_STEPS = 100;
 const MEASUREMENTS_SINCE_BEST = 3;
 const ABOVE_BEST = 1.05;
@@ -82,6 +82,6 @@ function pastItsBest(measurements: Measurement[]): Advice | null {
   };
 }
 
-function percent(share: number): string {
+export function percent(share: number): string {
   return `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
 }
