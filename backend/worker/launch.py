@@ -23,10 +23,10 @@ CHANGED_BY_HAND = "job.changed-by-hand.yaml"
 
 
 def launch(
-    database: Database, launcher: Launcher, settings: Settings, claim: Claim
-) -> TrainerProcess:
-    """Write the job's or drawing's file, start the trainer, and record which process it is. Raises
-    OSError.
+    database: Database, launcher: Launcher, settings: Settings, claim: Claim, *, worker_id: str
+) -> TrainerProcess | None:
+    """Write the job's or drawing's file, start the trainer, and record which process it is. None
+    if the run is not this worker's any more. Raises OSError.
 
     A worker that dies before the last line leaves a run without a process; the next one finds the
     trainer by the run's token (see recovery.py).
@@ -35,6 +35,10 @@ def launch(
     work = parse_work(claim.config)
     change = set_aside_change_by_hand(folder, work)
     write_job_file(folder.job_file, work)
+    with database.read() as session:
+        # A worker that was frozen since its claim must not start what another has closed.
+        if session.get_one(Run, claim.run_id).worker_id != worker_id:
+            return None
     process = launcher.start(_order(settings, claim, folder, work))
     with database.write() as session:
         run = session.get_one(Run, claim.run_id)

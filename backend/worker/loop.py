@@ -15,6 +15,7 @@ from backend.launchers.launcher import Launcher, TrainerProcess
 from backend.settings import Settings
 from backend.system.devices import list_devices
 from backend.system.schemas import DeviceEntry
+from backend.system.workers import Heartbeats
 from backend.worker.claim import Claim, claim_next, free_devices
 from backend.worker.close import close_unstarted
 from backend.worker.deletions import Deletions
@@ -52,6 +53,7 @@ class Worker:
         self._clock = clock
         self._deletions = Deletions(database, settings, clock=clock)
         self._presence = Presence(database, settings, clock, ask_devices)
+        self._heartbeats = Heartbeats(clock)
         self._thumbnails = ThumbnailsAhead(settings.cache_dir)
         self._watches: list[RunWatch] = []
         self._look_again: dict[int, float] = {}
@@ -128,6 +130,7 @@ class Worker:
             self._launcher,
             self._settings,
             self._presence.identity,
+            self._heartbeats,
             except_runs={watch.watched.run_id for watch in self._watches},
         )
 
@@ -178,10 +181,19 @@ class Worker:
             return
         watched = _watched(self._settings, claim)
         try:
-            process = launch(self._database, self._launcher, self._settings, claim)
+            process = launch(
+                self._database,
+                self._launcher,
+                self._settings,
+                claim,
+                worker_id=self._presence.identity.worker_id,
+            )
         except (OSError, JobRefused) as error:  # or a config of an older version
             log.error("job %d cannot be started: %s", claim.job_id, error)
             close_unstarted(self._database, self._settings, watched, error)
+            return
+        if process is None:
+            log.warning("job %d was taken over by another worker meanwhile", claim.job_id)
             return
         log.info("started job %d (%s) on %s", claim.job_id, claim.training_name, device)
         self._watch(watched, process)
