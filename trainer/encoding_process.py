@@ -11,12 +11,12 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO
 
 from trainer.encoding_plan import EncodingPlan, failure_said
 from trainer.errors import ChildFailed, OutOfMemory, StopRequested
 from trainer.folders import PROJECT_FOLDER
+from trainer.memory_kills import kills_for_memory
 from trainer.peak_memory import peak_resident_bytes
 
 _POLL_SECONDS = 0.2
@@ -39,7 +39,7 @@ def run_child(
     child says has failed, or ChildFailed with its last lines.
     """
     total = len(plan.tasks)
-    kills_before = _kills_for_memory()
+    kills_before = kills_for_memory()
     child = _Child()
     try:
         child.send(plan.to_line())
@@ -56,7 +56,7 @@ def run_child(
         exit_code = child.wait()
     finally:
         child.end()
-    if exit_code < 0 and _kills_for_memory() > kills_before:
+    if exit_code < 0 and kills_for_memory() > kills_before:
         raise _killed_for_memory()
     if exit_code != 0:
         raise _unexplained(exit_code, child.last_lines())
@@ -135,19 +135,6 @@ class _Child:
 def _pipe(pipe: IO[str] | None) -> IO[str]:
     assert pipe is not None, "all three are pipes"
     return pipe
-
-
-def _kills_for_memory() -> int:
-    """How many processes Linux has killed so far because memory ran out; 0 where it cannot be told.
-
-    A program learns nothing of its own such end: it is there, and then it is not.
-    """
-    try:
-        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
-    counts = [line.split()[1] for line in lines if line.startswith("oom_kill ")]
-    return int(counts[0]) if counts else 0
 
 
 def _killed_for_memory() -> OutOfMemory:

@@ -6,6 +6,9 @@ import sys
 
 import psutil
 
+# Of the system's own count, `ru_maxrss`.
+PEAK_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
+
 
 def peak_resident_bytes(*, of_children: bool = False) -> int:
     """Of this process so far, or of the largest of its children that have ended.
@@ -17,5 +20,4 @@ def peak_resident_bytes(*, of_children: bool = False) -> int:
     except ImportError:
         return psutil.Process().memory_info().rss
     who = resource.RUSAGE_CHILDREN if of_children else resource.RUSAGE_SELF
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(who).ru_maxrss * unit
+    return resource.getrusage(who).ru_maxrss * PEAK_UNIT_BYTES

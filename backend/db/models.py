@@ -114,6 +114,10 @@ class Job(Base):
     finished_at: Mapped[datetime | None]
 
 
+# States of a run that is not over.
+OPEN_RUNS = ("starting", "running")
+
+
 class Run(Base):
     """One start of a job.
 
@@ -305,7 +309,7 @@ class FeedEntry(Base):
 
 
 class Worker(Base):
-    """A worker process; alive while `last_seen_at` is recent and it did not sign off."""
+    """A worker process. last_seen_at: beats while it lives; see system/workers.py."""
 
     __tablename__ = "workers"
 

@@ -29,6 +29,7 @@ class FailureClass(StrEnum):
 
 # Codes that say more than the exit code, by which a refused job is a bad job whatever is wrong.
 _BY_CODE = {
+    errors.OutOfMemory.code: FailureClass.OUT_OF_MEMORY,  # also of a trainer that was killed for it
     "disk_too_small": FailureClass.DISK_FULL,
     "model_disk_too_small": FailureClass.DISK_FULL,
     "folder_lost": FailureClass.DISK_FULL,

@@ -34,9 +34,15 @@ class TrainerProcess:
 
 @dataclass(frozen=True)
 class Ended:
-    """The trainer is gone. exit_code: negative for a signal; None if it was not our child."""
+    """The trainer is gone. exit_code: negative for a signal; None if it was not our child.
+
+    was_memory_short: while it ran, the system killed some process for lack of host memory.
+    peak_resident_bytes: the most that it, or the largest of its children, held; None if unknown.
+    """
 
     exit_code: int | None
+    was_memory_short: bool = False
+    peak_resident_bytes: int | None = None
 
 
 class Launcher(Protocol):

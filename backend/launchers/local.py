@@ -17,6 +17,8 @@ import subprocess
 
 from backend.launchers.launcher import Ended, Order, TrainerProcess
 from backend.launchers.processes import find_by_word, has_word, is_alive, start_ticks
+from trainer.memory_kills import kills_for_memory
+from trainer.peak_memory import PEAK_UNIT_BYTES
 
 
 class LocalLauncher:
@@ -24,10 +26,12 @@ class LocalLauncher:
 
     def __init__(self) -> None:
         self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._kills_before: dict[int, int] = {}
 
     def start(self, order: Order) -> TrainerProcess:
         """Start a trainer in a session of its own. Raises OSError."""
         order.log.parent.mkdir(parents=True, exist_ok=True)
+        kills_before = kills_for_memory()
         with order.log.open("ab") as log:
             child = subprocess.Popen(
                 list(order.command),
@@ -39,6 +43,7 @@ class LocalLauncher:
                 start_new_session=True,
             )
         self._children[child.pid] = child
+        self._kills_before[child.pid] = kills_before
         # A child that died already has no ticks; poll() learns its exit code all the same.
         return TrainerProcess(child.pid, start_ticks(child.pid) or 0, order.token)
 
@@ -59,9 +64,13 @@ class LocalLauncher:
             return None
         if child.returncode is None:
             _signal_group(child.pid, signal.SIGKILL)  # before wait(): the id is still taken
-        exit_code = child.wait()
+        peak_resident_bytes = _reap(child)
         del self._children[process.process_id]
-        return Ended(exit_code)
+        return Ended(
+            child.wait(),
+            was_memory_short=kills_for_memory() > self._kills_before.pop(process.process_id),
+            peak_resident_bytes=peak_resident_bytes,
+        )
 
     def _poll_adopted(self, process: TrainerProcess) -> Ended | None:
         if self._is_adopted_and_alive(process):
@@ -93,6 +102,15 @@ class LocalLauncher:
 def _has_died(process_id: int) -> bool:
     """Whether a child ended, without reaping it."""
     return os.waitid(os.P_PID, process_id, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _reap(child: subprocess.Popen[bytes]) -> int | None:
+    """Collect a child that has ended; the most memory it held, None if it was collected before."""
+    if child.returncode is not None:
+        return None
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_maxrss * PEAK_UNIT_BYTES
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 _PROC = Path("/proc")
+_NAMESPACE = " pid:"  # between the boot's id and the number of the process namespace
 
 
 @functools.cache
@@ -24,6 +25,12 @@ def machine_id() -> str:
         return f"{boot} {os.readlink(_PROC / 'self/ns/pid')}"
     except OSError:  # no /proc: not Linux
         return f"boot {psutil.boot_time():.0f}"
+
+
+def boot_of(machine: str) -> str | None:
+    """The boot that a `machine_id` names; None where only a moment of the clock names it."""
+    boot, namespace, _ = machine.partition(_NAMESPACE)
+    return boot if namespace else None
 
 
 def start_ticks(process_id: int) -> int | None:

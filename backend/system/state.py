@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import literal_column, select
 from sqlalchemy.orm import Session
 
 from backend import __version__
 from backend.db.columns import now
 from backend.db.models import Worker
-from backend.settings import Settings
+from backend.launchers.processes import machine_id
+from backend.settings import Settings, host_name
 from backend.system.devices import host_memory
 from backend.system.schemas import (
     DeviceEntry,
@@ -22,21 +24,18 @@ from backend.system.schemas import (
     SystemState,
     WorkerState,
 )
+from backend.system.workers import WORKER_SILENCE_SECONDS, Heartbeats, is_proved_gone
 from trainer.disk_places import nearest_folder
-
-# Workers beat every two seconds; a machine that swaps may take some more.
-WORKER_SILENCE = timedelta(seconds=10)
 
 
 def system_state(session: Session, settings: Settings) -> SystemState:
     """The whole answer of GET /api/system."""
-    worker = _latest_worker(session)
     return SystemState(
         version=__version__,
         token_required=settings.token is not None,
         hub_token_set=settings.hf_token is not None,
         devices=device_entries(session),
-        worker=worker_state(worker),
+        worker=worker_state(session),
         disk=DiskState(
             output_free_bytes=free_bytes(settings.output_dir),
             output_total_bytes=total_bytes(settings.output_dir),
@@ -52,23 +51,20 @@ def system_state(session: Session, settings: Settings) -> SystemState:
     )
 
 
-def worker_state(worker: Worker | None) -> WorkerState:
+def worker_state(session: Session) -> WorkerState:
     """Whether somebody would start a queued job."""
-    if worker is None:
-        return WorkerState(alive=False, last_seen_at=None)
-    alive = worker.ended_at is None and now() - worker.last_seen_at < WORKER_SILENCE
-    return WorkerState(alive=alive, last_seen_at=worker.last_seen_at)
+    worker, alive = _worker_that_counts(session)
+    return WorkerState(alive=alive, last_seen_at=None if worker is None else worker.last_seen_at)
 
 
 def is_worker_alive(session: Session) -> bool:
     """Whether the devices' figures are those of now."""
-    return worker_state(_latest_worker(session)).alive
+    return _worker_that_counts(session)[1]
 
 
 def device_entries(session: Session) -> list[DeviceEntry]:
     """The devices that the worker has; empty while none was seen."""
-    worker = _latest_worker(session)
-    return [DeviceEntry(**device) for device in worker.devices] if worker else []
+    return _devices_of(_worker_that_counts(session)[0])
 
 
 def known_devices(session: Session) -> tuple[str, ...]:
@@ -78,7 +74,8 @@ def known_devices(session: Session) -> tuple[str, ...]:
 
 def liveliness(session: Session) -> tuple[bool, tuple[str, ...]]:
     """Worker alive, and its devices: what open pages are told when it changes."""
-    return worker_state(_latest_worker(session)).alive, known_devices(session)
+    worker, alive = _worker_that_counts(session)
+    return alive, tuple(device.id for device in _devices_of(worker))
 
 
 def free_bytes(folder: Path) -> int | None:
@@ -98,5 +95,36 @@ def _room(folder: Path, which: Literal["free", "total"]) -> int | None:
         return None
 
 
-def _latest_worker(session: Session) -> Worker | None:
-    return session.scalar(select(Worker).order_by(Worker.last_seen_at.desc()).limit(1))
+def _devices_of(worker: Worker | None) -> list[DeviceEntry]:
+    return [DeviceEntry(**device) for device in worker.devices] if worker else []
+
+
+def _worker_that_counts(session: Session) -> tuple[Worker | None, bool]:
+    """Of the workers that live the one that signed on last, else the last of all; whether it lives.
+
+    The order is that of the rows, which no clock can turn.
+    """
+    rows = select(Worker).order_by(literal_column("workers.rowid").desc())
+    workers = session.scalars(rows).all()
+    heartbeats = _heartbeats_of(str(session.get_bind().engine.url))
+    living = [worker for worker in workers if _lives(worker, heartbeats)]
+    return next(iter([*living, *workers]), None), bool(living)
+
+
+def _lives(worker: Worker, heartbeats: Heartbeats) -> bool:
+    machine = machine_id()
+    if is_proved_gone(worker, host=host_name(), machine=machine):
+        return False
+    if heartbeats.silent_seconds(worker.id, worker.last_seen_at) >= WORKER_SILENCE_SECONDS:
+        return False
+    if worker.machine == machine or heartbeats.has_changed(worker.id):
+        return True
+    # Of another container, and never seen to beat so far: until it was watched for long enough,
+    # its last moment is all that is known.
+    return abs(now() - worker.last_seen_at) < timedelta(seconds=WORKER_SILENCE_SECONDS)
+
+
+@functools.cache
+def _heartbeats_of(_database_url: str) -> Heartbeats:
+    """What this process has seen of one database's workers."""
+    return Heartbeats()

@@ -7,7 +7,8 @@ no_progress   no event for `stall_seconds`. It ends with the next event.
 slow_steps    the recent steps take twice as long as the best stretch of 50 in this run. A stretch
               is compared, not single steps: buckets of several sizes make steps of several lengths,
               in turn. It ends when they take less than 1.5 times as long.
-disk_low      less than `low_disk_bytes` free where the job is saved. It ends with a tenth more.
+disk_low      less than `low_disk_bytes` free where the job is saved, or where caches lie. It ends
+              with a tenth more on both.
 waiting_for_space  the run waits for room before a save. It ends when the run goes on.
 """
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -90,17 +91,18 @@ class RunAlarms:
         *,
         phase: str | None,
         step: int,
-        disk_free_bytes: int | None,
+        disks_free_bytes: Mapping[str, int],
         look: Callable[[], Reading],
     ) -> list[Change]:
         """Which alarms begin now, and which are over.
 
-        look: at the machine; asked only when a cause is sought, since asking a card costs time.
+        disks_free_bytes: of each disk that is known, by the folder on it. look: at the machine;
+        asked only when a cause is sought, since asking a card costs time.
         """
         wanted = {
             "no_progress": self._silence(phase, step),
             "slow_steps": self._slow_steps(step, look),
-            "disk_low": self._disk_low(disk_free_bytes),
+            "disk_low": self._disk_low(disks_free_bytes),
             "waiting_for_space": self._waits(step),
         }
         self._has_news = False
@@ -151,18 +153,22 @@ class RunAlarms:
             {"step": step, "best_seconds": best, "recent_seconds": recent},
         )
 
-    def _disk_low(self, free: int | None) -> Problem | Literal["stays"] | None:
-        if free is None or free >= self._low_disk_bytes * ROOM_AGAIN_FACTOR:
+    def _disk_low(self, disks: Mapping[str, int]) -> Problem | Literal["stays"] | None:
+        folder = min(disks, key=lambda name: disks[name], default=None)
+        if folder is None:
+            return None
+        free = disks[folder]
+        if free >= self._low_disk_bytes * ROOM_AGAIN_FACTOR:
             return None
         if free >= self._low_disk_bytes:
             return "stays"
         return _alarm(
             "disk_low",
-            f"The disk of the output folder has {free / _GIB:.1f} GiB left, less than "
+            f"The disk of the {folder} folder has {free / _GIB:.1f} GiB left, less than "
             f"{self._low_disk_bytes / _GIB:.3g}.",
             "Empty the trash, delete checkpoints that you do not need, or clear the cache folder: "
-            "without room, the next save waits.",
-            {"free_bytes": free},
+            "without room, the next save or the next cached file waits or fails.",
+            {"folder": folder, "free_bytes": free},
         )
 
     def _waits(self, step: int) -> Problem | Literal["stays"] | None:

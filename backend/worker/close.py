@@ -14,10 +14,12 @@ from backend.hooks.notice import notice_end
 from backend.jobs.log import last_lines
 from backend.jobs.status import JobStatus
 from backend.launchers.launcher import Ended
+from backend.runs.memory_kill import with_memory_kill
 from backend.runs.outcome import LOG_TAIL_LINES, LastKnown, Outcome, outcome_of
 from backend.runs.settle import settle
 from backend.runs.stop_signs import stop_was_asked
 from backend.settings import Settings
+from backend.system.devices import host_memory
 from backend.worker.fence import own_run
 from backend.worker.interruption import resume_by_itself
 from trainer.errors import Problem
@@ -57,6 +59,7 @@ def close_run(
                 log_tail=log_tail,
             )
         )
+        outcome = with_memory_kill(outcome, ended, host_memory())
         _close(session, settings, job, run, outcome, ended.exit_code)
 
 

@@ -31,6 +31,8 @@ def launch(
     A worker that dies before the last line leaves a run without a process; the next one finds the
     trainer by the run's token (see recovery.py).
     """
+    with database.read() as session:
+        own_run(session, claim.run_id, worker_id)  # one that was frozen since its claim stops here
     folder = JobFolder(settings.output_dir, claim.training_name)
     work = parse_work(claim.config)
     change = set_aside_change_by_hand(folder, work)

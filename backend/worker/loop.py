@@ -15,6 +15,7 @@ from backend.launchers.launcher import Launcher, TrainerProcess
 from backend.settings import Settings
 from backend.system.devices import list_devices
 from backend.system.schemas import DeviceEntry
+from backend.system.workers import Heartbeats
 from backend.worker.claim import Claim, claim_next, free_devices
 from backend.worker.close import close_unstarted
 from backend.worker.deletions import Deletions
@@ -53,6 +54,7 @@ class Worker:
         self._clock = clock
         self._deletions = Deletions(database, settings, clock=clock)
         self._presence = Presence(database, settings, clock, ask_devices)
+        self._heartbeats = Heartbeats(clock)
         self._thumbnails = ThumbnailsAhead(settings.cache_dir)
         self._watches: list[RunWatch] = []
         self._look_again: dict[int, float] = {}
@@ -129,6 +131,7 @@ class Worker:
             self._launcher,
             self._settings,
             self._presence.identity,
+            self._heartbeats,
             except_runs={watch.watched.run_id for watch in self._watches},
         )
 

@@ -4,9 +4,14 @@ On this boot of this machine, a process id with its start ticks says for certain
 worker that had the run, and the trainer. A worker that died between starting a trainer and writing
 its process id down left the run's token on the trainer's command line, where it is found.
 
-A run of another boot or another container cannot be looked at that way. Its worker counts as gone
-after ten seconds of silence; its trainer once nobody holds the lock on the job's folder, which the
-system releases with its holder.
+A run of another container or another machine cannot be looked at that way. Its worker counts as
+gone after ten seconds of silence, by our monotonic clock; one of an earlier boot of this machine at
+once. Its trainer is gone once nobody holds the lock on the job's folder, which the system releases
+with its holder.
+
+A worker whose process lives but says nothing for a minute is stopped or hangs. Its runs are taken
+over as well: a trainer that has ended must not stay "running". Should it go on some day, it finds
+that its runs are another's.
 """
 
 from __future__ import annotations
@@ -17,13 +22,16 @@ from collections.abc import Container
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from backend.db.columns import now
 from backend.db.engine import Database
-from backend.db.models import Job, Run, Worker
+from backend.db.models import OPEN_RUNS, Job, Run, Worker
 from backend.launchers.launcher import Launcher, TrainerProcess
-from backend.launchers.processes import is_alive
 from backend.settings import Settings
-from backend.system.state import WORKER_SILENCE
+from backend.system.workers import (
+    WORKER_SILENCE_SECONDS,
+    Heartbeats,
+    is_of_earlier_boot,
+    is_proved_gone,
+)
 from backend.worker.claim import Identity
 from backend.worker.watch import Watched
 from trainer import folder_lock
@@ -31,12 +39,16 @@ from trainer.job_folder import JobFolder
 
 log = logging.getLogger(__name__)
 
+# Of a worker whose process lives. Longer than the longest turn of one that is only slow.
+FROZEN_AFTER_SECONDS = 60.0
+
 
 def take_over(
     database: Database,
     launcher: Launcher,
     settings: Settings,
     who: Identity,
+    heartbeats: Heartbeats,
     *,
     except_runs: Container[int] = (),
 ) -> list[tuple[Watched, TrainerProcess | None]]:
@@ -46,7 +58,7 @@ def take_over(
     the database refused a write between its claim and its watch.
     """
     with database.read() as session:
-        orphans = _orphans(session, who, except_runs)
+        orphans = _orphans(session, who, heartbeats, except_runs)
     taken: list[tuple[Watched, TrainerProcess | None]] = []
     for run, training_name in orphans:
         folder = JobFolder(settings.output_dir, training_name)
@@ -64,33 +76,39 @@ def take_over(
     return taken
 
 
-def _orphans(session: Session, who: Identity, except_runs: Container[int]) -> list[tuple[Run, str]]:
+def _orphans(
+    session: Session, who: Identity, heartbeats: Heartbeats, except_runs: Container[int]
+) -> list[tuple[Run, str]]:
     query = (
         select(Run, Job.training_name)
         .join(Job, Job.id == Run.job_id)
-        .where(Run.status.in_(("starting", "running")))
+        .where(Run.status.in_(OPEN_RUNS))
         .order_by(Run.id)
     )
     found = [(run, name) for run, name in session.execute(query) if run.id not in except_runs]
-    return [(run, name) for run, name in found if _is_gone(session, run, who)]
+    return [(run, name) for run, name in found if _is_gone(session, run, who, heartbeats)]
 
 
-def _is_gone(session: Session, run: Run, who: Identity) -> bool:
-    worker = session.get(Worker, run.worker_id)
+def _is_gone(session: Session, run: Run, who: Identity, heartbeats: Heartbeats) -> bool:
     if run.worker_id == who.worker_id:
         return True
-    if worker is None or worker.ended_at is not None:
+    if is_of_earlier_boot(run.host, run.machine, host=who.host, machine=who.machine):
         return True
-    if worker.machine == who.machine:
-        return not is_alive(worker.process_id, worker.process_start_ticks)
-    return now() - worker.last_seen_at > WORKER_SILENCE
+    worker = session.get(Worker, run.worker_id)
+    if worker is not None and is_proved_gone(worker, host=who.host, machine=who.machine):
+        return True
+    # One that lost its row signs on again with its next beat.
+    beat = None if worker is None else worker.last_seen_at
+    silent_seconds = heartbeats.silent_seconds(run.worker_id, beat)
+    may_be_frozen = worker is not None and worker.machine == who.machine
+    return silent_seconds >= (FROZEN_AFTER_SECONDS if may_be_frozen else WORKER_SILENCE_SECONDS)
 
 
 def _take(session: Session, run: Run, who: Identity) -> bool:
     """Compare-and-set on the run's worker: of two that look, one takes it."""
     taken = session.execute(
         update(Run)
-        .where(Run.id == run.id, Run.worker_id == run.worker_id)
+        .where(Run.id == run.id, Run.worker_id == run.worker_id, Run.status.in_(OPEN_RUNS))
         .values(worker_id=who.worker_id)
         .returning(Run.id)
         .execution_options(synchronize_session=False)

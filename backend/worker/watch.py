@@ -29,12 +29,11 @@ from backend.runs.event_lines import parse_lines
 from backend.runs.record import Place, add_problem, record_events
 from backend.runs.stop_signs import stop_was_taken
 from backend.settings import Settings
-from backend.system.state import free_bytes
 from backend.worker.alarm_board import active_alarms, write_changes
 from backend.worker.alarms import Change, RunAlarms
 from backend.worker.close import close_run
 from backend.worker.fence import RunLost, is_open, own_run
-from backend.worker.machine import read_machine
+from backend.worker.machine import disks_free_bytes, read_machine
 from backend.worker.stopping import Measure, StopWatch
 from trainer.commands import CommandName, append_command
 from trainer.errors import Problem
@@ -258,7 +257,7 @@ class RunWatch:
         changes = self._alarms.judge(
             phase=run.phase,
             step=run.last_step or 0,
-            disk_free_bytes=free_bytes(self._settings.output_dir),
+            disks_free_bytes=disks_free_bytes(self._settings.output_dir, self._settings.cache_dir),
             look=lambda: read_machine(run.device),
         )
         self._write_alarms(changes)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from sqlalchemy import select
 
 from backend.db.engine import Database
@@ -29,6 +31,7 @@ from tests.integration.processes import (
     worker,
 )
 from tests.stand_in_trainer import chain_after, read_chain
+from trainer import memory_kills
 from trainer.job_folder import JobFolder
 
 S = JobStatus
@@ -181,3 +184,31 @@ def test_a_run_begins_where_the_person_said_and_the_next_at_the_newest_again(
     with database.read() as session:
         points = queries.list_metrics(session, job_id, after_step=-1, max_points=100).items
     assert [(point.step, point.run) for point in points] == [(step, 3) for step in range(1, 10)]
+
+
+def test_a_trainer_that_the_system_killed_for_lack_of_memory_failed_for_it(
+    tmp_path: Path, database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vmstat = tmp_path / "vmstat"
+    vmstat.write_text("oom_kill 3\n")
+    monkeypatch.setattr(memory_kills, "_COUNTS", vmstat)
+    job_id = add_job(database, settings, behaviour="hang")
+    here = Worker(settings, database, LocalLauncher())
+    here.sign_on()
+
+    def has_turned_until(reached: Callable[[Job], bool]) -> bool:
+        here.turn()
+        return reached(job_of(database, job_id))
+
+    eventually(lambda: has_turned_until(lambda job: job.step == 2), "two steps")
+    process_id = last_run_of(database, job_id).process_id
+    assert process_id is not None
+    vmstat.write_text("oom_kill 4\n")
+    os.kill(process_id, signal.SIGKILL)
+    eventually(lambda: has_turned_until(lambda job: job.status == S.FAILED), "it has failed")
+    error = job_of(database, job_id).error
+    assert error is not None
+    params = error["params"]
+    assert (error["code"], params["device"], params["phase"]) == ("out_of_memory", "host", "train")
+    assert 0 < params["peak_bytes"] < params["available_bytes"]
+    assert last_run_of(database, job_id).exit_code == -signal.SIGKILL

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
+from backend.db.columns import now
 from backend.db.engine import Database
 from backend.db.models import Checkpoint, FeedEntry, JobMove, Lease, Metric, Run, Sample
 from backend.jobs import queries
@@ -22,6 +23,7 @@ from backend.settings import Settings
 from backend.worker.claim import Identity, claim_next
 from backend.worker.loop import Worker
 from tests.backend.installation import settings_in
+from tests.backend.worker.worker_rows import ANOTHER_BOOT, HOUR, claim_as, worker_row
 from tests.integration.processes import (
     add_job,
     end,
@@ -306,14 +308,12 @@ def test_a_trainer_whose_worker_died_before_writing_it_down_is_found_by_its_toke
 
 
 def test_a_run_of_another_boot_is_closed_once_its_folder_is_free(
-    tmp_path: Path, database: Database, settings: Settings
+    database: Database, settings: Settings
 ) -> None:
     from trainer import folder_lock
 
     job_id = add_job(database, settings, behaviour="hang", **STAYS_INTERRUPTED)
-    elsewhere = Identity("gone-worker", "other-container", "another boot")
-    with database.write() as session:
-        assert claim_next(session, settings, elsewhere, device="cpu", has_gpus=False)
+    claim_as(database, settings, worker_row("gone", machine=ANOTHER_BOOT, beat=now() + HOUR))
     here = Worker(settings, database, LocalLauncher())
     here._presence.sign_on()
     with folder_lock.held(JobFolder(settings.output_dir, "style").lock):
@@ -321,6 +321,31 @@ def test_a_run_of_another_boot_is_closed_once_its_folder_is_free(
         assert job_of(database, job_id).status == S.STARTING, "somebody still writes there"
     here.turn()
     assert job_of(database, job_id).status == S.INTERRUPTED
+
+
+def test_a_trainer_that_ended_does_not_stay_running_since_its_worker_is_frozen(
+    tmp_path: Path, database: Database, settings: Settings
+) -> None:
+    job_id = add_job(database, settings, behaviour="sleepy")
+    with worker(tmp_path) as frozen:
+        until_status(database, job_id, S.RUNNING)
+        frozen.send_signal(signal.SIGSTOP)
+        (JobFolder(settings.output_dir, "style").run(1).path / "go").touch()
+        process_id = last_run_of(database, job_id).process_id
+        assert process_id is not None
+        eventually(lambda: not is_running(process_id), "the trainer has ended")
+        seconds = 0.0
+        here = Worker(settings, database, LocalLauncher(), clock=lambda: seconds)
+        here.sign_on()
+        for _ in range(12):
+            assert job_of(database, job_id).status == S.RUNNING
+            here.turn()
+            seconds += 5.0
+        here.turn()
+        assert job_of(database, job_id).status == S.COMPLETED
+        here.sign_off()
+        end(frozen, signal.SIGKILL)
+    assert last_run_of(database, job_id).number == 1
 
 
 def test_two_workers_share_a_queue_and_run_every_job_once(

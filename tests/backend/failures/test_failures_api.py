@@ -16,9 +16,12 @@ from backend.db.models import Job, Run, Worker
 from backend.jobs import machines
 from backend.jobs.moves import move
 from backend.jobs.status import JobStatus
+from backend.launchers.launcher import Ended
+from backend.runs.memory_kill import with_memory_kill
 from backend.runs.outcome import LastKnown, outcome_of
 from backend.runs.settle import settle
 from backend.settings import Settings
+from backend.system.schemas import HostMemory
 from tests.backend.installation import job_config
 from tests.backend.jobs.test_jobs_api import codes, create, put
 from trainer import errors
@@ -85,6 +88,7 @@ def fail(
     exit_code: int | None = None,
     phase: str | None = "train",
     device: str = "cpu",
+    memory_was_short: bool = False,
     **params: Any,
 ) -> None:
     """Let job 1, which waits, run and end with this error as its last word, or with none."""
@@ -101,7 +105,10 @@ def fail(
         run.finish, run.phase, run.device = finish, phase, device
         tail = [f"line {number}" for number in range(30)]
         known = LastKnown(finish, exit_code, False, False, phase, 7, tail)
-        settle(session, job, run, outcome_of(known), exit_code, ended_at=datetime.now(UTC))
+        ended = Ended(exit_code, was_memory_short=memory_was_short, peak_resident_bytes=60 * GIB)
+        memory = HostMemory(total_bytes=64 * GIB, available_bytes=0, swap_used_bytes=GIB)
+        outcome = with_memory_kill(outcome_of(known), ended, memory)
+        settle(session, job, run, outcome, exit_code, ended_at=datetime.now(UTC))
 
 
 def failure(client: TestClient) -> dict[str, Any]:
@@ -389,6 +396,28 @@ def test_a_killed_trainer_is_taken_for_lack_of_host_memory(
     assert "memory was full" in found["likely_cause"]
     assert {cure["effect"]["place"] for cure in found["cures"] if cure["effect"]} <= {"ram"}
     assert found["cures"][-1]["key"] == "retry"
+
+
+def test_a_trainer_that_the_system_killed_for_lack_of_memory_is_out_of_memory_on_the_host(
+    client: TestClient, database: Database
+) -> None:
+    queue_dev(client, database)
+    fail(database, None, exit_code=-9, device=CARD, phase="load", memory_was_short=True)
+    found = failure(client)
+    assert (found["failure_class"], found["code"]) == ("out_of_memory", "out_of_memory")
+    assert (found["signal"], found["phase"]) == ("SIGKILL", "load")
+    assert "60.00 GB at most; the machine has 64.0 GB" in found["message"]
+    assert found["last_lines"][-1] == "line 29"
+    assert {cure["effect"]["place"] for cure in found["cures"] if cure["effect"]} <= {"ram"}
+
+
+@pytest.mark.parametrize("exit_code", [-15, 1, None])
+def test_memory_that_was_short_explains_no_other_end(
+    client: TestClient, database: Database, exit_code: int | None
+) -> None:
+    queue(client)
+    fail(database, None, exit_code=exit_code, memory_was_short=True)
+    assert failure(client)["failure_class"] in ("crash", "lost_process")
 
 
 def test_an_interrupted_job_goes_on_from_its_newest_checkpoint(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from sqlalchemy import select
 from backend.db.engine import Database
 from backend.db.models import FeedEntry, HookDelivery, Job, Run
 from backend.settings import Settings
+from backend.worker import machine
 from backend.worker.alarm_board import active_alarms, write_changes
 from backend.worker.alarms import Change, Pace, RunAlarms
 from backend.worker.likely_cause import Reading, cause_of_silence, cause_of_slow_steps
 from tests.backend.installation import job_config, settings_in
+from trainer.disk_places import Place
 from trainer.errors import Problem, Severity
 from trainer.events import CommandTaken, Phase, PhaseStarted, Step, WaitingForSpace
 
@@ -39,12 +42,18 @@ def alarms(clock: Clock, **more: Any) -> RunAlarms:
 
 
 def judge(
-    watch: RunAlarms, *, free: float | None = 100, reading: Reading | None = None
+    watch: RunAlarms,
+    *,
+    free: float | None = 100,
+    cache_free: float = 200,
+    reading: Reading | None = None,
 ) -> dict[str, Problem | None]:
     changes = watch.judge(
         phase="train",
         step=7,
-        disk_free_bytes=None if free is None else int(free * GIB),
+        disks_free_bytes={}
+        if free is None
+        else {"output": int(free * GIB), "cache": int(cache_free * GIB)},
         look=lambda: reading or Reading(),
     )
     return {change.code: change.problem for change in changes}
@@ -139,6 +148,26 @@ def test_a_disk_that_fills_up_is_said_until_there_is_a_tenth_more_room(clock: Cl
     assert judge(watch, free=5.4) == {}
     assert judge(watch, free=5.5) == {"disk_low": None}
     assert judge(watch, free=None) == {}
+
+
+def test_the_disk_of_the_caches_is_watched_as_well_and_named(clock: Clock) -> None:
+    watch = alarms(clock)
+    problem = judge(watch, cache_free=4.9)["disk_low"]
+    assert problem is not None
+    assert "disk of the cache folder has 4.9 GiB left" in problem.message
+    assert problem.params["folder"] == "cache"
+    assert judge(watch, free=4.8) == {}, "one alarm, until both have room"
+    assert judge(watch) == {"disk_low": None}
+
+
+def test_two_folders_on_one_disk_are_one_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, cache = tmp_path / "output", tmp_path / "cache"
+    assert list(machine.disks_free_bytes(output, cache)) == ["output"]
+    there = {output: Place(output, 1, 7), cache: Place(cache, 2, 5)}
+    monkeypatch.setattr(machine, "place_of", there.__getitem__)
+    assert machine.disks_free_bytes(output, cache) == {"output": 7, "cache": 5}
 
 
 def test_a_worker_that_takes_a_run_over_knows_its_alarms_and_its_pace(clock: Clock) -> None:
