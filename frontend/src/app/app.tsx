@@ -1,12 +1,13 @@
 import { MantineProvider } from "@mantine/core";
 import { Notifications } from "@mantine/notifications";
 import { type QueryClient, QueryClientProvider, usePrefetchQuery } from "@tanstack/react-query";
-import { lazy, Suspense, useState } from "react";
-import { Route, Switch } from "wouter";
+import { Suspense, useState } from "react";
+import { Route, Switch, useLocation } from "wouter";
 import { type Alarm, LiveProvider } from "@/api/live";
 import type { JobSummary } from "@/api/types";
 import { Announcer, announce } from "@/components/ui/announcer";
 import { ErrorBoundary } from "@/components/ui/error-boundary";
+import { lazyPart } from "@/components/ui/lazy-part";
 import { PageLoading } from "@/components/ui/page-loading";
 import { text } from "@/messages";
 import { loadGalleryPage, picturesQueries } from "./first-questions";
@@ -17,13 +18,13 @@ import { Shell } from "./shell";
 import { theme } from "./theme";
 import { TokenGate } from "./token-gate";
 
-const JobFormPage = lazy(() => import("./pages/job-form-page"));
-const ComparePage = lazy(() => import("./pages/compare-page"));
-const GalleryPage = lazy(loadGalleryPage);
-const JobPage = lazy(() => import("./pages/job-page"));
-const SystemPage = lazy(() => import("./pages/system-page"));
-const TryPage = lazy(() => import("./pages/try-page"));
-const TrashPage = lazy(() => import("./pages/trash-page"));
+const JobFormPage = lazyPart("job-form-page", () => import("./pages/job-form-page"));
+const ComparePage = lazyPart("compare-page", () => import("./pages/compare-page"));
+const GalleryPage = lazyPart("gallery-page", loadGalleryPage);
+const JobPage = lazyPart("job-page", () => import("./pages/job-page"));
+const SystemPage = lazyPart("system-page", () => import("./pages/system-page"));
+const TryPage = lazyPart("try-page", () => import("./pages/try-page"));
+const TrashPage = lazyPart("trash-page", () => import("./pages/trash-page"));
 
 function announceStatus(job: JobSummary): void {
   announce(text.queue.statusChanged(job.training_name, text.status[job.status]));
@@ -54,11 +55,7 @@ export function App({ client: given, env = "default" }: AppProps) {
               onUnauthorized={lock}
             >
               <Shell>
-                <ErrorBoundary>
-                  <Suspense fallback={<PageLoading />}>
-                    <Pages />
-                  </Suspense>
-                </ErrorBoundary>
+                <Pages />
               </Shell>
             </LiveProvider>
           )}
@@ -79,6 +76,17 @@ function PicturesRoute({ jobId }: { jobId: number }) {
 }
 
 function Pages() {
+  const [address] = useLocation();
+  return (
+    <ErrorBoundary place={address}>
+      <Suspense fallback={<PageLoading />}>
+        <Routes />
+      </Suspense>
+    </ErrorBoundary>
+  );
+}
+
+function Routes() {
   return (
     <Switch>
       <Route path="/" component={QueuePage} />

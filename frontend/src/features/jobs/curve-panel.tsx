@@ -1,8 +1,9 @@
 import { Skeleton, Switch } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { lazy, Suspense, useMemo, useRef, useState } from "react";
+import { Suspense, useMemo, useRef, useState } from "react";
 import { checkpointsQuery, measurementsQuery, metricsQuery, samplesQuery } from "@/api/queries";
 import { Empty } from "@/components/ui/empty";
+import { lazyPart } from "@/components/ui/lazy-part";
 import { Panel } from "@/components/ui/panel";
 import { QueryView } from "@/components/ui/query-view";
 import { formatCount, formatLoss } from "@/lib/format";
@@ -22,7 +23,7 @@ import { OverlayPicker, useBeside, useOtherSources } from "./curve-overlay";
 import classes from "./curve-panel.module.css";
 import { CurveTable } from "./curve-table";
 
-const CurveChart = lazy(() => import("./curve-chart"));
+const CurveChart = lazyPart("curve-chart", () => import("./curve-chart"));
 
 const SMOOTHING_AT_FIRST = 0.95;
 
