@@ -90,6 +90,7 @@ export const en = {
 
   queue: {
     title: "Queue",
+    stateMissing: "Whether the queue is paused could not be loaded",
     running: "Running",
     waiting: "Waiting",
     scheduled: "Scheduled",
@@ -296,6 +297,7 @@ export const en = {
 
   curve: {
     title: "Curve",
+    noMeasurements: "The measurements could not be loaded",
     loss: "Loss",
     smoothed: "Smoothed",
     validation: "Validation",

@@ -5,7 +5,7 @@ import { checkpointsQuery, measurementsQuery, metricsQuery, samplesQuery } from 
 import { Empty } from "@/components/ui/empty";
 import { lazyPart } from "@/components/ui/lazy-part";
 import { Panel } from "@/components/ui/panel";
-import { QueryView } from "@/components/ui/query-view";
+import { QueryFailure, QueryView } from "@/components/ui/query-view";
 import { formatCount, formatLoss } from "@/lib/format";
 import { text } from "@/messages";
 import type { StepRange } from "./curve-chart";
@@ -37,7 +37,8 @@ interface CurvePanelProps {
 export function CurvePanel({ jobId, name, expecting }: CurvePanelProps) {
   const metrics = useQuery(metricsQuery(jobId));
   // A step 0 that was measured is there before the first step.
-  const measurements = useQuery(measurementsQuery(jobId)).data ?? NONE;
+  const measured = useQuery(measurementsQuery(jobId));
+  const measurements = measured.data ?? NONE;
   const [beside, setBeside] = useBeside(jobId);
   const [logScale, setLogScale] = useState(false);
   return (
@@ -54,6 +55,7 @@ export function CurvePanel({ jobId, name, expecting }: CurvePanelProps) {
         </>
       }
     >
+      <QueryFailure query={measured} title={text.curve.noMeasurements} />
       <QueryView query={metrics} loading={380}>
         {(points) =>
           points.length === 0 && measurements.length === 0 && beside.length === 0 ? (
