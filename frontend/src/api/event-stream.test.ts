@@ -25,6 +25,8 @@ describe("the page's stream", () => {
   let states: StreamState[];
   let events: string[];
   let opened: boolean[];
+  /** Seconds from each cut to the next attempt. */
+  let delays: number[];
   let stream: EventStream;
 
   beforeEach(() => {
@@ -32,10 +34,16 @@ describe("the page's stream", () => {
     states = [];
     events = [];
     opened = [];
+    delays = [];
     stream = new EventStream({
       onEvent: (event) => events.push(`${event.name} ${event.data}`),
       onOpen: (resumed) => opened.push(resumed),
-      onState: (state) => states.push(state),
+      onState: (state, retryAt) => {
+        states.push(state);
+        if (retryAt !== null) {
+          delays.push(Math.round((retryAt - Date.now()) / 1000));
+        }
+      },
     });
     return () => stream.close();
   });
@@ -68,6 +76,30 @@ describe("the page's stream", () => {
     await streamsOpened(1);
     await vi.waitFor(() => expect(states.at(-1)).toBe("open"));
   });
+
+  test.each(["nothing", "a ping", "an event"])(
+    "after two cuts and %s behind the greeting, tries again when it is due",
+    async (heard) => {
+      stream.listen(["queue"]);
+      await vi.waitFor(() => expect(opened).toHaveLength(1));
+      server.stream.cut();
+      await vi.waitFor(() => expect(opened).toHaveLength(2));
+      server.stream.cut();
+      await vi.waitFor(() => expect(delays).toHaveLength(2));
+      // Other topics are listened to without waiting for the next attempt.
+      stream.listen(["job:3"]);
+      await vi.waitFor(() => expect(opened).toHaveLength(3));
+      if (heard === "a ping") {
+        server.stream.write(": ping\n\n");
+      } else if (heard === "an event") {
+        server.stream.send("job", { id: 3 }, 41);
+      }
+      await new Promise((resolve) => setTimeout(resolve));
+      server.stream.cut();
+      await vi.waitFor(() => expect(delays).toHaveLength(3));
+      expect(delays).toEqual([0, 1, heard === "nothing" ? 2 : 0]);
+    },
+  );
 
   test("is given back while the tab is hidden and catches up when it is shown", async () => {
     server.news = 12;

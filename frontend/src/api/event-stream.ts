@@ -7,8 +7,10 @@
  * from a server that is away, and lets us say when the next attempt is.
  *
  * States: `connecting` → `open` → (cut) → `away` → ... and `paused` while the tab is hidden. After a
- * cut the first attempt follows at once, then after 1, 2, 4 and at most 8 seconds. The server's ping
- * comes every 15 s; 45 s of silence count as a cut, for a connection can die without saying so.
+ * cut the first attempt follows at once, then after 1, 2, 4 and at most 8 seconds. Only news or a ping
+ * make the next attempt a first one again: a proxy may let the greeting through and cut, each time.
+ * The server's ping comes every 15 s; 45 s of silence count as a cut, for a connection can die without
+ * saying so.
  */
 
 import { EventParser, type ServerEvent } from "./event-parser";
@@ -119,7 +121,6 @@ export class EventStream {
       if (!response.ok || response.body === null) {
         throw new Error(`events: ${response.status}`);
       }
-      this.failures = 0;
       this.listener.onState("open", null);
       await this.read(response.body, heard, resumed);
     } catch {
@@ -140,19 +141,25 @@ export class EventStream {
     const reader = body.getReader();
     const decoder = new TextDecoder();
     const parser = new EventParser();
+    let greeted = false;
     for (;;) {
       const { done, value } = await reader.read();
       if (done) {
         return;
       }
       heard();
+      if (greeted) {
+        this.failures = 0;
+      }
       for (const event of parser.feed(decoder.decode(value, { stream: true }))) {
         if (event.id !== null) {
           this.cursor = event.id;
         }
+        greeted = true;
         if (event.name === "open") {
           this.listener.onOpen(resumed, Number(event.id));
         } else {
+          this.failures = 0;
           this.listener.onEvent(event);
         }
       }

@@ -1,12 +1,13 @@
 import { MantineProvider } from "@mantine/core";
 import { Notifications } from "@mantine/notifications";
 import { type QueryClient, QueryClientProvider, usePrefetchQuery } from "@tanstack/react-query";
-import { lazy, Suspense, useState } from "react";
-import { Route, Switch } from "wouter";
+import { Suspense, useState } from "react";
+import { Route, Switch, useLocation } from "wouter";
 import { type Alarm, LiveProvider } from "@/api/live";
 import type { JobSummary } from "@/api/types";
 import { Announcer, announce } from "@/components/ui/announcer";
 import { ErrorBoundary } from "@/components/ui/error-boundary";
+import { lazyPart } from "@/components/ui/lazy-part";
 import { PageLoading } from "@/components/ui/page-loading";
 import { SettingsView } from "@/components/ui/settings-view";
 import { text } from "@/messages";
@@ -18,15 +19,18 @@ import { Shell } from "./shell";
 import { theme } from "./theme";
 import { TokenGate } from "./token-gate";
 
-const JobFormPage = lazy(() => import("./pages/job-form-page"));
-const ComparePage = lazy(() => import("./pages/compare-page"));
-const GalleryPage = lazy(loadGalleryPage);
-const JobPage = lazy(() => import("./pages/job-page"));
-const SystemPage = lazy(() => import("./pages/system-page"));
-const TryPage = lazy(() => import("./pages/try-page"));
-const TrashPage = lazy(() => import("./pages/trash-page"));
+const JobFormPage = lazyPart("job-form-page", () => import("./pages/job-form-page"));
+const ComparePage = lazyPart("compare-page", () => import("./pages/compare-page"));
+const GalleryPage = lazyPart("gallery-page", loadGalleryPage);
+const JobPage = lazyPart("job-page", () => import("./pages/job-page"));
+const SystemPage = lazyPart("system-page", () => import("./pages/system-page"));
+const TryPage = lazyPart("try-page", () => import("./pages/try-page"));
+const TrashPage = lazyPart("trash-page", () => import("./pages/trash-page"));
 // What names settings is large, and the first load has no use for it.
-const NamedSettings = lazy(() => import("@/features/job-form/named-settings"));
+const NamedSettings = lazyPart(
+  "named-settings",
+  () => import("@/features/job-form/named-settings"),
+);
 
 function announceStatus(job: JobSummary): void {
   announce(text.queue.statusChanged(job.training_name, text.status[job.status]));
@@ -57,13 +61,9 @@ export function App({ client: given, env = "default" }: AppProps) {
               onUnauthorized={lock}
             >
               <Shell>
-                <ErrorBoundary>
-                  <SettingsView value={NamedSettings}>
-                    <Suspense fallback={<PageLoading />}>
-                      <Pages />
-                    </Suspense>
-                  </SettingsView>
-                </ErrorBoundary>
+                <SettingsView value={NamedSettings}>
+                  <Pages />
+                </SettingsView>
               </Shell>
             </LiveProvider>
           )}
@@ -84,6 +84,17 @@ function PicturesRoute({ jobId }: { jobId: number }) {
 }
 
 function Pages() {
+  const [address] = useLocation();
+  return (
+    <ErrorBoundary place={address}>
+      <Suspense fallback={<PageLoading />}>
+        <Routes />
+      </Suspense>
+    </ErrorBoundary>
+  );
+}
+
+function Routes() {
   return (
     <Switch>
       <Route path="/" component={QueuePage} />

@@ -1,12 +1,15 @@
 import { useEffect, useRef, useState } from "react";
-import { ServerAway } from "@/api/errors";
+import { ApiError, ServerAway } from "@/api/errors";
 
 const PAUSE_MS = 350;
 const RETRY_MS = 3000;
 
 export interface Answer<Data> {
-  /** `asking` until the present question has its answer; `refused`: it has none. */
-  state: "asking" | "there" | "refused" | "away";
+  /**
+   * `asking` until the present question has its answer; `refused`: it has none. After `away` (nobody
+   * answered) and `failed` (the server could not work it out) the same is asked again by itself.
+   */
+  state: "asking" | "there" | "refused" | "away" | "failed";
   /** The last answer; while another is under way it stays in sight. */
   data: Data | null;
 }
@@ -40,9 +43,9 @@ export function useAnswer<Data>(
         if (abort.signal.aborted) {
           return;
         }
-        const away = error instanceof ServerAway;
-        setKnown((before) => ({ ...before, state: away ? "away" : "refused" }));
-        if (away) {
+        const state = stateAfter(error);
+        setKnown((before) => ({ ...before, state }));
+        if (state !== "refused") {
           timer = setTimeout(() => void attempt(), RETRY_MS);
         }
       }
@@ -55,4 +58,12 @@ export function useAnswer<Data>(
   }, [key]);
 
   return known;
+}
+
+function stateAfter(error: unknown): "refused" | "away" | "failed" {
+  if (error instanceof ServerAway) {
+    return "away";
+  }
+  // What the server says of the values themselves stays so until they are others.
+  return error instanceof ApiError && error.status < 500 ? "refused" : "failed";
 }

@@ -137,6 +137,7 @@ export const words = {
     ram: "memory",
     checking: "Checking…",
     away: "Not checked: the server is not answering.",
+    failed: "Not checked: the server could not work it out. It is asked again.",
     ready: "Ready to draw",
     problems: (count: number) =>
       count === 1 ? "One thing stands in the way" : `${count} things stand in the way`,

@@ -48,6 +48,10 @@ export const en = {
     panelTitle: "This could not be loaded",
     crashedTitle: "This part of the page broke",
     crashed: "The rest still works, and nothing you typed is lost.",
+    missingTitle: "This part of the page could not be fetched",
+    missingAway: "It is fetched again as soon as the server answers. Nothing you typed is lost.",
+    missingGone:
+      "The server answers, but not with this part: it may have been updated. Trying again loads the page anew; nothing you typed is lost.",
     retry: "Try again",
     actionFailed: (action: string) => `${action} did not work`,
   },
@@ -86,6 +90,7 @@ export const en = {
 
   queue: {
     title: "Queue",
+    stateMissing: "Whether the queue is paused could not be loaded",
     running: "Running",
     waiting: "Waiting",
     scheduled: "Scheduled",
@@ -294,6 +299,7 @@ export const en = {
 
   curve: {
     title: "Curve",
+    noMeasurements: "The measurements could not be loaded",
     loss: "Loss",
     smoothed: "Smoothed",
     validation: "Validation",

@@ -17,6 +17,7 @@ export const words = {
 
   presets: {
     title: "Start from a preset",
+    failed: "The server could not work out what is advised. It is asked again.",
     lead: "Sets what the guides advise for the kind of LoRA and the card. Names, datasets, prompts and trigger stay as they are.",
     kinds: "Kind of LoRA",
     card: "Card",
@@ -90,6 +91,7 @@ export const words = {
     checking: "Working it out…",
     waiting: "The plan follows as soon as every setting has a value that can be read.",
     away: "Not planned: the server is not answering.",
+    failed: "Not planned: the server could not work it out. It is asked again.",
     fits: (where: string) => `Fits ${where}`,
     doesNotFit: (where: string) => `Does not fit ${where}`,
     ofCard: (used: string, total: string) => `${used} of ${total}`,

@@ -7,6 +7,7 @@ import { ApiError } from "@/api/errors";
 import { useTopics } from "@/api/live";
 import { jobQuery, jobSchemaQuery, keys, systemQuery } from "@/api/queries";
 import type { Job, JobConfigValue, JobSchema } from "@/api/types";
+import { ErrorBoundary } from "@/components/ui/error-boundary";
 import { Notice } from "@/components/ui/notice";
 import { PageHeader } from "@/components/ui/page-header";
 import { QueryView } from "@/components/ui/query-view";
@@ -35,7 +36,19 @@ const renderDatasetContents = (props: { config: JobConfigValue; place: number })
 
 function Plan({ aid }: { aid: FormAid }) {
   const system = useQuery(systemQuery);
-  return <PlanPanel aid={aid} ramBytes={system.data?.memory.total_bytes ?? null} />;
+  return (
+    <ErrorBoundary>
+      <PlanPanel aid={aid} ramBytes={system.data?.memory.total_bytes ?? null} />
+    </ErrorBoundary>
+  );
+}
+
+function Preset(props: { aid: FormAid; open: boolean }) {
+  return (
+    <ErrorBoundary>
+      <PresetPanel {...props} />
+    </ErrorBoundary>
+  );
 }
 
 /** A new job, a copy of one, or the edit of one: the same form over another beginning. */
@@ -152,7 +165,7 @@ function NewForm({ schema, storageKey, saved }: NewFormProps) {
         renderAbove={(aid) => (
           <>
             <ImportButton aid={aid} />
-            <PresetPanel aid={aid} open />
+            <Preset aid={aid} open />
           </>
         )}
         renderBeside={(aid) => <Plan aid={aid} />}
@@ -226,7 +239,7 @@ function EditForm({ schema, job, gift }: EditFormProps) {
         devices={system.data?.devices ?? []}
         renderDatasetPicker={renderDatasetPicker}
         renderDatasetContents={renderDatasetContents}
-        renderAbove={(aid) => <PresetPanel aid={aid} open={false} />}
+        renderAbove={(aid) => <Preset aid={aid} open={false} />}
         renderBeside={(aid) => <Plan aid={aid} />}
         saveLabel={job.status === "draft" ? text.form.saveDraft : text.form.save}
         queueLabel={job.status === "draft" ? text.form.queueJob : text.form.saveAndQueue}

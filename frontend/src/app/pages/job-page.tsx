@@ -1,11 +1,12 @@
 import { Button } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { lazy, Suspense, useState } from "react";
+import { Suspense, useState } from "react";
 import { Link, Redirect } from "wouter";
 import { ApiError } from "@/api/errors";
 import { useTopics } from "@/api/live";
 import { jobQuery, keys, systemQuery } from "@/api/queries";
 import type { Job } from "@/api/types";
+import { lazyPart } from "@/components/ui/lazy-part";
 import { Notice } from "@/components/ui/notice";
 import { ProblemList } from "@/components/ui/problem-list";
 import { QueryView } from "@/components/ui/query-view";
@@ -32,8 +33,8 @@ import classes from "./pages.module.css";
 import { UsePrompt } from "./use-prompt";
 
 // What needs the form's parts comes after the page is drawn.
-const ChangeDrawer = lazy(() => import("@/features/job-form/change-drawer"));
-const ChangesPanel = lazy(() => import("@/features/job-form/changes-panel"));
+const ChangeDrawer = lazyPart("change-drawer", () => import("@/features/job-form/change-drawer"));
+const ChangesPanel = lazyPart("changes-panel", () => import("@/features/job-form/changes-panel"));
 
 const renderDatasetPicker = (props: DatasetPickerProps) => <DatasetPicker {...props} />;
 

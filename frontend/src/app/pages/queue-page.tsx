@@ -18,7 +18,7 @@ import { Empty } from "@/components/ui/empty";
 import { ErrorBoundary } from "@/components/ui/error-boundary";
 import { Icon } from "@/components/ui/icons";
 import { PageHeader } from "@/components/ui/page-header";
-import { QueryView } from "@/components/ui/query-view";
+import { QueryFailure, QueryView } from "@/components/ui/query-view";
 import { FirstVisit } from "@/features/jobs/first-visit";
 import { markOfQueue, useGlance } from "@/features/jobs/glance";
 import { QueueFilter } from "@/features/jobs/queue-filter";
@@ -40,7 +40,8 @@ export function QueuePage() {
   const [filter, changeFilter] = useJobFilter();
   const jobs = useQuery({ ...jobsQuery(filter), placeholderData: keepPreviousData });
   const system = useQuery(systemQuery);
-  const queue = useQuery(queueQuery).data;
+  const counted = useQuery(queueQuery);
+  const queue = counted.data;
   const isFirstVisit = jobs.data !== undefined && !isFiltered(filter) && hasNoJobs(jobs.data);
 
   return (
@@ -69,6 +70,7 @@ export function QueuePage() {
       <div className={classes.stack}>
         {system.data && <WorkerBanner system={system.data} />}
         {queue && <PausedNotice queue={queue} />}
+        <QueryFailure query={counted} title={text.queue.stateMissing} />
         <ErrorBoundary>
           <QueryView query={system} loading={132}>
             {(state) => <DeviceCards system={state} />}

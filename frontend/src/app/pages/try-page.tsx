@@ -1,10 +1,11 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { lazy, Suspense, useRef } from "react";
+import { Suspense, useRef } from "react";
 import { useLocation } from "wouter";
 import { ApiError } from "@/api/errors";
 import { useTopics } from "@/api/live";
 import { drawingQuery, jobSchemaQuery, keys, systemQuery } from "@/api/queries";
 import type { DrawingEntry, WholeDrawing } from "@/api/types";
+import { lazyPart } from "@/components/ui/lazy-part";
 import { Notice } from "@/components/ui/notice";
 import { PageHeader } from "@/components/ui/page-header";
 import { QueryView } from "@/components/ui/query-view";
@@ -23,7 +24,7 @@ import { DrawingView, NothingDrawn } from "./drawing-view";
 import classes from "./pages.module.css";
 
 // Few people look at how the model is loaded, and it needs the form's parts.
-const SomeSettings = lazy(() => import("@/features/job-form/some-settings"));
+const SomeSettings = lazyPart("some-settings", () => import("@/features/job-form/some-settings"));
 
 const PANELS = ["model", "quantization"];
 

@@ -5,6 +5,8 @@ import { Notice } from "./notice";
 
 interface ErrorBoundaryProps {
   children: ReactNode;
+  /** What is drawn here; another place is tried without the error of the one before. */
+  place?: string;
 }
 
 interface ErrorBoundaryState {
@@ -17,6 +19,12 @@ export class ErrorBoundary extends Component<ErrorBoundaryProps, ErrorBoundarySt
 
   static getDerivedStateFromError(error: Error): ErrorBoundaryState {
     return { error };
+  }
+
+  override componentDidUpdate(before: ErrorBoundaryProps): void {
+    if (before.place !== this.props.place && this.state.error !== null) {
+      this.setState({ error: null });
+    }
   }
 
   override render(): ReactNode {

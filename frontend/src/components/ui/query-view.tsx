@@ -25,28 +25,42 @@ export function QueryView<Data>({ query, loading = 96, children }: QueryViewProp
     return children(query.data);
   }
   if (query.isError) {
-    return (
-      <Notice
-        tone="bad"
-        title={text.errors.panelTitle}
-        action={
-          <Button variant="default" size="xs" onClick={() => void query.refetch()}>
-            {text.errors.retry}
-          </Button>
-        }
-      >
-        {problemsOf(query.error).map((problem) => (
-          <p key={problem.code + problem.message}>
-            {problem.message} {problem.hint}
-          </p>
-        ))}
-      </Notice>
-    );
+    return <QueryFailure query={query} />;
   }
   return (
     <div aria-busy="true">
       <span className="visually-hidden">{text.app.loading}</span>
       {typeof loading === "number" ? <Skeleton height={loading} radius="md" /> : loading}
     </div>
+  );
+}
+
+interface QueryFailureProps {
+  query: Asked<unknown>;
+  /** What is missing. */
+  title?: string;
+}
+
+/** Why there is no answer, and a way to try again; nothing while there is one or none failed. */
+export function QueryFailure({ query, title = text.errors.panelTitle }: QueryFailureProps) {
+  if (!query.isError || query.data !== undefined) {
+    return null;
+  }
+  return (
+    <Notice
+      tone="bad"
+      title={title}
+      action={
+        <Button variant="default" size="xs" onClick={() => void query.refetch()}>
+          {text.errors.retry}
+        </Button>
+      }
+    >
+      {problemsOf(query.error).map((problem) => (
+        <p key={problem.code + problem.message}>
+          {problem.message} {problem.hint}
+        </p>
+      ))}
+    </Notice>
   );
 }

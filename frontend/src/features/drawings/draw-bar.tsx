@@ -122,6 +122,8 @@ function wordsOf(answer: Answer<DrawingVerdict>): string {
       return words.verdict.problems(answer.data?.errors.length ?? 1);
     case "asking":
       return words.verdict.checking;
+    case "failed":
+      return words.verdict.failed;
     default:
       return words.verdict.away;
   }

@@ -262,5 +262,9 @@ describe("the memory plan", () => {
     server.away = true;
     await user.click(screen.getByLabelText("Stove"));
     expect(await screen.findByText("Not planned: the server is not answering.")).toBeVisible();
+    server.away = false;
+    server.on("POST /api/jobs/plan", () => new Refusal(500, [problem("crash", "Broken.")]));
+    await user.click(screen.getByLabelText("Stove"));
+    expect(await screen.findByText(/Not planned: the server could not work it out/)).toBeVisible();
   });
 });

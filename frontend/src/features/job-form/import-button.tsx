@@ -1,11 +1,12 @@
 import { Button } from "@mantine/core";
-import { lazy, Suspense, useState } from "react";
+import { Suspense, useState } from "react";
 import { Icon } from "@/components/ui/icons";
+import { lazyPart } from "@/components/ui/lazy-part";
 import { words } from "@/messages/job-form";
 import type { FormAid } from "./form-aid";
 import classes from "./import-dialog.module.css";
 
-const ImportDialog = lazy(() => import("./import-dialog"));
+const ImportDialog = lazyPart("import-dialog", () => import("./import-dialog"));
 
 /** The way to a job file from elsewhere; what reads it is loaded when somebody asks for it. */
 export function ImportButton({ aid }: { aid: FormAid }) {

@@ -1,9 +1,10 @@
 import { Button } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
-import { lazy, type ReactNode, Suspense, useCallback, useMemo, useRef, useState } from "react";
+import { type ReactNode, Suspense, useCallback, useMemo, useRef, useState } from "react";
 import { problemsOf } from "@/api/errors";
 import type { Device, JobConfigValue, JobSchema } from "@/api/types";
 import { announce } from "@/components/ui/announcer";
+import { lazyPart } from "@/components/ui/lazy-part";
 import { Notice } from "@/components/ui/notice";
 import { PageLoading } from "@/components/ui/page-loading";
 import { formatAgo } from "@/lib/format";
@@ -31,7 +32,7 @@ import { useValidation } from "./use-validation";
 import { ViewSwitch } from "./view-switch";
 import type { EditorHandle } from "./yaml-editor";
 
-const YamlEditor = lazy(() => import("./yaml-editor"));
+const YamlEditor = lazyPart("yaml-editor", () => import("./yaml-editor"));
 
 export interface JobFormProps {
   schema: JobSchema;

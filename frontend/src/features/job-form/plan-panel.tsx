@@ -101,9 +101,11 @@ interface VerdictProps {
 }
 
 function Verdict({ answer, plan, devices, asIf }: VerdictProps) {
-  if (plan === null || answer.state === "refused" || answer.state === "away") {
-    const { away, waiting, checking, noDevice } = words.plan;
-    const said = { away, refused: waiting, asking: checking, there: noDevice }[answer.state];
+  if (plan === null || ["refused", "away", "failed"].includes(answer.state)) {
+    const { away, failed, waiting, checking, noDevice } = words.plan;
+    const said = { away, failed, refused: waiting, asking: checking, there: noDevice }[
+      answer.state
+    ];
     return (
       <span className={classes.verdict} data-tone="soft" role="status">
         {said}

@@ -55,11 +55,12 @@ export function PresetPanel({ aid, open }: PresetPanelProps) {
             ]}
           />
           <p className={classes.reason} role="status">
-            {data === null ? text.app.loading : data.reason}
+            {data === null && state === "asking" ? text.app.loading : data?.reason}
           </p>
         </div>
         {state === "away" && <Notice tone="warn">{text.form.notChecked}</Notice>}
         {state === "refused" && <Notice tone="warn">{text.errors.panelTitle}</Notice>}
+        {state === "failed" && <Notice tone="warn">{words.presets.failed}</Notice>}
         {data !== null && <Offered aid={aid} found={data} />}
       </details>
     </section>

@@ -6,6 +6,7 @@ import { problem, SmallServer } from "@tests/small-server";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import type { JobConfigValue } from "@/api/types";
 import { JobForm } from "./job-form";
+import { readDraft } from "./stored-draft";
 import { lineOf, placeOfLine } from "./yaml-lines";
 
 let server: SmallServer;
@@ -122,6 +123,36 @@ describe("the job as YAML", () => {
         courses: [],
       }),
     );
+  });
+});
+
+describe("while the server is away", () => {
+  test("what is typed is still there after a reload, and goes into the form when it is back", async () => {
+    const { user, unmount } = open();
+    await user.click(screen.getByRole("radio", { name: "As YAML" }));
+    expect(await editor()).toHaveValue(TEXT);
+    server.away = true;
+    await user.type(await editor(), "2");
+    unmount();
+
+    open();
+    expect(await editor()).toHaveValue(`${TEXT}2`);
+    expect((await screen.findAllByText("The server is not answering.")).length).toBeGreaterThan(0);
+    server.away = false;
+    await waitFor(() => expect(screen.queryByText("The server is not answering.")).toBeNull());
+    await user.click(screen.getByRole("radio", { name: "As a form" }));
+    expect(await screen.findByLabelText("Guests")).toHaveValue("42");
+    expect(readDraft("new.yaml")).toBeNull();
+  });
+
+  test("the text is made as soon as it is back", async () => {
+    const { user } = open();
+    server.away = true;
+    await user.click(screen.getByRole("radio", { name: "As YAML" }));
+    expect(await screen.findByText("The server is not answering.")).toBeVisible();
+    server.away = false;
+    expect(await editor()).toHaveValue(TEXT);
+    expect(screen.queryByText("The server is not answering.")).toBeNull();
   });
 });
 

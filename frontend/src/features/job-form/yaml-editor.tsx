@@ -14,9 +14,10 @@ import classes from "./yaml-editor.module.css";
 import { lineOf, linesOfProblems, type ProblemAtLine, placeOfLine } from "./yaml-lines";
 
 const PAUSE_MS = 400;
+const RETRY_MS = 3000;
 
 export interface YamlEditorProps {
-  /** Name under which the browser keeps a text that is no job yet. */
+  /** Name under which the browser keeps a text that the form does not hold yet. */
   storageKey: string;
   config: JobConfigValue;
   problems: FieldProblem[];
@@ -49,6 +50,8 @@ export default function YamlEditor(props: YamlEditorProps) {
   const [away, setAway] = useState<string | null>(null);
   const field = useRef<HTMLTextAreaElement>(null);
   const asked = useRef(0);
+  /** Of the question that is asked next: when typing pauses, or when it is tried again. */
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
   const latest = useRef({ onChange, known });
   latest.current = { onChange, known };
 
@@ -65,7 +68,6 @@ export default function YamlEditor(props: YamlEditorProps) {
         if (answer.config === null) {
           setKnown((before) => ({ ...before, faults: answer.errors.map(atItsLine) }));
           onFaults(answer.errors.map((one) => ({ ...one, severity: "error" })));
-          storeDraft(stored, { text });
           return null;
         }
         setKnown({ faults: [], lines: answer.lines });
@@ -78,6 +80,8 @@ export default function YamlEditor(props: YamlEditorProps) {
       } catch (error) {
         if (question === asked.current) {
           setAway(problemsOf(error)[0]?.message ?? "");
+          clearTimeout(timer.current);
+          timer.current = setTimeout(() => void read(text, apply), RETRY_MS);
         }
         return null;
       }
@@ -97,18 +101,29 @@ export default function YamlEditor(props: YamlEditorProps) {
     if (typeof kept === "string") {
       begin(kept, true);
     } else {
-      api
-        .toYaml(start.current, abort.signal)
-        .then((text) => begin(text, false))
-        .catch((error) => abort.signal.aborted || setAway(problemsOf(error)[0]?.message ?? ""));
+      const make = async () => {
+        try {
+          begin(await api.toYaml(start.current, abort.signal), false);
+        } catch (error) {
+          if (!abort.signal.aborted) {
+            setAway(problemsOf(error)[0]?.message ?? "");
+            timer.current = setTimeout(() => void make(), RETRY_MS);
+          }
+        }
+      };
+      void make();
     }
-    return () => abort.abort();
+    return () => {
+      abort.abort();
+      clearTimeout(timer.current);
+      asked.current += 1; // nobody waits for an answer that is still on its way
+    };
   }, [stored, read]);
 
-  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
-  useEffect(() => () => clearTimeout(timer.current), []);
   const change = (text: string) => {
     setTyped(text);
+    // Kept until the form holds it, which takes the pause and an answer.
+    storeDraft(stored, { text });
     asked.current += 1; // an answer to the text before this one says nothing any more
     clearTimeout(timer.current);
     timer.current = setTimeout(() => void read(text, true), PAUSE_MS);

@@ -1,10 +1,11 @@
 import { Skeleton, Switch } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { lazy, Suspense, useMemo, useRef, useState } from "react";
+import { Suspense, useMemo, useRef, useState } from "react";
 import { checkpointsQuery, measurementsQuery, metricsQuery, samplesQuery } from "@/api/queries";
 import { Empty } from "@/components/ui/empty";
+import { lazyPart } from "@/components/ui/lazy-part";
 import { Panel } from "@/components/ui/panel";
-import { QueryView } from "@/components/ui/query-view";
+import { QueryFailure, QueryView } from "@/components/ui/query-view";
 import { formatCount, formatLoss } from "@/lib/format";
 import { text } from "@/messages";
 import type { StepRange } from "./curve-chart";
@@ -22,7 +23,7 @@ import { OverlayPicker, useBeside, useOtherSources } from "./curve-overlay";
 import classes from "./curve-panel.module.css";
 import { CurveTable } from "./curve-table";
 
-const CurveChart = lazy(() => import("./curve-chart"));
+const CurveChart = lazyPart("curve-chart", () => import("./curve-chart"));
 
 const SMOOTHING_AT_FIRST = 0.95;
 
@@ -36,7 +37,8 @@ interface CurvePanelProps {
 export function CurvePanel({ jobId, name, expecting }: CurvePanelProps) {
   const metrics = useQuery(metricsQuery(jobId));
   // A step 0 that was measured is there before the first step.
-  const measurements = useQuery(measurementsQuery(jobId)).data ?? NONE;
+  const measured = useQuery(measurementsQuery(jobId));
+  const measurements = measured.data ?? NONE;
   const [beside, setBeside] = useBeside(jobId);
   const [logScale, setLogScale] = useState(false);
   return (
@@ -53,6 +55,7 @@ export function CurvePanel({ jobId, name, expecting }: CurvePanelProps) {
         </>
       }
     >
+      <QueryFailure query={measured} title={text.curve.noMeasurements} />
       <QueryView query={metrics} loading={380}>
         {(points) =>
           points.length === 0 && measurements.length === 0 && beside.length === 0 ? (

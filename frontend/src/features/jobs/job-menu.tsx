@@ -1,8 +1,9 @@
 import { ActionIcon, Menu } from "@mantine/core";
-import { lazy, Suspense, useState } from "react";
+import { Suspense, useState } from "react";
 import { Link } from "wouter";
 import type { JobSummary } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
+import { lazyPart } from "@/components/ui/lazy-part";
 import { EDITABLE } from "@/lib/job-states";
 import { paths } from "@/lib/paths";
 import { text } from "@/messages";
@@ -12,7 +13,7 @@ import type { JobActions } from "./use-job-actions";
 import type { Step } from "./waiting-order";
 
 // The choice of another job needs more than a queue that is only looked at.
-const ScheduleDialog = lazy(() => import("./schedule-dialog"));
+const ScheduleDialog = lazyPart("schedule-dialog", () => import("./schedule-dialog"));
 
 interface JobMenuProps {
   job: JobSummary;
