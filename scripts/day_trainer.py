@@ -103,6 +103,7 @@ class Day:
                     events.SamplePreview(
                         step=step,
                         prompt_index=index,
+                        prompt=prompt.prompt,
                         done=done,
                         total=PREVIEWS,
                         path=self.run.preview.name,

@@ -238,7 +238,12 @@ class StandIn:
             Image.new("RGB", (4, 4), (done * 30, 99, 99)).save(self.run.preview)
             self.log.append(
                 events.SamplePreview(
-                    step=0, prompt_index=0, done=done, total=10, path=self.run.preview.name
+                    step=0,
+                    prompt_index=0,
+                    prompt=self.job.sample.prompts[0].prompt,
+                    done=done,
+                    total=10,
+                    path=self.run.preview.name,
                 )
             )
             self.until(lambda done=done: (self.run.path / f"go-{done}").exists())

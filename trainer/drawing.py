@@ -146,7 +146,7 @@ def _draw_each(session: DrawingSession, missing: Sequence[SampleRequest], record
                 session.model.pipeline.vae,
                 width=request.width,
                 height=request.height,
-                say=preview_reporter(record, 0, request.prompt_index),
+                say=preview_reporter(record, 0, request),
             )
             picture = session.draw(request, stop_requested=record.poll, previews=becoming)
             if picture is None:

@@ -153,12 +153,14 @@ class Sample(Event):
 
 class SamplePreview(Event):
     """A picture is being drawn: `done` of `total` denoising steps, and a small preview of what it
-    is becoming at `path` in the run's folder, which the next preview replaces.
+    is becoming at `path` in the run's folder, which the next preview replaces. `prompt` is what the
+    sample will say; None in a record from before previews said it.
     """
 
     type: Literal["sample_preview"] = "sample_preview"
     step: int
     prompt_index: int
+    prompt: str | None = None
     done: int
     total: int
     path: str

@@ -126,7 +126,7 @@ class SampleRounds:
                         self._pipeline.vae,
                         width=request.width,
                         height=request.height,
-                        say=preview_reporter(self._record, step, request.prompt_index),
+                        say=preview_reporter(self._record, step, request),
                     ),
                 )
             if picture is None:
@@ -173,13 +173,18 @@ def report_failed(record: RunRecord, step: int, request: SampleRequest, error: E
         torch.cuda.empty_cache()
 
 
-def preview_reporter(record: RunRecord, step: int, prompt_index: int) -> Said:
+def preview_reporter(record: RunRecord, step: int, request: SampleRequest) -> Said:
     """Reports the previews of a picture as events."""
 
     def say(done: int, total: int, path: Path) -> None:
         record.report(
             SamplePreview(
-                step=step, prompt_index=prompt_index, done=done, total=total, path=path.name
+                step=step,
+                prompt_index=request.prompt_index,
+                prompt=request.prompt,
+                done=done,
+                total=total,
+                path=path.name,
             )
         )
 

@@ -279,7 +279,7 @@ def _sample(place: Place, event: events.Sample) -> None:
 
 
 def _preview(place: Place, event: events.SamplePreview) -> None:
-    said = event.model_dump(include={"step", "prompt_index", "done", "total"})
+    said = event.model_dump(include={"step", "prompt_index", "prompt", "done", "total"})
     announce(place.session, "preview", place.job.id, {"job_id": place.job.id, **said})
 
 

@@ -175,6 +175,8 @@ def test_a_picture_that_is_being_drawn_can_be_watched(
     run = finished_run(tmp_path, "try", draw(drawing, short_folders, tmp_path))
     (preview,) = run.of_type(SamplePreview)
     assert (preview.step, preview.prompt_index, preview.done, preview.total) == (0, 0, 2, 3)
+    (drawn,) = run.of_type(Sample)
+    assert preview.prompt == drawn.prompt
     with Image.open(run.folder.run(1).path / preview.path) as picture:
         assert (picture.format, picture.size) == ("PNG", (8, 8))
     types = [event.type for event in run.events]

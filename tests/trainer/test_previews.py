@@ -13,11 +13,17 @@ from diffusers import AutoencoderKLFlux2
 from PIL import Image, ImageDraw
 
 from tests.trainer.pipeline_pictures import PROMPT, bundled_pipeline
+from tests.trainer.short_runs import job_with, read_events
+from trainer.events import SamplePreview, parse_line
+from trainer.job_file import parse_job
+from trainer.job_folder import JobFolder
 from trainer.latents import encode_pictures, picture_to_pixels
 from trainer.model_loading import load_drawing_parts
 from trainer.model_parts import parts_of_pipeline
 from trainer.previews import LatentColours, Previews
-from trainer.sampling import SampleRequest, build_pipeline, draw
+from trainer.run_record import RunRecord
+from trainer.sample_round import preview_reporter
+from trainer.sampling import SampleRequest, build_pipeline, draw, sample_requests
 from trainer.variants import BUNDLED_TINY_FOLDER, VARIANTS, Architecture
 
 TINY = VARIANTS[Architecture.TINY]
@@ -87,6 +93,28 @@ def test_previews_come_as_often_as_said(pipeline: Any, tmp_path: Path) -> None:
     for done in range(1, 10):
         of_picture.step(done, 10, torch.zeros(1, 16, 128), 1 - done / 10)
     assert said == [2]
+
+
+def test_a_preview_says_the_prompt_as_its_sample_will(tmp_path: Path) -> None:
+    prompts = [{"prompt": "[trigger], a hat"}]
+    job = parse_job(job_with({"job.trigger_word": "zorvex", "sample.prompts": prompts}))
+    folder = JobFolder(tmp_path, "short")
+    record = RunRecord(job, folder, folder.run(1), token="")
+    (request,) = sample_requests(job)
+    preview_reporter(record, 4, request)(3, 20, folder.run(1).preview)
+    record.close()
+    (said,) = read_events(folder)
+    assert isinstance(said, SamplePreview)
+    assert (said.step, said.prompt_index, said.prompt) == (4, 0, "zorvex, a hat")
+
+
+def test_a_preview_that_was_recorded_without_its_prompt_is_read() -> None:
+    said = parse_line(
+        '{"type": "sample_preview", "seq": 7, "time": 1.0, "step": 4, "prompt_index": 1, '
+        '"done": 3, "total": 20, "path": "preview.png"}'
+    )
+    assert isinstance(said, SamplePreview)
+    assert said.prompt is None
 
 
 @pytest.mark.parametrize("trouble", ["disk", "autoencoder"])

@@ -61,6 +61,8 @@ export interface Preview {
   job_id: number;
   step: number;
   prompt_index: number;
+  /** As its sample will say it; not told by a trainer from before previews said it. */
+  prompt?: string | null;
   done: number;
   total: number;
 }

@@ -225,7 +225,9 @@ def test_why_a_run_ended_early_is_kept_with_it(
 def test_a_preview_is_told_to_the_pages_of_its_job_and_can_be_fetched(
     database: Database, settings: Settings, client: TestClient, job_id: int
 ) -> None:
-    preview = events.SamplePreview(step=4, prompt_index=1, done=3, total=20, path="preview.png")
+    preview = events.SamplePreview(
+        step=4, prompt_index=1, prompt="zorvex, a hat", done=3, total=20, path="preview.png"
+    )
     assert client.get(f"/api/jobs/{job_id}/preview").status_code == 404
     file = JobFolder(settings.output_dir, "style").run(1).preview
     file.parent.mkdir(parents=True)
@@ -239,6 +241,7 @@ def test_a_preview_is_told_to_the_pages_of_its_job_and_can_be_fetched(
         "job_id": job_id,
         "step": 4,
         "prompt_index": 1,
+        "prompt": "zorvex, a hat",
         "done": 3,
         "total": 20,
     }

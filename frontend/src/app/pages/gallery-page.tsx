@@ -1,10 +1,9 @@
 import { Button } from "@mantine/core";
 import { useQueries, useQuery } from "@tanstack/react-query";
-import { useState } from "react";
 import { Link, useSearchParams } from "wouter";
 import { ApiError } from "@/api/errors";
 import { useTopics } from "@/api/live";
-import { jobQuery, previewQuery, samplesQuery } from "@/api/queries";
+import { jobQuery, samplesQuery } from "@/api/queries";
 import type { Job, Sample } from "@/api/types";
 import { Empty } from "@/components/ui/empty";
 import { Icon } from "@/components/ui/icons";
@@ -15,18 +14,15 @@ import { QueryView } from "@/components/ui/query-view";
 import wide from "@/components/ui/wide.module.css";
 import { JobSelect } from "@/features/jobs/job-select";
 import { Gallery } from "@/features/samples/gallery";
-import {
-  drawingOf,
-  failuresOf,
-  type GalleryJob,
-  recipeKey,
-} from "@/features/samples/gallery-model";
+import { type GalleryJob, recipeKey } from "@/features/samples/gallery-model";
+import { hasNothing, useGalleryJobs } from "@/features/samples/use-gallery-jobs";
 import { useSampleMarks } from "@/features/samples/use-sample-marks";
 import { useSampleRemoval } from "@/features/samples/use-sample-removal";
 import { paths } from "@/lib/paths";
 import { text } from "@/messages";
 import { NotFoundPage } from "./not-found-page";
 import classes from "./pages.module.css";
+import { useChangeDrawer } from "./use-change-drawer";
 import { UsePrompt } from "./use-prompt";
 
 const PARAMETER = "with";
@@ -103,7 +99,6 @@ interface PicturesProps {
 function Pictures({ job, samples, others, step, onRemove }: PicturesProps) {
   const otherJobs = useQueries({ queries: others.map((id) => jobQuery(id)) });
   const otherSamples = useQueries({ queries: others.map((id) => samplesQuery(id)) });
-  const previews = useQueries({ queries: [job.id, ...others].map((id) => previewQuery(id)) });
   const parts = [
     { id: job.id, job, samples },
     ...others.map((id, index) => ({
@@ -112,20 +107,12 @@ function Pictures({ job, samples, others, step, onRemove }: PicturesProps) {
       samples: otherSamples[index]?.data ?? NONE_YET,
     })),
   ];
-  const jobs: GalleryJob[] = useUnchanged(
-    parts.map((part, index) => ({
-      id: part.id,
-      name: part.job?.training_name || text.job.unnamed,
-      samples: part.samples,
-      failures: failuresOf(part.job),
-      drawing: drawingOf(previews[index]?.data, part.samples, part.job),
-    })),
-    parts.flatMap((part, index) => [part.job, part.samples, previews[index]?.data]),
-  );
+  const jobs = useGalleryJobs(parts);
   const isLoading = [...otherJobs, ...otherSamples].some((query) => query.isPending);
   const withoutCommon = others.length > 0 && !isLoading && !haveCommon(jobs);
   const mark = useSampleMarks();
   const remove = useSampleRemoval();
+  const change = useChangeDrawer(parts.flatMap((part) => part.job ?? []));
   const ofSample = ({ id }: Sample) =>
     parts.find((part) => part.samples.some((one) => one.id === id))?.job ?? job;
   return (
@@ -147,6 +134,7 @@ function Pictures({ job, samples, others, step, onRemove }: PicturesProps) {
         );
       })}
     >
+      {change.drawer}
       <div className={classes.stack}>
         {withoutCommon && <Notice tone="info">{text.samples.noCommon}</Notice>}
         {jobs.every(hasNothing) ? (
@@ -158,27 +146,21 @@ function Pictures({ job, samples, others, step, onRemove }: PicturesProps) {
             step={step}
             onRemove={remove}
             onMark={(sample, marks) => mark(ofSample(sample).id, sample, marks)}
-            actions={(sample) => <UsePrompt job={ofSample(sample)} sample={sample} />}
+            actions={(sample, close) => (
+              <UsePrompt
+                job={ofSample(sample)}
+                sample={sample}
+                onAdd={() => {
+                  close();
+                  change.openWithPrompt(ofSample(sample), sample);
+                }}
+              />
+            )}
           />
         )}
       </div>
     </Panel>
   );
-}
-
-function hasNothing({ samples, failures, drawing }: GalleryJob): boolean {
-  return samples.length === 0 && failures.length === 0 && !drawing;
-}
-
-/** The same object until one of `parts`, of which there may be more or fewer, is another. */
-function useUnchanged<Value>(value: Value, parts: unknown[]): Value {
-  const [known, setKnown] = useState({ value, parts });
-  const isSame =
-    known.parts.length === parts.length && known.parts.every((part, at) => part === parts[at]);
-  if (!isSame) {
-    setKnown({ value, parts });
-  }
-  return isSame ? known.value : value;
 }
 
 function otherJobs(wanted: string | null, jobId: number): number[] {

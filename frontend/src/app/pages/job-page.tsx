@@ -1,19 +1,17 @@
 import { Button } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { Suspense, useState } from "react";
+import { Suspense } from "react";
 import { Link, Redirect } from "wouter";
 import { ApiError } from "@/api/errors";
 import { useTopics } from "@/api/live";
 import { jobQuery, keys, systemQuery } from "@/api/queries";
 import type { Job } from "@/api/types";
+import { ErrorBoundary } from "@/components/ui/error-boundary";
 import { lazyPart } from "@/components/ui/lazy-part";
 import { Notice } from "@/components/ui/notice";
 import { ProblemList } from "@/components/ui/problem-list";
 import { QueryView } from "@/components/ui/query-view";
 import { CheckpointsPanel } from "@/features/checkpoints/checkpoints-panel";
-import { DatasetPicker } from "@/features/datasets/dataset-picker";
-import type { DatasetPickerProps } from "@/features/job-form/form-context";
-import { storeDraft } from "@/features/job-form/stored-draft";
 import { AdviceNotice } from "@/features/jobs/advice-notice";
 import { AlarmList } from "@/features/jobs/alarm-list";
 import { CurvePanel } from "@/features/jobs/curve-panel";
@@ -24,19 +22,17 @@ import { LogPanel } from "@/features/jobs/log-panel";
 import { RunsPanel } from "@/features/jobs/runs-panel";
 import { SamplesPanel } from "@/features/samples/samples-panel";
 import { WorkerBanner } from "@/features/system/worker-banner";
-import { loraPath, promptsWith, withLora } from "@/lib/form-link";
+import { loraPath, withLora } from "@/lib/form-link";
 import { ACTIVE } from "@/lib/job-states";
 import { paths } from "@/lib/paths";
 import { text } from "@/messages";
 import { NotFoundPage } from "./not-found-page";
 import classes from "./pages.module.css";
+import { useChangeDrawer } from "./use-change-drawer";
 import { UsePrompt } from "./use-prompt";
 
 // What needs the form's parts comes after the page is drawn.
-const ChangeDrawer = lazyPart("change-drawer", () => import("@/features/job-form/change-drawer"));
 const ChangesPanel = lazyPart("changes-panel", () => import("@/features/job-form/changes-panel"));
-
-const renderDatasetPicker = (props: DatasetPickerProps) => <DatasetPicker {...props} />;
 
 export default function JobPage({ jobId }: { jobId: number }) {
   useTopics(`job:${jobId}`, "system");
@@ -61,7 +57,7 @@ export default function JobPage({ jobId }: { jobId: number }) {
 
 function JobView({ job }: { job: Job }) {
   const system = useQuery(systemQuery);
-  const [changing, setChanging] = useState<"never" | "closed" | "open">("never");
+  const change = useChangeDrawer([job]);
   useGlance(markOfJob(job), keys.job(job.id), { exact: true });
   // What is alarming has a place of its own, and the words for what it may be.
   const alarming = new Set(job.alarms.map(({ code }) => code));
@@ -69,17 +65,8 @@ function JobView({ job }: { job: Job }) {
   const expecting = ACTIVE.has(job.status) || job.status === "queued";
   return (
     <div className={classes.stack}>
-      <JobHeader job={job} onChange={() => setChanging("open")} />
-      {changing !== "never" && (
-        <Suspense fallback={null}>
-          <ChangeDrawer
-            job={job}
-            opened={changing === "open"}
-            onClose={() => setChanging("closed")}
-            renderDatasetPicker={renderDatasetPicker}
-          />
-        </Suspense>
-      )}
+      <JobHeader job={job} onChange={() => change.open(job)} />
+      {change.drawer}
       {job.status === "queued" && system.data && <WorkerBanner system={system.data} />}
       {(job.status === "failed" || job.status === "interrupted") && <FailurePanel job={job} />}
       <AlarmList job={job} />
@@ -88,7 +75,11 @@ function JobView({ job }: { job: Job }) {
           <ProblemList problems={notes} />
         </Notice>
       )}
-      {job.status !== "draft" && <AdviceNotice job={job} />}
+      {job.status !== "draft" && (
+        <ErrorBoundary>
+          <AdviceNotice job={job} />
+        </ErrorBoundary>
+      )}
       {job.status === "draft" ? (
         <Button component={Link} href={paths.editJob(job.id)} variant="default">
           {text.actions.edit}
@@ -103,11 +94,8 @@ function JobView({ job }: { job: Job }) {
                 job={job}
                 sample={sample}
                 onAdd={() => {
-                  storeDraft(`change-${job.id}`, {
-                    "sample.prompts": promptsWith(job.config, sample),
-                  });
                   close();
-                  setChanging("open");
+                  change.openWithPrompt(job, sample);
                 }}
               />
             )}

@@ -12,6 +12,7 @@ import { formatCount } from "@/lib/format";
 import { ACTIVE } from "@/lib/job-states";
 import { saveFile } from "@/lib/save-file";
 import { text } from "@/messages";
+import classes from "./checkpoints-panel.module.css";
 
 interface CheckpointMenuProps {
   checkpoint: Checkpoint;
@@ -34,6 +35,10 @@ export function CheckpointMenu({
   const remove = useRemoval(checkpoint, jobId);
   const workflow = useWorkflow(checkpoint, jobId);
   const step = formatCount(checkpoint.step);
+  const isBusy = job === undefined || ACTIVE.has(job.status);
+  const reason = job !== undefined && isBusy && (
+    <span className={classes.reason}>{text.checkpoints.onceEnded}</span>
+  );
   return (
     <Menu position="bottom-end" withinPortal>
       <Menu.Target>
@@ -71,10 +76,11 @@ export function CheckpointMenu({
             component="a"
             href={jobBundle(jobId, checkpoint.step)}
             download
-            disabled={job === undefined || ACTIVE.has(job.status)}
+            disabled={isBusy}
             leftSection={<Icon name="save" size={16} />}
           >
             {text.checkpoints.bundle}
+            {reason}
           </Menu.Item>
         )}
         {startFrom !== null && (
@@ -106,10 +112,11 @@ export function CheckpointMenu({
         <Menu.Item
           color="red"
           leftSection={<Icon name="trash" size={16} />}
-          disabled={job === undefined || ACTIVE.has(job.status)}
+          disabled={isBusy}
           onClick={() => remove.mutate()}
         >
           {text.checkpoints.remove}
+          {reason}
         </Menu.Item>
       </Menu.Dropdown>
     </Menu>

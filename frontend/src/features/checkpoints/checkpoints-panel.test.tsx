@@ -177,3 +177,20 @@ test("pins a checkpoint and keeps a note of it", async () => {
     ]),
   );
 });
+
+test("says what waits for the end of a job that runs", async () => {
+  serverOf(wholeJob({ status: "running", resumable_from_steps: [10, 20] }));
+  const user = open();
+  await screen.findByText(/Once the job has ended, it can be resumed from a checkpoint/);
+  expect(screen.queryByRole("button", { name: /^Resume from here/ })).toBeNull();
+  await user.click(screen.getByRole("button", { name: "More of the checkpoint of step 20" }));
+  for (const name of [/bundle.*Once the job has ended/, /Delete.*Once the job has ended/]) {
+    expect(await screen.findByRole("menuitem", { name })).toHaveAttribute("data-disabled");
+  }
+});
+
+test("says of a job in the queue how to resume it from a checkpoint", async () => {
+  serverOf(wholeJob({ status: "queued", resumable_from_steps: [10, 20] }));
+  open();
+  await screen.findByText("Out of the queue, the job can be resumed from any of these.");
+});

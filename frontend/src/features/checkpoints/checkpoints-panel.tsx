@@ -2,10 +2,11 @@ import { Button } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { checkpointsQuery, jobQuery, measurementsQuery, samplesQuery } from "@/api/queries";
-import type { Checkpoint, Measurement, Sample } from "@/api/types";
+import type { Checkpoint, Job, Measurement, Sample } from "@/api/types";
 import { Empty } from "@/components/ui/empty";
 import { Panel } from "@/components/ui/panel";
 import { QueryView } from "@/components/ui/query-view";
+import { ACTIVE } from "@/lib/job-states";
 import { text } from "@/messages";
 import { CheckpointItem } from "./checkpoint-item";
 import classes from "./checkpoints-panel.module.css";
@@ -42,9 +43,11 @@ export function CheckpointsPanel({ jobId, expecting, startFrom }: CheckpointsPan
           const newestFirst = [...list].sort(
             (one, other) => Number(other.is_final) - Number(one.is_final) || other.step - one.step,
           );
+          const waiting = whyNotNow(job);
           const shown = all ? newestFirst : newestFirst.slice(0, SHOWN_AT_FIRST);
           return (
             <>
+              {waiting !== null && <p className={classes.waiting}>{waiting}</p>}
               <ul className={classes.list}>
                 {shown.map((checkpoint) => (
                   <CheckpointItem
@@ -69,6 +72,19 @@ export function CheckpointsPanel({ jobId, expecting, startFrom }: CheckpointsPan
       </QueryView>
     </Panel>
   );
+}
+
+/** What can be done with no checkpoint yet, and what it waits for. */
+function whyNotNow(job: Job | undefined): string | null {
+  if (job === undefined) {
+    return null;
+  }
+  if (ACTIVE.has(job.status)) {
+    return text.checkpoints.whileActive;
+  }
+  return job.status === "queued" && job.resumable_from_steps.length > 0
+    ? text.checkpoints.whileQueued
+    : null;
 }
 
 const NOTHING: Measurement[] = [];

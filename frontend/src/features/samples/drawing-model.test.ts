@@ -2,7 +2,7 @@ import { drawnPicture, sample, wholeDrawing } from "@tests/examples";
 import { describe, expect, test } from "vitest";
 import type { DrawnPicture } from "@/api/types";
 import { galleryOfDrawing, mostlyAcross } from "./drawing-model";
-import { filtered, NO_FILTER } from "./gallery-model";
+import { filtered, NO_FILTER } from "./gallery-filter";
 
 const drawn = (index: number, changes: Partial<DrawnPicture> = {}) =>
   drawnPicture(index, { sample: sample(100 + index, 0, index, "a fox"), ...changes });
@@ -61,11 +61,11 @@ test("what there is more of goes across", () => {
 
 test("what is not there yet waits, is being drawn, or was given up", () => {
   const pictures = [drawn(0), drawnPicture(1, ofLora(0, 0.5)), drawnPicture(2, ofLora(0, 1))];
-  const preview = { job_id: 7, step: 0, prompt_index: 1, done: 3, total: 8 };
+  const preview = { step: 0, prompt_index: 1, prompt: "a fox" };
   const running = galleryOfDrawing(wholeDrawing(pictures), preview, "strengths");
   const [lane] = running.groups[0]?.lanes ?? [];
   expect(running.isComing).toBe(true);
-  expect(lane?.drawing).toMatchObject({ step: 1, done: 3, total: 8 });
+  expect(lane?.drawing).toMatchObject({ jobId: 7, step: 1, promptIndex: 1 });
   expect([...(lane?.waiting ?? [])]).toEqual([2]);
 
   const stopped = galleryOfDrawing(

@@ -7,10 +7,11 @@
  * the base model stand in every lane, to compare with.
  */
 
-import type { Preview, WholeDrawing } from "@/api/types";
+import type { WholeDrawing } from "@/api/types";
 import { ACTIVE } from "@/lib/job-states";
 import { text } from "@/messages";
-import type { Drawing, Gallery, Group, Lane } from "./gallery-model";
+import { type Gallery, type Group, isTaken, type Lane } from "./gallery-model";
+import type { PreviewPlace } from "./gallery-round";
 
 export type Across = "strengths" | "loras";
 
@@ -21,7 +22,7 @@ export function mostlyAcross(drawing: WholeDrawing): Across {
 
 export function galleryOfDrawing(
   drawing: WholeDrawing,
-  preview: Preview | null | undefined,
+  preview: PreviewPlace | null | undefined,
   across: Across,
 ): Gallery {
   const strengths = strengthsOf(drawing);
@@ -57,7 +58,8 @@ export function galleryOfDrawing(
           message: picture.message ?? "",
         });
       } else if (preview?.prompt_index === picture.index && ACTIVE.has(drawing.status)) {
-        lane.drawing = inTheMaking(drawing, preview, column);
+        const { index: promptIndex, prompt } = picture;
+        lane.drawing = { jobId: drawing.id, step: column, promptIndex, prompt };
       } else {
         lane.waiting = new Set([...(lane.waiting ?? []), column]);
       }
@@ -125,32 +127,11 @@ function emptyLane(key: string, number: number, name: string): Lane {
   };
 }
 
-function isTaken(lane: Lane, column: number): boolean {
-  return (
-    lane.byStep.has(column) ||
-    lane.failures.has(column) ||
-    lane.drawing?.step === column ||
-    lane.waiting?.has(column) === true
-  );
-}
-
 /** Everything that a picture was asked for with, but for what the grid's places tell. */
 function recipeOf({ config, pictures }: WholeDrawing, index: number): string {
   const asked = Array.isArray(config.pictures) ? (config.pictures[index] as object) : {};
   const { lora, lora_strength, ...others } = asked as Record<string, unknown>;
   return JSON.stringify([pictures[index]?.prompt, others]);
-}
-
-function inTheMaking(drawing: WholeDrawing, preview: Preview, column: number): Drawing {
-  const { done, total, prompt_index } = preview;
-  return {
-    step: column,
-    promptIndex: prompt_index,
-    prompt: drawing.pictures[prompt_index]?.prompt ?? "",
-    done,
-    total,
-    url: `/api/jobs/${drawing.id}/preview?n=${prompt_index * 1000 + done}`,
-  };
 }
 
 /** Places in the drawing's own list of LoRAs, of those that a picture is drawn with. */

@@ -7,6 +7,7 @@ import { text } from "@/messages";
 import { type Across, galleryOfDrawing, mostlyAcross } from "./drawing-model";
 import { GalleryView } from "./gallery";
 import classes from "./gallery.module.css";
+import { placeOfPreview } from "./gallery-round";
 import { useSampleMarks } from "./use-sample-marks";
 
 interface DrawingPicturesProps {
@@ -16,7 +17,10 @@ interface DrawingPicturesProps {
 
 /** What a drawing has drawn so far and what is still to come, to look at as a training's samples. */
 export function DrawingPictures({ drawing, actions }: DrawingPicturesProps) {
-  const preview = useQuery(previewQuery(drawing.id)).data;
+  const preview = useQuery({
+    ...previewQuery(drawing.id),
+    select: placeOfPreview,
+  }).data;
   const acrossId = useId();
   const [chosen, setChosen] = useState<Across | null>(null);
   const across = chosen ?? mostlyAcross(drawing);

@@ -1,14 +1,7 @@
 import { sample } from "@tests/examples";
 import { describe, expect, test } from "vitest";
-import {
-  drawingOf,
-  failuresOf,
-  filtered,
-  type GalleryJob,
-  galleryOf,
-  idSpans,
-  NO_FILTER,
-} from "./gallery-model";
+import { filtered, NO_FILTER } from "./gallery-filter";
+import { failuresOf, type GalleryJob, galleryOf, idSpans } from "./gallery-model";
 import { cellWidth, lanesInSight, placeLanes } from "./grid-window";
 
 const job = (samples: GalleryJob["samples"], more: Partial<GalleryJob> = {}): GalleryJob => ({
@@ -112,14 +105,6 @@ describe("a gallery", () => {
   });
 });
 
-test("each preview has an address of its own, or a browser shows the one it has", () => {
-  const preview = { job_id: 1, step: 50, prompt_index: 0, done: 7, total: 20 };
-  const others = [{ prompt_index: 1 }, { done: 8 }, { step: 51 }, { step: 50 }];
-  const urls = others.map((change) => drawingOf({ ...preview, ...change }, [], undefined)?.url);
-  expect(new Set(urls).size).toBe(4);
-  expect(urls[3]).toMatch(/^\/api\/jobs\/1\/preview\?n=\d+$/);
-});
-
 describe("a filter", () => {
   const whole = galleryOf([
     job([0, 50, 100, 150].flatMap((s) => [sample(s + 1, s, 0, "A Fox"), sample(s + 2, s, 1, "b")])),
@@ -134,6 +119,49 @@ describe("a filter", () => {
   test("turns the steps round and leaves the base's where it is", () => {
     expect(filtered(whole, { ...NO_FILTER, newestFirst: true }).steps).toEqual([0, 150, 100, 50]);
   });
+});
+
+describe("what is starred or noted", () => {
+  const fox = (step: number) => sample(step + 1, step, 0, "a fox");
+  const hat = (step: number) => sample(step + 2, step, 1, "a hat");
+  const whole = galleryOf([
+    job(
+      [
+        fox(0),
+        { ...fox(50), is_starred: true },
+        { ...fox(100), note: "Best hands" },
+        hat(0),
+        hat(50),
+        { ...hat(100), superseded_by: 2 },
+      ],
+      { failures: [{ step: 150, promptIndex: 0, prompt: "a fox", message: "No memory." }] },
+    ),
+  ]);
+  const seen = (change: Partial<typeof NO_FILTER>) =>
+    filtered(whole, { ...NO_FILTER, ...change }).groups.flatMap(({ prompt, lanes }) =>
+      lanes.map(({ byStep }) => [prompt, ...[...byStep.keys()].sort((a, b) => a - b)]),
+    );
+
+  test("stands beside the base model's picture, and no prompt without a star does", () => {
+    expect(seen({ starred: true })).toEqual([["a fox", 0, 50]]);
+    expect(filtered(whole, { ...NO_FILTER, starred: true }).steps).toEqual([0, 50]);
+  });
+
+  test("is found by the words of its note, with those of its prompt or without", () => {
+    expect(seen({ words: "hands" })).toEqual([["a fox", 0, 100]]);
+    expect(seen({ words: "fox best" })).toEqual([["a fox", 0, 100]]);
+    expect(seen({ words: "hat best" })).toEqual([]);
+    expect(seen({ words: "fox" })).toEqual([["a fox", 0, 50, 100]]);
+    expect(seen({ words: "hands", starred: true })).toEqual([]);
+  });
+});
+
+test("a range of steps leaves out what is being drawn beyond it", () => {
+  const drawing = { jobId: 1, step: 100, promptIndex: 0, prompt: "a fox" };
+  const round = { step: 100, prompts: ["a fox", "a hat"] };
+  const whole = galleryOf([job([sample(1, 50, 0, "a fox")], { drawing, round })]);
+  expect(whole.steps).toEqual([50, 100]);
+  expect(filtered(whole, { ...NO_FILTER, toStep: 50 }).steps).toEqual([50]);
 });
 
 test("the window holds a part of a large grid, wherever it is", () => {

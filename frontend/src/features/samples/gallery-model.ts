@@ -9,7 +9,7 @@
  * model's picture belongs to no branch: every lane of a job has it.
  */
 
-import type { Job, Preview, Sample } from "@/api/types";
+import type { Job, Sample } from "@/api/types";
 
 export interface GalleryJob {
   id: number;
@@ -19,6 +19,8 @@ export interface GalleryJob {
   failures: Failure[];
   /** What it is drawing just now. */
   drawing?: Drawing | null;
+  /** The round of pictures that it is at. */
+  round?: Round | null;
 }
 
 export interface Failure {
@@ -28,14 +30,18 @@ export interface Failure {
   message: string;
 }
 
+/** Where a picture that is being drawn will stand; how far it is only its own cell asks. */
 export interface Drawing {
+  jobId: number;
   step: number;
   promptIndex: number;
   prompt: string;
-  done: number;
-  total: number;
-  /** Of what it is becoming. */
-  url: string;
+}
+
+/** What a job asks for at a step: what of it is not there yet will be. */
+export interface Round {
+  step: number;
+  prompts: string[];
 }
 
 export interface Lane {
@@ -105,14 +111,22 @@ export function galleryOf(jobs: GalleryJob[]): Gallery {
       }
     }
     for (const failure of job.failures) {
-      const lane = laneForPrompt(groups, job, failure.promptIndex, failure.prompt);
-      if (!lane.byStep.has(failure.step)) {
-        lane.failures.set(failure.step, failure);
+      const { step, promptIndex, prompt } = failure;
+      const lane = laneForPrompt(groups, job, step, promptIndex, prompt);
+      if (!lane.byStep.has(step)) {
+        lane.failures.set(step, failure);
       }
     }
     if (job.drawing) {
-      const { drawing } = job;
-      laneForPrompt(groups, job, drawing.promptIndex, drawing.prompt).drawing = drawing;
+      const { step, promptIndex, prompt } = job.drawing;
+      laneForPrompt(groups, job, step, promptIndex, prompt).drawing = job.drawing;
+    }
+    const { step = 0, prompts = [] } = job.round ?? {};
+    for (const [promptIndex, prompt] of prompts.entries()) {
+      const lane = laneForPrompt(groups, job, step, promptIndex, prompt);
+      if (!isTaken(lane, step)) {
+        lane.waiting = new Set([...(lane.waiting ?? []), step]);
+      }
     }
   }
   const ordered = [...groups.values()].sort(
@@ -125,6 +139,7 @@ export function galleryOf(jobs: GalleryJob[]): Gallery {
       lanes: withBase(group.lanes),
     })),
     steps: stepsOf(ordered.flatMap(({ group }) => group.lanes)),
+    isComing: true,
   };
 }
 
@@ -147,27 +162,57 @@ function laneOf(group: Group, job: GalleryJob, supersededBy: number | null): Lan
   return lane;
 }
 
-/** Where a prompt's pictures of a job are; a row of its own where there is none yet. */
+/**
+ * Where a prompt's picture of a job at a step belongs: the line that has its others, by the words and
+ * then by the place in the prompt list; a line of its own where there is none, or where the only one
+ * has its place taken.
+ */
 function laneForPrompt(
   groups: Map<string, { group: Group; place: number }>,
   job: GalleryJob,
+  step: number,
   promptIndex: number,
   prompt: string,
 ): Lane {
-  const of = (group: Group) =>
-    group.lanes.find((lane) => lane.jobId === job.id && lane.supersededBy === null);
-  const alike = [...groups.values()].find(
-    ({ group, place }) =>
-      group.prompt === prompt && place === promptIndex && of(group) !== undefined,
-  );
+  const ownLanes = (group: Group) => group.lanes.filter((lane) => lane.jobId === job.id);
+  const present = (group: Group) => ownLanes(group).find((lane) => lane.supersededBy === null);
+  const alike = [...groups.values()]
+    .map(({ group }) => group)
+    .filter(
+      (group) => group.like !== null && group.prompt === prompt && ownLanes(group).length > 0,
+    );
+  const isFree = (group: Group) => {
+    const lane = present(group);
+    return lane === undefined || !isTaken(lane, step);
+  };
+  const known =
+    alike.find((group) => ownLanes(group).some((lane) => isAtPlace(lane, step, promptIndex))) ??
+    alike.find(isFree);
   const key = `undrawn ${promptIndex} ${prompt}`;
-  const found = alike ??
-    groups.get(key) ?? {
-      group: { key, number: 0, like: null, prompt, lanes: [] },
-      place: promptIndex,
-    };
-  groups.set(found.group.key, found);
-  return of(found.group) ?? laneOf(found.group, job, null);
+  const group = known ??
+    groups.get(key)?.group ?? { key, number: 0, like: null, prompt, lanes: [] };
+  if (!groups.has(group.key)) {
+    groups.set(group.key, { group, place: promptIndex });
+  }
+  return laneOf(group, job, null);
+}
+
+/** Whether a prompt stands there by the newest of its pictures, or by what became of this one. */
+function isAtPlace(lane: Lane, step: number, promptIndex: number): boolean {
+  const newest = lane.byStep.values().next().value;
+  const failure = lane.failures.get(step);
+  const drawing = lane.drawing?.step === step ? lane.drawing : null;
+  return [newest?.prompt_index, failure?.promptIndex, drawing?.promptIndex].includes(promptIndex);
+}
+
+/** Whether something stands there already. */
+export function isTaken(lane: Lane, step: number): boolean {
+  return (
+    lane.byStep.has(step) ||
+    lane.failures.has(step) ||
+    lane.drawing?.step === step ||
+    lane.waiting?.has(step) === true
+  );
 }
 
 function firstId(group: Group): number {
@@ -218,96 +263,6 @@ export function failuresOf(job: Job | undefined): Failure[] {
       ? [{ step, promptIndex: Number(index[1]), prompt: String(prompt ?? ""), message }]
       : [];
   });
-}
-
-/** What a job's preview is of, in the words of its samples or, of a first one, of its config. */
-export function drawingOf(
-  preview: Preview | null | undefined,
-  samples: Sample[],
-  job: Job | undefined,
-): Drawing | null {
-  if (!preview) {
-    return null;
-  }
-  const { step, prompt_index, done, total } = preview;
-  const drawn = samples
-    .filter((one) => one.prompt_index === prompt_index && one.superseded_by === null)
-    .reduce<Sample | null>((last, one) => (last === null || one.id > last.id ? one : last), null);
-  const prompts = (job?.config.sample as { prompts?: { prompt?: string }[] } | undefined)?.prompts;
-  return {
-    step,
-    promptIndex: prompt_index,
-    prompt: drawn?.prompt ?? prompts?.[prompt_index]?.prompt ?? "",
-    done,
-    total,
-    // Another address for each, or a browser shows what it has of the same one.
-    url: `/api/jobs/${preview.job_id}/preview?n=${(step * 1000 + prompt_index) * 1000 + done}`,
-  };
-}
-
-export interface Filter {
-  /** Words that a prompt must have, in any order. */
-  words: string;
-  fromStep: number | null;
-  toStep: number | null;
-  starred: boolean;
-  newestFirst: boolean;
-}
-
-export const NO_FILTER: Filter = {
-  words: "",
-  fromStep: null,
-  toStep: null,
-  starred: false,
-  newestFirst: false,
-};
-
-/** What is to be seen; the base model's column stays, to compare with. */
-export function filtered(gallery: Gallery, filter: Filter): Gallery {
-  const words = filter.words.toLowerCase().split(/\s+/).filter(Boolean);
-  const inRange = (step: number) =>
-    step === 0 || (step >= (filter.fromStep ?? 0) && step <= (filter.toStep ?? Infinity));
-  const groups = gallery.groups
-    .filter(({ prompt }) => words.every((word) => prompt.toLowerCase().includes(word)))
-    .map((group) => ({
-      ...group,
-      lanes: group.lanes
-        .map((lane) => ({
-          ...lane,
-          byStep: kept(
-            lane.byStep,
-            (step, sample) => inRange(step) && (!filter.starred || sample.is_starred),
-          ),
-          failures: kept(lane.failures, (step) => inRange(step) && !filter.starred),
-          drawing: filter.starred ? null : lane.drawing,
-          waiting: filter.starred ? NONE_WAITING : (lane.waiting ?? NONE_WAITING),
-        }))
-        .filter(
-          (lane) =>
-            lane.byStep.size > 0 ||
-            lane.failures.size > 0 ||
-            lane.drawing !== null ||
-            lane.waiting.size > 0,
-        ),
-    }))
-    .filter(({ lanes }) => lanes.length > 0);
-  const steps = stepsOf(groups.flatMap(({ lanes }) => lanes));
-  const base = steps.filter((step) => step === 0);
-  const trained = steps.filter((step) => step !== 0);
-  return {
-    ...gallery,
-    groups,
-    steps: [...base, ...(filter.newestFirst ? trained.reverse() : trained)],
-  };
-}
-
-const NONE_WAITING: ReadonlySet<number> = new Set();
-
-function kept<Value>(
-  map: Map<number, Value>,
-  keep: (step: number, value: Value) => boolean,
-): Map<number, Value> {
-  return new Map([...map].filter(([step, value]) => keep(step, value)));
 }
 
 /** Numbers of pictures as the archive's address takes them: 3,7-12. */

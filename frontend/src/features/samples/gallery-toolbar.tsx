@@ -4,7 +4,7 @@ import { Icon } from "@/components/ui/icons";
 import { formatCount } from "@/lib/format";
 import { text } from "@/messages";
 import classes from "./gallery.module.css";
-import type { Filter } from "./gallery-model";
+import type { Filter } from "./gallery-filter";
 import type { CellSize } from "./grid-window";
 
 /** An archive that can be fetched, and what it is of. */
@@ -23,6 +23,8 @@ interface GalleryToolbarProps {
   onSize: (size: CellSize) => void;
   /** Whether stars can be given at all. */
   hasStars: boolean;
+  /** Whether pictures have notes, whose words are found. */
+  hasNotes: boolean;
   archives: Archive[];
 }
 
@@ -43,7 +45,7 @@ export function GalleryToolbar(props: GalleryToolbarProps) {
       >
         {text.samples.filter}
       </Button>
-      {props.numPrompts > 1 && (
+      {(props.numPrompts > 1 || props.hasNotes) && (
         <TextInput
           className={classes.foldable}
           size="xs"

@@ -1,11 +1,14 @@
 import { MantineProvider } from "@mantine/core";
-import { render, screen, waitFor, within } from "@testing-library/react";
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { act, render, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { sample } from "@tests/examples";
 import { useState } from "react";
 import { describe, expect, test, vi } from "vitest";
+import { applyPreview } from "@/api/apply-event";
+import type { Sample } from "@/api/types";
 import { Gallery } from "./gallery";
-import { drawingOf, type GalleryJob } from "./gallery-model";
+import type { GalleryJob } from "./gallery-model";
 import { subtract } from "./picture-difference";
 import { recipeText } from "./recipe-panel";
 
@@ -16,18 +19,25 @@ const samples = STEPS.flatMap((step, column) =>
 
 const mark = vi.fn();
 
-/** As the page has it: what is deleted is gone at once. */
+const client = new QueryClient();
+
+/** As the page has it: what is deleted is gone at once, and so is a star. */
 function Page({ jobs, step }: { jobs: GalleryJob[]; step: number | null }) {
   const [gone, setGone] = useState<number[]>([]);
+  const [starred, setStarred] = useState<Record<number, boolean>>({});
+  const marked = (one: Sample) => ({ ...one, is_starred: starred[one.id] ?? one.is_starred });
   const left = jobs.map((job) => ({
     ...job,
-    samples: job.samples.filter(({ id }) => !gone.includes(id)),
+    samples: job.samples.filter(({ id }) => !gone.includes(id)).map(marked),
   }));
   return (
     <Gallery
       jobs={left}
       step={step}
-      onMark={mark}
+      onMark={(picture, marks) => {
+        mark(picture, marks);
+        setStarred((before) => ({ ...before, [picture.id]: marks.starred ?? picture.is_starred }));
+      }}
       onRemove={(pictures) => {
         removed(pictures.map(({ jobId, sample: { id } }) => [jobId, id]));
         setGone((before) => [...before, ...pictures.map(({ sample: { id } }) => id)]);
@@ -44,13 +54,25 @@ function open(change: Partial<GalleryJob> = {}, ...others: GalleryJob[]) {
 
 function openAt(step: number | null, change: Partial<GalleryJob> = {}, ...others: GalleryJob[]) {
   const job: GalleryJob = { id: 1, name: "ink", samples, failures: [], ...change };
-  render(
-    <MantineProvider env="test">
-      <Page jobs={[job, ...others]} step={step} />
-    </MantineProvider>,
-  );
+  page = render(pageOf([job, ...others], step));
   return userEvent.setup();
 }
+
+/** The same page after its jobs have changed elsewhere. */
+function changeTo(change: Partial<GalleryJob>) {
+  const job: GalleryJob = { id: 1, name: "ink", samples, failures: [], ...change };
+  page.rerender(pageOf([job], null));
+}
+
+let page: ReturnType<typeof render>;
+
+const pageOf = (jobs: GalleryJob[], step: number | null) => (
+  <MantineProvider env="test">
+    <QueryClientProvider client={client}>
+      <Page jobs={jobs} step={step} />
+    </QueryClientProvider>
+  </MantineProvider>
+);
 
 const cell = (name: string) => screen.getByRole("button", { name });
 const lightbox = () => screen.findByRole("dialog", { name: "Sample" });
@@ -91,10 +113,10 @@ describe("the grid", () => {
 
   test("shows only the prompts that were asked for, and all again", async () => {
     const user = open();
-    await user.type(screen.getByLabelText("Find prompts"), "fox");
+    await user.type(screen.getByLabelText("Find prompts and notes"), "fox");
     await waitFor(() => expect(screen.queryByText("a hat")).toBeNull());
     expect(screen.getByText("3 of 6 pictures")).toBeVisible();
-    await user.type(screen.getByLabelText("Find prompts"), "es");
+    await user.type(screen.getByLabelText("Find prompts and notes"), "es");
     await user.click(await screen.findByRole("button", { name: "Show all" }));
     expect(await screen.findByText("6 pictures")).toBeVisible();
   });
@@ -117,14 +139,90 @@ describe("the grid", () => {
   });
 });
 
-test("shows what is being drawn where it will stand, and how far it is", () => {
-  const preview = { job_id: 1, step: 150, prompt_index: 1, done: 7, total: 20 };
-  open({ drawing: drawingOf(preview, samples, undefined) });
+test("shows what is being drawn where it will stand, and how far it is", async () => {
+  const preview = { job_id: 1, step: 150, prompt_index: 1, prompt: "a hat", done: 7, total: 20 };
+  applyPreview(client, 1, preview);
+  open({
+    drawing: { jobId: 1, step: 150, promptIndex: 1, prompt: "a hat" },
+    round: { step: 150, prompts: ["a fox", "a hat"] },
+  });
   const bar = screen.getByRole("progressbar", { name: "Drawing" });
   expect(bar).toHaveAttribute("aria-valuenow", "7");
   const row = bar.closest('[role="row"]') as HTMLElement;
   expect(within(row).getByText("a hat")).toBeInTheDocument();
   expect(screen.getByRole("columnheader", { name: "Step 150" })).toBeInTheDocument();
+  expect(screen.getByText("Waiting").closest('[role="row"]')).toHaveTextContent("a fox");
+  expect(screen.queryByText("Not drawn")).toBeNull();
+  act(() => applyPreview(client, 1, { ...preview, done: 8 }));
+  await waitFor(() => expect(bar).toHaveAttribute("aria-valuenow", "8"));
+  expect(screen.getByText("8 / 20")).toBeVisible();
+});
+
+test("marks a picture that has a note, and finds it by the note's words", async () => {
+  const noted = samples.map((one) => (one.id === 4 ? { ...one, note: "best hands" } : one));
+  const user = open({ samples: noted });
+  const mark = screen.getByText("Has a note");
+  expect(within(mark.closest('[role="gridcell"]') as HTMLElement).getByTitle("best hands")).toBe(
+    cell("Open prompt 2, step 50"),
+  );
+  await user.type(screen.getByLabelText("Find prompts and notes"), "hands");
+  await waitFor(() => expect(screen.queryByText("a fox")).toBeNull());
+  expect(screen.getByText("2 of 6 pictures")).toBeVisible();
+});
+
+describe("a picture that leaves the gallery while it is looked at", () => {
+  test("gives way to its neighbour, and the lightbox closes when none is left", async () => {
+    const user = open({ samples: samples.map((one) => ({ ...one, is_starred: one.id >= 5 })) });
+    await user.click(screen.getByRole("checkbox", { name: "Starred" }));
+    await waitFor(() => expect(screen.getByText("4 of 6 pictures")).toBeVisible());
+    await user.click(cell("Open prompt 1, step 100"));
+    const box = await lightbox();
+    await user.keyboard("2");
+    expect(await within(box).findByText("Compared with base")).toBeVisible();
+    await user.keyboard("s");
+    expect(await within(await lightbox()).findByText("a hat")).toBeVisible();
+    await user.keyboard("s");
+    await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
+    await waitFor(() => expect(screen.getByRole("button", { name: "Show all" })).toHaveFocus());
+    await user.keyboard("{Enter}");
+    expect(await screen.findByText("6 pictures")).toBeVisible();
+    cell("Open prompt 1, base").focus();
+    await user.keyboard("{ArrowDown}");
+    await waitFor(() => expect(cell("Open prompt 2, base")).toHaveFocus());
+    expect(screen.queryByRole("dialog")).toBeNull();
+  });
+
+  test("is followed to where a resume has set it aside", async () => {
+    const user = open();
+    await user.click(cell("Open prompt 1, step 100"));
+    const box = await lightbox();
+    changeTo({
+      samples: samples.map((one) => (one.id === 5 ? { ...one, superseded_by: 2 } : one)),
+    });
+    expect(
+      await within(box).findByRole("heading", { name: "Step 100, Set aside by run 2" }),
+    ).toBeVisible();
+  });
+
+  test("hands the focus to the grid when it was deleted elsewhere and is the last", async () => {
+    const alone = samples.slice(0, 1);
+    const failures = [{ step: 50, promptIndex: 0, prompt: "a fox", message: "No memory." }];
+    const user = open({ samples: alone, failures });
+    await user.click(cell("Open prompt 1, base"));
+    await lightbox();
+    changeTo({ samples: [], failures });
+    await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
+    await waitFor(() => expect(document.activeElement).toHaveAttribute("data-cell"));
+  });
+});
+
+test("P plays a prompt from its first picture where there is none", async () => {
+  const user = open({ samples: samples.filter(({ id }) => id !== 5) });
+  cell("Open prompt 1, step 50").focus();
+  await user.keyboard("{ArrowRight}");
+  await waitFor(() => expect(screen.getByText("Not drawn")).toHaveFocus());
+  await user.keyboard("p");
+  expect(within(await lightbox()).getByRole("slider", { name: "Step shown" })).toBeVisible();
 });
 
 test("opens at the step that was asked for, beside the base, and shows all when told to", async () => {

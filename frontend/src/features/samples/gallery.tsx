@@ -1,5 +1,5 @@
 import { Button } from "@mantine/core";
-import { type ReactNode, useDeferredValue, useMemo, useState } from "react";
+import { type ReactNode, useDeferredValue, useMemo, useRef, useState } from "react";
 import type { SampleMarks } from "@/api/client";
 import type { Sample } from "@/api/types";
 import { Empty } from "@/components/ui/empty";
@@ -7,14 +7,8 @@ import { Icon } from "@/components/ui/icons";
 import { samplesArchive } from "@/lib/archives";
 import { text } from "@/messages";
 import classes from "./gallery.module.css";
-import {
-  filtered,
-  type Gallery as GalleryData,
-  type GalleryJob,
-  galleryOf,
-  idSpans,
-  NO_FILTER,
-} from "./gallery-model";
+import { filtered, NO_FILTER } from "./gallery-filter";
+import { type Gallery as GalleryData, type GalleryJob, galleryOf, idSpans } from "./gallery-model";
 import { type Archive, GalleryToolbar } from "./gallery-toolbar";
 import type { Place } from "./grid-keys";
 import type { CellSize } from "./grid-window";
@@ -43,6 +37,9 @@ interface GalleryViewProps {
   actions?: ((sample: Sample, close: () => void) => ReactNode) | undefined;
 }
 
+/** The grid's tab stop, or what brings a grid back. */
+const AFTER_LIGHTBOX = '[data-cell][tabindex="0"], [data-all]';
+
 interface Opened {
   place: Place;
   other: Place | null;
@@ -62,6 +59,7 @@ export function GalleryView(props: GalleryViewProps) {
   const [size, setSize] = useCellSize();
   const [opened, setOpened] = useState<Opened | null>(null);
   const [selected, setSelected] = useState<ReadonlySet<number>>(new Set());
+  const box = useRef<HTMLDivElement>(null);
   const asked = useDeferredValue(filter);
   const shown = useMemo(() => filtered(whole, asked), [whole, asked]);
   const count = samplesIn(shown).length;
@@ -92,7 +90,7 @@ export function GalleryView(props: GalleryViewProps) {
     });
   const archives = archivesOf(sources, shown, selected, count === all ? null : count);
   return (
-    <div className={classes.gallery}>
+    <div ref={box} className={classes.gallery}>
       <GalleryToolbar
         filter={filter}
         onFilter={setFilter}
@@ -100,6 +98,7 @@ export function GalleryView(props: GalleryViewProps) {
         numPrompts={whole.groups.length}
         size={size}
         onSize={(next: CellSize) => setSize(next)}
+        hasNotes={samplesIn(whole).some((one) => one.note !== "")}
         hasStars={samplesIn(whole).some((one) => one.is_starred)}
         archives={archives}
       />
@@ -137,7 +136,7 @@ export function GalleryView(props: GalleryViewProps) {
       )}
       {shown.groups.length === 0 ? (
         <Empty icon="picture" title={text.samples.nothingFound}>
-          <Button size="xs" variant="default" onClick={() => setFilter(NO_FILTER)}>
+          <Button size="xs" variant="default" data-all onClick={() => setFilter(NO_FILTER)}>
             {text.samples.showAll}
           </Button>
         </Empty>
@@ -179,6 +178,7 @@ export function GalleryView(props: GalleryViewProps) {
           playing={opened.playing}
           onMove={(place) => setOpened((before) => before && { ...before, place })}
           onClose={() => setOpened(null)}
+          focusAfter={() => box.current?.querySelector<HTMLElement>(AFTER_LIGHTBOX) ?? null}
           onStar={star}
           onNote={onMark && ((sample, note) => onMark(sample, { note }))}
           onRemove={remove && (({ id }) => remove(new Set([id])))}

@@ -28,6 +28,9 @@ export interface Moves {
 export function movesFrom(gallery: Gallery, place: Place): Moves {
   const lanes = lanesOf(gallery);
   const row = lanes.findIndex((lane) => lane.key === place.lane);
+  if (row < 0) {
+    return {};
+  }
   const drawn = gallery.steps.filter((step) => lanes[row]?.byStep.has(step));
   const at = drawn.indexOf(place.step);
   const toStep = (step: number | undefined) =>
@@ -39,9 +42,35 @@ export function movesFrom(gallery: Gallery, place: Place): Moves {
   return {
     left: at < 0 ? undefined : toStep(drawn[at - 1]),
     right: at < 0 ? undefined : toStep(drawn[at + 1]),
-    up: toLane(lanes.slice(0, Math.max(0, row)).reverse()),
+    up: toLane(lanes.slice(0, row).reverse()),
     down: toLane(lanes.slice(row + 1)),
   };
+}
+
+/** A picture that was looked at, and what was around it. */
+export interface Seen {
+  sample: Sample;
+  moves: Moves;
+}
+
+/** What takes the place of a picture that is left: a neighbour that is there. */
+export function neighbourOf(gallery: Gallery, { left, right, up, down }: Moves): Place | undefined {
+  return [left, right, up, down].find((place) => sampleAt(gallery, place) !== undefined);
+}
+
+/**
+ * Where to look when a picture is no longer at its place: where it stands now, as one does that a
+ * resume set aside, or at a neighbour, as of one that is no longer starred or was deleted elsewhere.
+ */
+export function placeAfter(gallery: Gallery, { sample, moves }: Seen): Place | undefined {
+  for (const lane of lanesOf(gallery)) {
+    for (const [step, { id }] of lane.byStep) {
+      if (id === sample.id) {
+        return { lane: lane.key, step };
+      }
+    }
+  }
+  return neighbourOf(gallery, moves);
 }
 
 function lanesOf(gallery: Gallery): Lane[] {

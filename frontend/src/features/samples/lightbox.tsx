@@ -8,10 +8,11 @@ import { Filmstrip } from "./filmstrip";
 import type { Gallery } from "./gallery-model";
 import type { Place } from "./grid-keys";
 import classes from "./lightbox.module.css";
-import { baseOf, laneAt, movesFrom, sampleAt } from "./lightbox-places";
+import { baseOf, laneAt, movesFrom, neighbourOf, sampleAt } from "./lightbox-places";
 import { MODES, type Mode, Stage } from "./lightbox-stage";
 import { RecipePanel } from "./recipe-panel";
 import { columnTitle, laneTitle } from "./titles";
+import { useStillThere } from "./use-still-there";
 import { useZoom } from "./use-zoom";
 
 interface LightboxProps {
@@ -23,6 +24,8 @@ interface LightboxProps {
   playing?: boolean;
   onMove: (place: Place) => void;
   onClose: () => void;
+  /** What has the focus afterwards where the picture that was opened is no longer there. */
+  focusAfter?: () => HTMLElement | null;
   onStar?: ((sampleId: number) => void) | undefined;
   onNote?: ((sample: Sample, note: string) => void) | undefined;
   onRemove?: ((sample: Sample) => void) | undefined;
@@ -32,13 +35,14 @@ interface LightboxProps {
 
 /** One picture as large as the window, or two against each other; arrows walk the grid. */
 export function Lightbox(props: LightboxProps) {
-  const { gallery, place, onMove } = props;
+  const { gallery, onMove } = props;
+  const place = useStillThere(props);
   const [mode, setMode] = useState<Mode>(props.other ? "side" : "single");
   const [other, setOther] = useState<Place | null>(props.other ?? null);
   const [flipped, setFlipped] = useState(false);
   const [playing, setPlaying] = useState(props.playing ?? false);
   const zoom = useZoom();
-  useFocusBack();
+  useFocusBack(props.focusAfter);
 
   const lane = laneAt(gallery, place);
   const sample = sampleAt(gallery, place);
@@ -49,7 +53,7 @@ export function Lightbox(props: LightboxProps) {
 
   /** Its neighbour takes the place of the picture that was looked at. */
   const remove = (gone: Sample) => {
-    const next = moves.left ?? moves.right ?? moves.up ?? moves.down;
+    const next = neighbourOf(gallery, moves);
     if (gone.id === sample?.id && next !== undefined) {
       onMove(next);
     } else if (gone.id === sample?.id) {
@@ -318,12 +322,17 @@ function isForAControl(event: KeyboardEvent): boolean {
 }
 
 /** Closing leads back to the picture that was opened. */
-function useFocusBack(): void {
+function useFocusBack(otherwise: (() => HTMLElement | null) | undefined): void {
+  const latest = useRef(otherwise);
+  latest.current = otherwise;
   useEffect(() => {
     const opener = document.activeElement;
     return () => {
       // The dialog still holds the focus while it is taken away.
-      setTimeout(() => opener instanceof HTMLElement && opener.focus());
+      setTimeout(() => {
+        const isThere = opener instanceof HTMLElement && opener.isConnected;
+        (isThere ? opener : latest.current?.())?.focus();
+      });
     };
   }, []);
 }

@@ -1,8 +1,11 @@
+import { useQuery } from "@tanstack/react-query";
 import { memo, useState } from "react";
+import { previewQuery } from "@/api/queries";
 import type { Sample } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
 import { text } from "@/messages";
 import type { Drawing, Failure } from "./gallery-model";
+import { previewUrl } from "./gallery-round";
 import classes from "./sample-grid.module.css";
 
 const SMALL_PX = 256;
@@ -35,7 +38,7 @@ export const SampleCell = memo(
     const { sample, failure, label, isLarge, isActive, isSelected } = props;
     const tabIndex = isActive ? 0 : -1;
     if (props.drawing !== undefined) {
-      return <InTheMaking {...props} drawing={props.drawing} tabIndex={tabIndex} />;
+      return <InTheMaking drawing={props.drawing} tabIndex={tabIndex} onFocus={props.onFocus} />;
     }
     if (sample === undefined) {
       return (
@@ -70,6 +73,7 @@ export const SampleCell = memo(
           type="button"
           className={classes.open}
           aria-label={label}
+          title={sample.note || undefined}
           data-cell
           data-selected={isSelected}
           tabIndex={tabIndex}
@@ -78,6 +82,12 @@ export const SampleCell = memo(
         >
           <Picture sample={sample} title={props.title} isLarge={isLarge} />
         </button>
+        {sample.note !== "" && (
+          <span className={classes.noted}>
+            <Icon name="edit" size={14} />
+            <span className="visually-hidden">{text.samples.noted}</span>
+          </span>
+        )}
         {sample.is_starred && (
           <span className={classes.star}>
             <Icon name="star" size={14} />
@@ -108,18 +118,22 @@ export const SampleCell = memo(
     before.isSelected === after.isSelected,
 );
 
-interface InTheMakingProps extends SampleCellProps {
+interface InTheMakingProps {
   drawing: Drawing;
   tabIndex: number;
+  onFocus: () => void;
 }
 
-/** What a picture is becoming, and how far it is. */
+/** What a picture is becoming, and how far it is: what changes four times a second, and alone. */
 function InTheMaking({ drawing, tabIndex, onFocus }: InTheMakingProps) {
-  const { done, total } = drawing;
+  const preview = useQuery(previewQuery(drawing.jobId)).data;
+  const { done, total } = preview ?? { done: 0, total: 0 };
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: the grid's arrow keys lead here too
     <div className={classes.making} data-cell tabIndex={tabIndex} onFocus={onFocus}>
-      <img className={classes.picture} src={drawing.url} alt="" decoding="sync" />
+      {preview && (
+        <img className={classes.picture} src={previewUrl(preview)} alt="" decoding="sync" />
+      )}
       <div
         className={classes.progress}
         role="progressbar"

@@ -91,7 +91,8 @@ export function SampleGrid(props: SampleGridProps) {
       return;
     }
     const lane = lanes[at.row]?.lane;
-    const sample = lane?.byStep.get(gallery.steps[at.column] ?? -1);
+    const step = gallery.steps[at.column] ?? -1;
+    const sample = lane?.byStep.get(step);
     const key = event.key.toLowerCase();
     if (isGridKey(event.key)) {
       event.preventDefault();
@@ -106,9 +107,9 @@ export function SampleGrid(props: SampleGridProps) {
     } else if (key === "delete" && sample !== undefined && props.onRemove !== undefined) {
       leaving.current = sample.id;
       props.onRemove(sample.id);
-    } else if (key === "p" && lane !== undefined) {
+    } else if (key === "p" && lane !== undefined && lane.byStep.size > 0) {
       event.stopPropagation(); // the lightbox is open before the key reaches the window, and pauses
-      props.onPlay({ lane: lane.key, step: gallery.steps[at.column] ?? 0 });
+      props.onPlay({ lane: lane.key, step: sample === undefined ? firstDrawn(lane) : step });
     }
   };
 
@@ -250,7 +251,7 @@ function LaneHeader({ placed, title, onPlay }: LaneHeaderProps) {
               size={36}
               tabIndex={-1}
               aria-label={text.samples.play(group.number)}
-              onClick={() => onPlay({ lane: lane.key, step: firstTrained(lane) })}
+              onClick={() => onPlay({ lane: lane.key, step: firstDrawn(lane) })}
             >
               <Icon name="play" />
             </ActionIcon>
@@ -268,7 +269,7 @@ function LaneHeader({ placed, title, onPlay }: LaneHeaderProps) {
   );
 }
 
-function firstTrained(lane: Lane): number {
+function firstDrawn(lane: Lane): number {
   return Math.min(...lane.byStep.keys());
 }
 

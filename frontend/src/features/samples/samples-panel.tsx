@@ -1,8 +1,8 @@
 import { Button } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { type ReactNode, useMemo } from "react";
+import type { ReactNode } from "react";
 import { Link } from "wouter";
-import { jobQuery, previewQuery, samplesQuery } from "@/api/queries";
+import { jobQuery, samplesQuery } from "@/api/queries";
 import type { Sample } from "@/api/types";
 import { Empty } from "@/components/ui/empty";
 import { Panel } from "@/components/ui/panel";
@@ -10,7 +10,7 @@ import { QueryView } from "@/components/ui/query-view";
 import { paths } from "@/lib/paths";
 import { text } from "@/messages";
 import { Gallery } from "./gallery";
-import { drawingOf, failuresOf } from "./gallery-model";
+import { hasNothing, useGalleryJobs } from "./use-gallery-jobs";
 import { useSampleMarks } from "./use-sample-marks";
 import { useSampleRemoval } from "./use-sample-removal";
 
@@ -59,21 +59,8 @@ function JobPictures({ jobId, samples, expecting, actions }: JobPicturesProps) {
   const job = useQuery(jobQuery(jobId)).data;
   const mark = useSampleMarks();
   const remove = useSampleRemoval();
-  const preview = useQuery(previewQuery(jobId)).data;
-  const jobs = useMemo(
-    () => [
-      {
-        id: jobId,
-        name: job?.training_name ?? "",
-        samples,
-        failures: failuresOf(job),
-        drawing: drawingOf(preview, samples, job),
-      },
-    ],
-    [jobId, job, samples, preview],
-  );
-  const only = jobs[0];
-  if (samples.length === 0 && only?.failures.length === 0 && only.drawing === null) {
+  const jobs = useGalleryJobs([{ id: jobId, job, samples }]);
+  if (jobs.every(hasNothing)) {
     return (
       <Empty icon="picture" title={text.samples.emptyTitle}>
         {expecting ? text.samples.emptyWaiting : text.samples.emptyNever}
