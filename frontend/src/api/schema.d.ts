@@ -225,6 +225,8 @@ export interface paths {
         /**
          * Read Workflow
          * @description A graph that draws the job's first prompt with this LoRA, to be dropped into ComfyUI.
+         *
+         *     It loads the file that the download with `format=comfyui` gives, by that file's name.
          */
         get: operations["read_workflow"];
         put?: never;

@@ -188,8 +188,8 @@ export const checkpoints = {
   },
   bundle: "The job with it as a bundle",
   workflow: "ComfyUI workflow that draws with it",
-  workflowSaved: (workflow: string, lora: string) =>
-    `Put ${lora} into ComfyUI/models/loras, and drop ${workflow} onto ComfyUI's canvas. A note in it says where the base model's files go.`,
+  workflowSaved: (workflow: string, lora: string, item: string) =>
+    `Put ${lora}, which “${item}” gives, into ComfyUI/models/loras, and drop ${workflow} onto ComfyUI's canvas. A note in it says where the base model's files go.`,
   more: (step: string) => `More of the checkpoint of step ${step}`,
   moreFinal: "More of the final LoRA",
   newJob: "New job that starts from it",

@@ -249,33 +249,6 @@ def test_a_preview_is_told_to_the_pages_of_its_job_and_can_be_fetched(
     assert client.get("/api/jobs/999/preview").status_code == 404
 
 
-def test_each_lora_has_a_workflow_for_comfyui_unless_its_model_is_the_tiny_one(
-    client: TestClient, database: Database, settings: Settings, job_id: int
-) -> None:
-    file = JobFolder(settings.output_dir, "style").checkpoint(5) / "lora.safetensors"
-    file.parent.mkdir(parents=True)
-    file.write_bytes(b"a LoRA")
-    saved = events.CheckpointSaved(
-        step=5,
-        path="checkpoints/step-000005",
-        lora="checkpoints/step-000005/lora.safetensors",
-        size_bytes=6,
-    )
-    say(database, settings, job_id, started(), begins(), step(5), saved)
-    (entry,) = client.get(f"/api/jobs/{job_id}/checkpoints").json()["items"]
-    address = f"/api/jobs/{job_id}/checkpoints/{entry['id']}/workflow"
-    refused = client.get(address)
-    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (409, "no_workflow")
-    with database.write() as session:
-        job = session.get_one(Job, job_id)
-        job.config = job.config | {"model": {"model_architecture": "klein-base-4b"}}
-    answer = client.get(address)
-    assert 'filename="style-step-000005.comfyui.json"' in answer.headers["content-disposition"]
-    loaders = [n for n in answer.json()["nodes"] if n["type"] == "LoraLoaderModelOnly"]
-    assert [node["widgets_values"] for node in loaders] == [["style-step-000005.safetensors", 1.0]]
-    assert client.get(f"/api/jobs/{job_id}/checkpoints/99/workflow").status_code == 404
-
-
 def test_a_wait_for_space_is_progress_and_no_part_of_how_long_saving_takes(
     database: Database, settings: Settings, job_id: int
 ) -> None:

@@ -82,7 +82,7 @@ test("offers either program's names, and a job that starts from it", async () =>
 });
 
 test("saves a workflow with a word on where it and the LoRA go, or says why there is none", async () => {
-  const file = "ink-portraits-step-000020.comfyui.json";
+  const file = "ink-portraits-step-000020-comfyui.comfyui.json";
   const server = serverOf().on(
     "GET /api/jobs/1/checkpoints/20/workflow",
     () =>
@@ -96,7 +96,9 @@ test("saves a workflow with a word on where it and the LoRA go, or says why ther
   await user.click(await screen.findByRole("button", more));
   await user.click(await screen.findByRole("menuitem", { name: /workflow/ }));
   await screen.findByText(
-    new RegExp(`Put ink-portraits-step-000020.safetensors into ComfyUI/models/loras.*${file}`),
+    new RegExp(
+      `Put ink-portraits-step-000020-comfyui.safetensors, which “Download in ComfyUI's names” gives, into ComfyUI/models/loras.*${file}`,
+    ),
   );
   expect((saved.mock.contexts[0] as HTMLAnchorElement).download).toBe(file);
 
