@@ -54,7 +54,7 @@ def list_samples(
 def list_checkpoints(
     session: Session, settings: Settings, job_id: int, *, limit: int, after: str | None
 ) -> Page[CheckpointEntry]:
-    """LoRA files by step, the end result last. Raises NotFound."""
+    """LoRA files by step, the end result behind its step's checkpoint. Raises NotFound."""
     job = find_job(session, job_id)
     query = select(Checkpoint).where(Checkpoint.job_id == job_id)
     query = query.order_by(Checkpoint.step, Checkpoint.is_final)
@@ -141,6 +141,7 @@ def checkpoint_entry(row: Checkpoint, marks: JobMarks) -> CheckpointEntry:
         size_bytes=row.size_bytes,
         created_at=row.created_at,
         loss=row.loss,
+        preservation_loss=row.preservation_loss,
         num_layers=row.num_layers,
         lora_norm=row.lora_norm,
         is_best=row.is_best,

@@ -154,6 +154,7 @@ export const checkpoints = {
   emptyNever: "This job has saved none.",
   atStep: (step: string) => `Step ${step}`,
   meanLoss: (value: string) => `Mean loss ${value}`,
+  preservation: (value: string) => `Preservation ${value}`,
   validation: (value: string) => `Validation ${value}`,
   change: (value: string) => `With trigger ${value}`,
   drift: (value: string) => `Drift ${value}`,
@@ -161,6 +162,8 @@ export const checkpoints = {
   final: "Final",
   best: "Best",
   bestBy: "Of those kept, it has the lowest validation loss.",
+  bestOfEarlyEnd: (step: string, last: string) =>
+    `The training came to step ${last}; this is the LoRA of step ${step}, the best of those kept.`,
   pinned: "Pinned",
   starred: "Starred",
   pin: "Pin: keep it whatever comes",
