@@ -1,11 +1,11 @@
 """A workflow for ComfyUI that loads a LoRA on its base model and draws the job's first prompt.
 
-    workflow = comfyui_workflow(job, lora_name="my-style.safetensors", lora_strength=1.0)
+    workflow = comfyui_workflow(job, lora_name="my-style.safetensors")
 
 The file is what ComfyUI itself saves (its graph, not its API's): dropped onto the canvas it shows
 boxes and wires that a person can change. All nodes are ComfyUI's own, and the picture is the
-preview's: the same schedule, sampler, seed, size, guidance and references. Where they differ from
-what Darkroom drew, it is by the precision of the files that ComfyUI loads.
+preview's: the same schedule, sampler, seed, size, guidance, LoRA strength and references. Where
+they differ from what Darkroom drew, it is by the precision of the files that ComfyUI loads.
 
     UNETLoader -> LoraLoaderModelOnly -> guider -> SamplerCustomAdvanced -> VAEDecode -> SaveImage
     CLIPLoader -> CLIPTextEncode -> (ReferenceLatent ...) -> guider
@@ -53,26 +53,22 @@ class NoWorkflow(ValueError):
     """ComfyUI cannot load the model that the LoRA is for."""
 
 
-def comfyui_workflow(
-    job: JobConfig, *, lora_name: str, lora_strength: float = 1.0
-) -> dict[str, Any]:
+def comfyui_workflow(job: JobConfig, *, lora_name: str) -> dict[str, Any]:
     """The workflow as a JSON object. lora_name: the file's name in ComfyUI's folder of LoRAs.
 
     Raises NoWorkflow for the bundled tiny model.
     """
-    architecture = job.model.model_architecture
-    if architecture not in _FILES:
-        raise NoWorkflow(f"ComfyUI has no {job.variant.label}.")
+    refuse_unknown_model(job)
     prompt = job.sample.prompts[0] if job.sample.prompts else SamplePrompt(prompt="[trigger]")
     graph = _Graph()
-    unet, text_encoder = _FILES[architecture]
+    unet, text_encoder = _FILES[job.model.model_architecture]
     model = graph.add("UNETLoader", 0, widgets=[unet, "default"], gives=["MODEL"])
     clip = graph.add("CLIPLoader", 0, widgets=[text_encoder, "flux2", "default"], gives=["CLIP"])
     vae = graph.add("VAELoader", 0, widgets=[_VAE], gives=["VAE"])
     with_lora = graph.add(
         "LoraLoaderModelOnly",
         1,
-        widgets=[lora_name, lora_strength],
+        widgets=[lora_name, prompt.lora_strength],
         takes={"model": (model, 0)},
         gives=["MODEL"],
     )
@@ -110,6 +106,12 @@ def comfyui_workflow(
     return graph.as_dict()
 
 
+def refuse_unknown_model(job: JobConfig) -> None:
+    """Raises NoWorkflow for a model that ComfyUI cannot load."""
+    if job.model.model_architecture not in _FILES:
+        raise NoWorkflow(f"ComfyUI has no {job.variant.label}.")
+
+
 def write_workflow(job: JobConfig, lora: Path) -> Path | None:
     """Write the workflow beside the LoRA's file; its path, or None where ComfyUI has no use for
     the LoRA.
@@ -124,7 +126,7 @@ def write_workflow(job: JobConfig, lora: Path) -> Path | None:
 
 
 def workflow_name(lora_name: str) -> str:
-    """The workflow's file name beside the LoRA's."""
+    """The workflow's file name: that of the LoRA that it loads, with another ending."""
     return f"{PurePath(lora_name).stem}.comfyui.json"
 
 

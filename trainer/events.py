@@ -255,7 +255,9 @@ class CommandRefused(Event):
 class RunFinished(Event):
     """The last line of a run that could still speak.
 
-    lora: path of the end result in the job's folder, when there is one.
+    lora: path of the end result in the job's folder, when there is one. lora_step: the step whose
+    checkpoint's LoRA that is, which after an early end may come before `step`, the last one taken;
+    None from earlier versions.
     problems: what went wrong, in the form of `trainer.errors.Problem`. ended_early: why a completed
     run took fewer steps than it was to, in the same form.
     """
@@ -266,6 +268,7 @@ class RunFinished(Event):
     step: int
     phase: Phase | None = None
     lora: str | None = None
+    lora_step: int | None = None
     problems: list[dict[str, Any]] = Field(default_factory=list)
     ended_early: dict[str, Any] | None = None
 

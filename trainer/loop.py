@@ -102,7 +102,8 @@ def train(
     beginning = choose(job, record, warnings, resume, base_model)
     if is_complete(job, record, beginning):
         begin(job, record, beginning, resume)
-        return Outcome(completed=True, step=beginning.step, lora=record.job_folder.result.name)
+        step, result = beginning.step, record.job_folder.result
+        return Outcome(completed=True, step=step, lora=result.name, lora_step=step)
 
     settled = settle_offloading(job, indexes, folders, device=device)
     record.phase("encode", "pictures and prompts")
@@ -307,10 +308,17 @@ def finish(trainee: Trainee, record: RunRecord, room: Room) -> Outcome:
         return Outcome(completed=False, step=step, lora=None)
     record.phase("finish", "result")
     best = best_step(job, trainee.measurements, folder.checkpoint_steps()) if reason else None
-    lora = folder.checkpoint(best or step) / LORA_FILE
+    lora_step = best or step
+    lora = folder.checkpoint(lora_step) / LORA_FILE
     if not room.wait_for(lora.stat().st_size):
         return Outcome(completed=False, step=step, lora=None)
     with replacing(folder.result) as temporary:
         shutil.copyfile(lora, temporary)
     write_workflow(job, folder.result)
-    return Outcome(completed=True, step=step, lora=folder.result.name, ended_early=reason)
+    return Outcome(
+        completed=True,
+        step=step,
+        lora=folder.result.name,
+        lora_step=lora_step,
+        ended_early=reason,
+    )

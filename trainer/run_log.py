@@ -149,6 +149,8 @@ def log_line(event: Event) -> str | None:
         case RunFinished():
             why = [*event.problems, *([event.ended_early] if event.ended_early else [])]
             said = "; ".join(problem["message"] for problem in why)
-            return f"{event.outcome} at step {event.step}" + (f": {said}" if said else "")
+            is_earlier = event.lora_step not in (None, event.step)
+            result = f" with the LoRA of step {event.lora_step}" if is_earlier else ""
+            return f"{event.outcome} at step {event.step}{result}" + (f": {said}" if said else "")
         case _:
             return None

@@ -60,12 +60,14 @@ FULL_DISK_POLL_SECONDS = 1.0
 class Outcome:
     """How a run that did not fail ended. lora: the end result's path in the job's folder.
 
-    ended_early: why a completed run took fewer steps than it was to.
+    lora_step: the step whose LoRA that is; `step` is the last one taken. ended_early: why a
+    completed run took fewer steps than it was to.
     """
 
     completed: bool
     step: int
     lora: str | None
+    lora_step: int | None = None
     ended_early: Problem | None = None
 
 
@@ -272,6 +274,7 @@ class RunRecord:
                 exit_code=exit_code,
                 step=outcome.step,
                 lora=outcome.lora,
+                lora_step=outcome.lora_step,
                 ended_early=outcome.ended_early.as_dict() if outcome.ended_early else None,
             )
         )

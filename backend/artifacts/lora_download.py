@@ -17,17 +17,31 @@ MEDIA_TYPE = "application/octet-stream"
 def lora_download(path: Path, name: str, key_format: KeyFormat | None) -> Response:
     """The file as it is, or renamed while it is sent. Raises Unusable for what has no such names.
 
-    name: for the download; a file in other names than its own has them in its name.
+    name: for the download of the file as it is.
     """
+    sent_as = download_name(path, name, key_format)
+    if key_format is None or sent_as == name:
+        return FileResponse(path, media_type=MEDIA_TYPE, filename=name)
     try:
-        if key_format is None or key_format_of(path) == key_format:
-            return FileResponse(path, media_type=MEDIA_TYPE, filename=name)
         renamed = renamed_lora(path, key_format)
     except BadLora as error:
-        raise Unusable(error.code, error.message, problems=error.problems) from error
-    stem = name.removesuffix(".safetensors")
+        raise _unusable(error) from error
     headers = {
-        "Content-Disposition": f'attachment; filename="{stem}-{key_format}.safetensors"',
+        "Content-Disposition": f'attachment; filename="{sent_as}"',
         "Content-Length": str(renamed.size_bytes),
     }
     return StreamingResponse(renamed.parts, media_type=MEDIA_TYPE, headers=headers)
+
+
+def download_name(path: Path, name: str, key_format: KeyFormat | None) -> str:
+    """`name`, with the format in it where the file's own names are others. Raises Unusable."""
+    try:
+        if key_format is None or key_format_of(path) == key_format:
+            return name
+    except BadLora as error:
+        raise _unusable(error) from error
+    return f"{name.removesuffix('.safetensors')}-{key_format}.safetensors"
+
+
+def _unusable(error: BadLora) -> Unusable:
+    return Unusable(error.code, error.message, problems=error.problems)

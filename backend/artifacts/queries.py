@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import or_, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy.orm import Session, aliased
 
 from backend.artifacts.addresses import checkpoint_url, sample_url, thumbnail_url
 from backend.artifacts.marks import JobMarks, read_marks, write_marks
@@ -53,7 +54,7 @@ def list_samples(
 def list_checkpoints(
     session: Session, settings: Settings, job_id: int, *, limit: int, after: str | None
 ) -> Page[CheckpointEntry]:
-    """LoRA files by step, the end result last. Raises NotFound."""
+    """LoRA files by step, the end result behind its step's checkpoint. Raises NotFound."""
     job = find_job(session, job_id)
     query = select(Checkpoint).where(Checkpoint.job_id == job_id)
     query = query.order_by(Checkpoint.step, Checkpoint.is_final)
@@ -140,6 +141,7 @@ def checkpoint_entry(row: Checkpoint, marks: JobMarks) -> CheckpointEntry:
         size_bytes=row.size_bytes,
         created_at=row.created_at,
         loss=row.loss,
+        preservation_loss=row.preservation_loss,
         num_layers=row.num_layers,
         lora_norm=row.lora_norm,
         is_best=row.is_best,
@@ -171,8 +173,7 @@ def pictures(
     query = select(Sample).where(Sample.job_id == job_id)
     query = query.order_by(Sample.step, Sample.prompt_index, Sample.id)
     if ids is not None:
-        spans = [(int(first), int(last or first)) for first, _, last in _spans(ids)]
-        query = query.where(or_(*(Sample.id.between(first, last) for first, last in spans)))
+        query = query.where(Sample.id.in_(_ids_within(_spans(ids))))
     rows = list(session.scalars(query))
     if not rows:
         raise NotFound(
@@ -184,8 +185,20 @@ def pictures(
     return job.training_name, [(picture_name(row), join_inside(folder, row.path)) for row in rows]
 
 
-def _spans(ids: str) -> list[tuple[str, str, str]]:
-    return [span.partition("-") for span in ids.split(",")]
+def _spans(ids: str) -> list[tuple[int, int]]:
+    parted = [span.partition("-") for span in ids.split(",")]
+    return [(int(first), int(last or first)) for first, _, last in parted]
+
+
+def _ids_within(spans: Sequence[tuple[int, int]]) -> Select[int]:
+    """The ids of samples within any of the spans (first, last).
+
+    The spans are one parameter: SQLite takes no expression of a thousand conditions.
+    """
+    span = func.json_each(json.dumps(spans)).table_valued("value").alias("span")
+    first, last = (func.json_extract(span.c.value, f"$[{i}]") for i in range(2))
+    within = aliased(Sample)
+    return select(within.id).select_from(span).join(within, within.id.between(first, last))
 
 
 def checkpoint_file(

@@ -128,7 +128,7 @@ def list_checkpoints(
     limit: Annotated[int, Query(ge=1, le=5_000)] = 1_000,
     after: After = None,
 ) -> Page[CheckpointEntry]:
-    """LoRA files by step; the end result last."""
+    """LoRA files by step; the end result behind the checkpoint whose LoRA it is."""
     with database.read() as session:
         return queries.list_checkpoints(session, settings, job_id, limit=limit, after=after)
 

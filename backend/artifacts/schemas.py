@@ -72,18 +72,26 @@ class CheckpointEntry(BaseModel):
     """One LoRA file; the end result has `is_final`."""
 
     id: int
-    step: int
+    step: int = Field(
+        description="That it was saved at. After an early end the result may be an earlier step's "
+        "than the last."
+    )
     is_final: bool
     size_bytes: int
     created_at: datetime
     loss: float | None = Field(description="Mean loss of the 20 steps up to it.")
+    preservation_loss: float | None = Field(
+        description="Mean preservation loss of the same steps; None where the job has none."
+    )
     num_layers: int | None = Field(
         description="Layers that it changes, as reading the saved file back has shown."
     )
     lora_norm: float | None = Field(
         description="Frobenius norm of all that it adds to the base's weights; 0: nothing yet."
     )
-    is_best: bool = Field(description="The best by validation, of those that are kept.")
+    is_best: bool = Field(
+        description="The best by validation, of those that are kept; of the end result: its LoRA."
+    )
     is_pinned: bool = Field(description="Never removed for room.")
     is_starred: bool = Field(description="A favourite; never removed for room either.")
     note: str

@@ -272,7 +272,8 @@ class Sample(Base):
 class Checkpoint(Base):
     """A LoRA file in the output folder.
 
-    is_best: by validation, of those that are kept. num_layers, lora_norm: what reading the file
+    is_best: by validation, of those that are kept; the end result is if it is the best one's LoRA.
+    preservation_loss: None where the job has none. num_layers, lora_norm: what reading the file
     back has shown; None where the trainer did not say.
     """
 
@@ -289,6 +290,7 @@ class Checkpoint(Base):
     is_final: Mapped[bool] = mapped_column(default=False)
     size_bytes: Mapped[int]
     loss: Mapped[float | None]
+    preservation_loss: Mapped[float | None]
     is_best: Mapped[bool] = mapped_column(default=False)
     num_layers: Mapped[int | None]
     lora_norm: Mapped[float | None]

@@ -151,20 +151,25 @@ def _add(
         step = _result_step(file)
         if step is None:
             return [_unreadable(folder, path, "it does not tell its step")]
-        row = Checkpoint(step=step, is_final=True, size_bytes=os.stat(file).st_size)
+        row = _lora_row(folder, file, step, is_final=True)
     else:
-        manifest = _manifest(file.parent)
         step = int(file.parent.name.removeprefix("step-"))
-        row = Checkpoint(
-            step=step,
-            size_bytes=os.stat(file).st_size,
-            is_best=bool(manifest and manifest.get("is_best")),
-        )
+        row = _lora_row(folder, file, step, is_final=False)
     row.job_id, row.path, row.created_at = job.id, path, made_at
     row.run_id = _run_of(runs, row.step).id
     session.add(row)
     session.flush()
     return []
+
+
+def _lora_row(folder: JobFolder, file: Path, step: int, *, is_final: bool) -> Checkpoint:
+    manifest = _manifest(folder.checkpoint(step))
+    return Checkpoint(
+        step=step,
+        is_final=is_final,
+        size_bytes=os.stat(file).st_size,
+        is_best=bool(manifest and manifest.get("is_best")),
+    )
 
 
 def _run_of(runs: list[Run], step: int) -> Run:

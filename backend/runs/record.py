@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 RECENT_STEPS = 20  # enough for a steady median, few enough to follow a slow-down
 KEPT_PROBLEMS = 100  # a run that warns at every step must not fill the database
 STEPS_IN_ONE_EVENT = 500
+FACTS_OF_A_LORA = ("loss", "preservation_loss", "num_layers", "lora_norm", "is_best")
 
 
 @dataclass
@@ -90,7 +91,7 @@ def _record_one(place: Place, event: events.AnyEvent) -> None:
         case events.SampleFailed():
             _sample_failed(place, event)
         case events.CheckpointSaved():
-            _checkpoint_saved(place, event, event.step, event.lora, saved=event)
+            _checkpoint_saved(place, event)
         case events.Measured():
             _measured(place, event)
         case events.BestCheckpoint():
@@ -335,9 +336,7 @@ def _measured(place: Place, event: events.Measured) -> None:
 
 
 def _best_checkpoint(place: Place, event: events.BestCheckpoint) -> None:
-    rows = place.session.scalars(
-        select(Checkpoint).where(Checkpoint.job_id == place.job.id, Checkpoint.is_final.is_(False))
-    ).all()
+    rows = place.session.scalars(select(Checkpoint).where(Checkpoint.job_id == place.job.id)).all()
     marks = read_marks(place.folder)
     for row in rows:
         is_best = row.step == event.step
@@ -348,16 +347,54 @@ def _best_checkpoint(place: Place, event: events.BestCheckpoint) -> None:
         announce(place.session, "checkpoint", place.job.id, {"job_id": place.job.id, **entry})
 
 
-def _checkpoint_saved(
+def _checkpoint_saved(place: Place, event: events.CheckpointSaved) -> None:
+    checked = {"num_layers": event.num_layers or None, "lora_norm": event.lora_norm}
+    facts = _mean_losses(place, event.step) | checked
+    _add_lora(place, event, step=event.step, path=event.lora, is_final=False, facts=facts)
+
+
+def _mean_losses(place: Place, step: int) -> dict[str, Any]:
+    """Of the latest steps up to this one; None for a loss that the job has not."""
+    means: dict[str, Any] = {}
+    for column in (Metric.loss, Metric.preservation_loss):
+        found = [value for value in _recent(place, column, step) if value is not None]
+        means[column.key] = statistics.fmean(found) if found else None
+    return means
+
+
+def _result_saved(place: Place, event: events.RunFinished, path: str) -> None:
+    """The end result is the LoRA of its step's checkpoint: what is known of that holds for it."""
+    step = event.step if event.lora_step is None else event.lora_step
+    checkpoint = place.session.scalar(
+        select(Checkpoint).where(
+            Checkpoint.job_id == place.job.id,
+            Checkpoint.step == step,
+            Checkpoint.is_final.is_(False),
+        )
+    )
+    facts = (
+        _mean_losses(place, step)
+        if checkpoint is None
+        else {name: getattr(checkpoint, name) for name in FACTS_OF_A_LORA}
+    )
+    # A job has one result; that of an earlier end is overwritten on the disk.
+    place.session.execute(
+        delete(Checkpoint).where(Checkpoint.job_id == place.job.id, Checkpoint.is_final.is_(True))
+    )
+    _add_lora(place, event, step=step, path=path, is_final=True, facts=facts)
+
+
+def _add_lora(
     place: Place,
     event: events.Event,
+    *,
     step: int,
     path: str,
-    *,
-    saved: events.CheckpointSaved | None,
+    is_final: bool,
+    facts: Mapping[str, Any],
 ) -> None:
-    """saved: None for the end result, which is the LoRA of the checkpoint of its step."""
-    session, job, is_final = place.session, place.job, saved is None
+    """A row for a LoRA file, in place of that of the same step."""
+    session, job = place.session, place.job
     try:
         # The LoRA's own size: the event tells the whole folder's, with the state to resume from.
         size_bytes = (place.folder.path / path).stat().st_size
@@ -369,37 +406,20 @@ def _checkpoint_saved(
             Checkpoint.job_id == job.id, Checkpoint.step == step, Checkpoint.is_final == is_final
         )
     )
-    losses = _recent(place, Metric.loss, step)
-    checked = (saved.num_layers, saved.lora_norm) if saved else _checked_at(place, step)
-    num_layers, lora_norm = checked
     row = Checkpoint(
         job_id=job.id,
         run_id=place.run.id,
         step=step,
         is_final=is_final,
         size_bytes=size_bytes,
-        loss=statistics.fmean(losses) if losses else None,
-        num_layers=num_layers or None,
-        lora_norm=lora_norm,
         path=path,
         created_at=_moment(event),
+        **facts,
     )
     session.add(row)
     session.flush()
     entry = checkpoint_entry(row, read_marks(place.folder)).model_dump(mode="json")
     announce(session, "checkpoint", job.id, {"job_id": job.id, **entry})
-
-
-def _checked_at(place: Place, step: int) -> tuple[int | None, float | None]:
-    """What reading the LoRA of a step's checkpoint has shown."""
-    row = place.session.scalar(
-        select(Checkpoint).where(
-            Checkpoint.job_id == place.job.id,
-            Checkpoint.step == step,
-            Checkpoint.is_final.is_(False),
-        )
-    )
-    return (None, None) if row is None else (row.num_layers, row.lora_norm)
 
 
 def _checkpoint_removed(place: Place, event: events.CheckpointRemoved) -> None:
@@ -432,10 +452,5 @@ def _run_finished(place: Place, event: events.RunFinished) -> None:
         is_drawing = place.job.kind == DRAWING
         units = num_drawn(place.session, place.job.id) if is_drawing else event.step
         run.last_step = place.job.step = units
-    if event.lora is None:
-        return
-    # A job has one result; that of an earlier end is overwritten on the disk.
-    place.session.execute(
-        delete(Checkpoint).where(Checkpoint.job_id == place.job.id, Checkpoint.is_final.is_(True))
-    )
-    _checkpoint_saved(place, event, event.step, event.lora, saved=None)
+    if event.lora is not None:
+        _result_saved(place, event, event.lora)

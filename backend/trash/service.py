@@ -166,6 +166,7 @@ def _columns(session: Session, row: Checkpoint) -> dict[str, Any]:
         "is_final": row.is_final,
         "size_bytes": row.size_bytes,
         "loss": row.loss,
+        "preservation_loss": row.preservation_loss,
         "is_best": row.is_best,
         "num_layers": row.num_layers,
         "lora_norm": row.lora_norm,
@@ -190,7 +191,9 @@ def _checkpoint_row(session: Session, job: Job, known: dict[str, Any]) -> Checkp
     if "created_at" in known:  # an entry of a version before this one has none
         facts["created_at"] = datetime.fromisoformat(known["created_at"])
     if facts["is_best"]:  # another may have become the best meanwhile
-        best = select(Checkpoint.id).where(Checkpoint.job_id == job.id, Checkpoint.is_best)
+        best = select(Checkpoint.id).where(
+            Checkpoint.job_id == job.id, Checkpoint.is_best, Checkpoint.step != known["step"]
+        )
         facts["is_best"] = session.scalar(best) is None
     return Checkpoint(job_id=job.id, run_id=run_id, **facts)
 

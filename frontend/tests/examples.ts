@@ -107,6 +107,7 @@ export function checkpoint(step: number, changes: Partial<Checkpoint> = {}): Che
     size_bytes: 2_400_000,
     created_at: "2026-01-31T20:20:00Z",
     loss: 0.3,
+    preservation_loss: null,
     num_layers: 40,
     lora_norm: 1.25,
     is_best: false,

@@ -319,10 +319,12 @@ def test_a_workflow_for_comfyui_draws_the_first_prompt_and_the_tiny_model_has_no
         page.goto(f"/jobs/{klein}")
         item = open_menu(page, 4).get_by_role("menuitem", name="ComfyUI workflow")
         file = downloaded(page, item.click, tmp_path)
-        lora = f"{KLEIN}-step-000004.safetensors"
-        assert file.name == f"{KLEIN}-step-000004.comfyui.json"
-        where = page.get_by_text(f"Put {lora} into ComfyUI/models/loras, and drop {file.name}")
-        expect(where).to_be_visible()
+        lora = f"{KLEIN}-step-000004-comfyui.safetensors"
+        assert file.name == f"{KLEIN}-step-000004-comfyui.comfyui.json"
+        where = f"into ComfyUI/models/loras, and drop {file.name}"
+        expect(page.get_by_text(re.compile(f"Put {lora}.*{where}"))).to_be_visible()
+        item = open_menu(page, 4).get_by_role("menuitem", name="ComfyUI's names")
+        assert downloaded(page, item.click, tmp_path).name == lora
         nodes = json.loads(file.read_text())["nodes"]
         values = {node["type"]: node["widgets_values"] for node in nodes}
         assert values["LoraLoaderModelOnly"] == [lora, 1.0]

@@ -56,7 +56,16 @@ NODES: dict[str, tuple[dict[str, str], int, list[str]]] = {
 
 
 def job_of(architecture: str, **sample: Any) -> JobConfig:
-    prompts = [{"prompt": "[trigger], a lighthouse", "seed": 7, "width": 832, "height": 1216}]
+    prompts = [
+        {
+            "prompt": "[trigger], a lighthouse",
+            "seed": 7,
+            "width": 832,
+            "height": 1216,
+            "lora_strength": 0.8,
+        },
+        {"prompt": "a cat", "lora_strength": 0.3},
+    ]
     return JobConfig.model_validate(
         {
             "job": {"training_name": "my-style", "trigger_word": "zorvex"},
@@ -107,7 +116,7 @@ def test_every_wire_leads_from_an_output_to_an_input_of_its_type(
 
 def test_it_draws_the_first_prompt_as_the_job_did() -> None:
     job = job_of("flux2-dev", sample_steps=20, guidance_scale=2.5)
-    workflow = comfyui_workflow(job, lora_name="my-style-500.safetensors", lora_strength=0.8)
+    workflow = comfyui_workflow(job, lora_name="my-style-500.safetensors")
     assert values(workflow, "CLIPTextEncode") == ["zorvex, a lighthouse"]
     assert values(workflow, "LoraLoaderModelOnly") == ["my-style-500.safetensors", 0.8]
     assert values(workflow, "RandomNoise")[0] == 7
@@ -133,6 +142,7 @@ def test_klein_is_drawn_away_from_the_negative_prompt_above_guidance_1_only() ->
 def test_a_job_without_prompts_draws_its_trigger_word() -> None:
     workflow = comfyui_workflow(job_of("flux2-dev", prompts=[]), lora_name="a.safetensors")
     assert values(workflow, "CLIPTextEncode") == ["zorvex"]
+    assert values(workflow, "LoraLoaderModelOnly") == ["a.safetensors", 1.0]
 
 
 def test_the_tiny_model_is_not_for_comfyui() -> None:

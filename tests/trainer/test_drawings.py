@@ -183,6 +183,29 @@ def test_a_picture_that_is_being_drawn_can_be_watched(
     assert types.index("sample_preview") < types.index("sample")
 
 
+@pytest.mark.slow
+def test_a_reference_picture_changes_what_is_drawn_with_a_lora_as_it_does_in_the_pipeline(
+    files: dict[str, Path], short_folders: Folders, tmp_path: Path
+) -> None:
+    names = ["squares/0-red.png", "squares/2-blue.png"]
+    picture = drawing_of(files)["pictures"][0] | {"lora": 0}
+    pictures = [picture, *(picture | {"control_images": [name]} for name in names)]
+    drawing = drawing_of(files, loras=[str(files["lora"])], pictures=pictures)
+    run = finished_run(tmp_path, "try", draw(drawing, short_folders, tmp_path))
+    assert (run.exit_code, run.of_type(SampleFailed)) == (EXIT_COMPLETED, [])
+    assert [event.control_images for event in run.of_type(Sample)] == [[], *([n] for n in names)]
+
+    pipeline = bundled_pipeline()
+    pipeline.load_lora_weights(str(files["lora"]), adapter_name="own")
+    for index, name in enumerate(names, start=1):
+        with Image.open(short_folders.datasets / name) as reference:
+            expected = drawn_by(pipeline, image=[reference.convert("RGB")])
+        assert np.abs(picture_of(run, index) - expected).max() <= 1
+    plain, red, blue = (picture_of(run, index) for index in range(3))
+    for one, other in ((plain, red), (plain, blue), (red, blue)):
+        assert np.abs(one - other).max() > 8
+
+
 def test_a_stop_is_obeyed_before_the_model_loads(
     files: dict[str, Path], short_folders: Folders, tmp_path: Path
 ) -> None:

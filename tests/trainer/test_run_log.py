@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from trainer.events import CommandRefused, Event, PhaseStarted, RunFinished, Warned
-from trainer.run_log import TerminalFormat, log_level
+from trainer.run_log import TerminalFormat, log_level, log_line
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,13 @@ from trainer.run_log import TerminalFormat, log_level
 )
 def test_an_event_is_as_serious_as_what_it_tells(event: Event, level: int) -> None:
     assert log_level(event) == level
+
+
+def test_a_result_of_an_earlier_step_is_named() -> None:
+    end = RunFinished(outcome="completed", exit_code=0, step=30, lora="a.safetensors", lora_step=30)
+    assert log_line(end) == "completed at step 30"
+    early = end.model_copy(update={"lora_step": 20})
+    assert log_line(early) == "completed at step 30 with the LoRA of step 20"
 
 
 def test_only_what_is_serious_is_called_so_in_a_line() -> None:

@@ -13,6 +13,7 @@ from trainer.checkpoint import MANIFEST_FILE
 from trainer.early_stop import Measurement
 from trainer.events import BestCheckpoint, CheckpointSaved, Measured, Sample, Step
 from trainer.folders import Folders
+from trainer.lora_header import read_metadata
 from trainer.measuring import Measurer
 from trainer.trainee import Trainee
 
@@ -82,6 +83,8 @@ def test_the_best_checkpoint_is_marked_in_its_manifest_and_told(measured: ShortR
     best = min(losses, key=lambda step: losses[step] or 0.0)
     assert best_marks(measured) == [best]
     assert measured.of_type(BestCheckpoint)[-1].step == best
+    # A training that came to its end keeps its last step's, whichever is the best.
+    assert measured.events[-1].lora_step == 4  # type: ignore[union-attr]
 
 
 def test_measuring_does_not_disturb_the_training(
@@ -175,12 +178,16 @@ def test_a_loss_that_does_not_fall_ends_the_run_with_the_best_checkpoint_as_its_
     result = load_file(run.folder.result)
     of_best = load_file(run.folder.checkpoint(best) / "lora.safetensors")
     assert all((result[name] == of_best[name]).all() for name in of_best)
+    assert best < 3, "else the result is the last step's, and nothing is shown here"
+    told = int(read_metadata(run.folder.result)["step"])
+    assert end.lora_step == told == best  # type: ignore[union-attr]
 
     # The same job again has nothing to do; a more patient one goes on where it ended.
     again = run_here(job_with(changes, base=JOB), short_folders, tmp_path)
     assert again.exit_code == 0
     assert again.of_type(Step) == again.of_type(CheckpointSaved) == []
     assert again.events[-1].ended_early is not None  # type: ignore[union-attr]
+    assert again.events[-1].lora_step == best  # type: ignore[union-attr]
     patient = job_with({**changes, "advanced.patience": 5}, base=JOB)
     assert list(run_here(patient, short_folders, tmp_path).losses) == [4, 5]
 

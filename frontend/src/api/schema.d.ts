@@ -161,7 +161,7 @@ export interface paths {
         };
         /**
          * List Checkpoints
-         * @description LoRA files by step; the end result last.
+         * @description LoRA files by step; the end result behind the checkpoint whose LoRA it is.
          */
         get: operations["list_checkpoints"];
         put?: never;
@@ -226,6 +226,8 @@ export interface paths {
         /**
          * Read Workflow
          * @description A graph that draws the job's first prompt with this LoRA, to be dropped into ComfyUI.
+         *
+         *     It loads the file that the download with `format=comfyui` gives, by that file's name.
          */
         get: operations["read_workflow"];
         put?: never;
@@ -1416,7 +1418,10 @@ export interface components {
         CheckpointEntry: {
             /** Id */
             id: number;
-            /** Step */
+            /**
+             * Step
+             * @description That it was saved at. After an early end the result may be an earlier step's than the last.
+             */
             step: number;
             /** Is Final */
             is_final: boolean;
@@ -1433,6 +1438,11 @@ export interface components {
              */
             loss: number | null;
             /**
+             * Preservation Loss
+             * @description Mean preservation loss of the same steps; None where the job has none.
+             */
+            preservation_loss: number | null;
+            /**
              * Num Layers
              * @description Layers that it changes, as reading the saved file back has shown.
              */
@@ -1444,7 +1454,7 @@ export interface components {
             lora_norm: number | null;
             /**
              * Is Best
-             * @description The best by validation, of those that are kept.
+             * @description The best by validation, of those that are kept; of the end result: its LoRA.
              */
             is_best: boolean;
             /**

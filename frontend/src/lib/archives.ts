@@ -6,8 +6,10 @@ export function samplesArchive(jobId: number, ids?: string): string {
   return `/api/jobs/${jobId}/samples.zip${query}`;
 }
 
+export type LoraFormat = "diffusers" | "comfyui";
+
 /** A LoRA in the names of the program that it is for. */
-export function loraFile(url: string, format: "diffusers" | "comfyui"): string {
+export function loraFile(url: string, format: LoraFormat): string {
   return `${url}?format=${format}`;
 }
 

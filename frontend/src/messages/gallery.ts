@@ -155,6 +155,7 @@ export const checkpoints = {
   emptyNever: "This job has saved none.",
   atStep: (step: string) => `Step ${step}`,
   meanLoss: (value: string) => `Mean loss ${value}`,
+  preservation: (value: string) => `Preservation ${value}`,
   validation: (value: string) => `Validation ${value}`,
   change: (value: string) => `With trigger ${value}`,
   drift: (value: string) => `Drift ${value}`,
@@ -162,6 +163,8 @@ export const checkpoints = {
   final: "Final",
   best: "Best",
   bestBy: "Of those kept, it has the lowest validation loss.",
+  bestOfEarlyEnd: (step: string, last: string) =>
+    `The training came to step ${last}; this is the LoRA of step ${step}, the best of those kept.`,
   pinned: "Pinned",
   starred: "Starred",
   pin: "Pin: keep it whatever comes",
@@ -189,8 +192,8 @@ export const checkpoints = {
   },
   bundle: "The job with it as a bundle",
   workflow: "ComfyUI workflow that draws with it",
-  workflowSaved: (workflow: string, lora: string) =>
-    `Put ${lora} into ComfyUI/models/loras, and drop ${workflow} onto ComfyUI's canvas. A note in it says where the base model's files go.`,
+  workflowSaved: (workflow: string, lora: string, item: string) =>
+    `Put ${lora}, which “${item}” gives, into ComfyUI/models/loras, and drop ${workflow} onto ComfyUI's canvas. A note in it says where the base model's files go.`,
   more: (step: string) => `More of the checkpoint of step ${step}`,
   moreFinal: "More of the final LoRA",
   newJob: "New job that starts from it",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image, PngImagePlugin
-from sqlalchemy import delete
+from sqlalchemy import delete, insert, select
 
 from backend.artifacts import thumbnails
 from backend.artifacts.thumbnails import prune, thumbnail
@@ -292,6 +292,30 @@ def test_some_pictures_come_by_their_numbers_and_a_missing_one_is_named(
     gone = client.get(f"/api/jobs/{job_id}/samples.zip", params={"ids": "999"})
     assert (gone.status_code, codes(gone)) == (404, ["no_such_samples"])
     assert client.get(f"/api/jobs/{job_id}/samples.zip?ids=../x").status_code == 422
+
+
+def test_every_second_of_thousands_of_pictures_comes(
+    client: TestClient, database: Database, settings: Settings, folder: JobFolder, job_id: int
+) -> None:
+    """Each is a span of its own, and SQLite takes no expression of a thousand conditions."""
+    say(database, settings, job_id, started(), begins(), draw(folder, 0, side=16))
+    with database.write() as session:
+        (first,) = session.query(Sample).filter_by(job_id=job_id)
+        columns = {c.key: getattr(first, c.key) for c in Sample.__table__.columns if c.key != "id"}
+        rows = [columns | {"step": n, "path": f"samples/{n}.png"} for n in range(1, 2500)]
+        session.execute(insert(Sample), rows)
+        ids = list(session.scalars(select(Sample.id).order_by(Sample.id)))[::2]
+    spans = ",".join(str(number) for number in ids)
+    answer = client.get(f"/api/jobs/{job_id}/samples.zip", params={"ids": f"{spans},{spans[0]}"})
+    assert answer.status_code == 200
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        (drawn, missing) = archive.namelist()
+        assert drawn.startswith("step-000000/")
+        assert missing == "missing.txt"
+        named = archive.read(missing).decode()
+    assert named.count("step-") == 1249, "each once, and none between them"
+    assert "step-000002/" in named
+    assert "step-000001/" not in named
 
 
 def test_the_recipe_is_whole(

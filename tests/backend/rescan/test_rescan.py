@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image, PngImagePlugin
+from safetensors.numpy import save_file
 from sqlalchemy import delete
 
 from backend.db.engine import Database
@@ -377,3 +378,20 @@ def test_a_checkpoint_without_its_lora_is_named_and_rows_of_lost_files_go(
     assert [sample["step"] for sample in items(client, job, "samples")] == [10]
     kept = [(c["step"], c["is_final"]) for c in items(client, job, "checkpoints")]
     assert kept == [(5, False), (10, True)]
+
+
+def test_a_result_without_events_is_that_of_the_step_that_its_file_tells(
+    client: TestClient, style: JobFolder
+) -> None:
+    shutil.rmtree(style.runs)
+    save_file({}, style.result, metadata={"darkroom.step": "5"})
+    manifest_file = style.checkpoint(5) / MANIFEST_FILE
+    manifest = json.loads(manifest_file.read_text())
+    manifest_file.write_text(json.dumps(manifest | {"is_best": True}))
+    rescan(client)
+    saved = items(client, one_job(client), "checkpoints")
+    assert [(c["step"], c["is_final"], c["is_best"]) for c in saved] == [
+        (5, False, True),
+        (5, True, True),
+        (10, False, False),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -18,7 +19,7 @@ from tests.backend.installation import job_config
 from trainer import events
 from trainer.config import JobConfig
 from trainer.errors import Problem
-from trainer.job_folder import JobFolder
+from trainer.job_folder import LORA_FILE, JobFolder
 
 
 @pytest.fixture
@@ -57,14 +58,26 @@ def begins(step: int | None = None) -> events.RunBegins:
     return events.RunBegins(resumed_from_step=step)
 
 
-def step(number: int) -> events.Step:
+def step(number: int, *, loss: float = 1.0, preservation_loss: float | None = None) -> events.Step:
     return events.Step(
         step=number,
-        loss=1.0,
+        loss=loss,
         objective=1.0,
+        preservation_loss=preservation_loss,
         learning_rate=1e-4,
         gradient_norm=1.0,
         step_seconds=0.1,
+    )
+
+
+def saved(folder: JobFolder, number: int, **checked: Any) -> events.CheckpointSaved:
+    """A checkpoint on the disk, as a trainer would have written and announced it."""
+    lora = folder.checkpoint(number) / LORA_FILE
+    lora.parent.mkdir(parents=True)
+    lora.write_bytes(b"a LoRA")
+    path = folder.relative(lora.parent)
+    return events.CheckpointSaved(
+        step=number, path=path, lora=folder.relative(lora), size_bytes=6, **checked
     )
 
 
@@ -192,6 +205,49 @@ def test_one_checkpoint_is_the_best_at_a_time_and_pinned_ones_are_marked(
     assert client.get(f"/api/jobs/{job_id}/checkpoints").status_code == 200
 
 
+def test_the_result_of_an_early_end_is_told_as_the_best_checkpoint_whose_lora_it_is(
+    client: TestClient, database: Database, settings: Settings, job_id: int
+) -> None:
+    folder = JobFolder(settings.output_dir, "style")
+    said = [
+        *[step(n, loss=n / 10, preservation_loss=n / 100) for n in (1, 2)],
+        saved(folder, 2, num_layers=40, lora_norm=1.5),
+        events.BestCheckpoint(step=2),
+        step(3, loss=9.0, preservation_loss=9.0),
+        saved(folder, 3, num_layers=40, lora_norm=99.0),
+    ]
+    folder.result.write_bytes(b"a LoRA")
+    end = events.RunFinished(
+        outcome="completed", exit_code=0, step=3, lora=folder.result.name, lora_step=2
+    )
+    say(database, settings, job_id, started(), begins(), *said, end)
+
+    best, final, last = client.get(f"/api/jobs/{job_id}/checkpoints").json()["items"]
+    assert [c["is_final"] for c in (best, final, last)] == [False, True, False]
+    assert (final["step"], final["is_best"], final["lora_norm"]) == (2, True, 1.5)
+    assert (final["loss"], final["preservation_loss"]) == pytest.approx((0.15, 0.015))
+    told = ("step", "is_best", "loss", "preservation_loss", "num_layers", "lora_norm")
+    assert [final[fact] for fact in told] == [best[fact] for fact in told]
+    assert client.get(f"/api/jobs/{job_id}").json()["step"] == 3
+
+    # The job goes on, and a better one comes: then the result is no longer the best one's.
+    say(database, settings, job_id, events.BestCheckpoint(step=3))
+    items = client.get(f"/api/jobs/{job_id}/checkpoints").json()["items"]
+    assert [c["is_best"] for c in items] == [False, False, True]
+
+
+def test_a_result_that_tells_no_step_is_the_last_steps(
+    client: TestClient, database: Database, settings: Settings, job_id: int
+) -> None:
+    folder = JobFolder(settings.output_dir, "style")
+    folder.result.parent.mkdir(parents=True, exist_ok=True)
+    folder.result.write_bytes(b"a LoRA")
+    end = events.RunFinished(outcome="completed", exit_code=0, step=3, lora=folder.result.name)
+    say(database, settings, job_id, started(), begins(), step(3, loss=0.5), end)
+    (final,) = client.get(f"/api/jobs/{job_id}/checkpoints").json()["items"]
+    assert (final["step"], final["loss"], final["preservation_loss"]) == (3, 0.5, None)
+
+
 def test_a_run_that_cannot_begin_leaves_the_earlier_curve_alone(
     client: TestClient, database: Database, settings: Settings, job_id: int
 ) -> None:
@@ -250,33 +306,6 @@ def test_a_preview_is_told_to_the_pages_of_its_job_and_can_be_fetched(
     assert (answer.status_code, answer.content) == (200, b"a picture")
     assert answer.headers["cache-control"] == "no-store"
     assert client.get("/api/jobs/999/preview").status_code == 404
-
-
-def test_each_lora_has_a_workflow_for_comfyui_unless_its_model_is_the_tiny_one(
-    client: TestClient, database: Database, settings: Settings, job_id: int
-) -> None:
-    file = JobFolder(settings.output_dir, "style").checkpoint(5) / "lora.safetensors"
-    file.parent.mkdir(parents=True)
-    file.write_bytes(b"a LoRA")
-    saved = events.CheckpointSaved(
-        step=5,
-        path="checkpoints/step-000005",
-        lora="checkpoints/step-000005/lora.safetensors",
-        size_bytes=6,
-    )
-    say(database, settings, job_id, started(), begins(), step(5), saved)
-    (entry,) = client.get(f"/api/jobs/{job_id}/checkpoints").json()["items"]
-    address = f"/api/jobs/{job_id}/checkpoints/{entry['id']}/workflow"
-    refused = client.get(address)
-    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (409, "no_workflow")
-    with database.write() as session:
-        job = session.get_one(Job, job_id)
-        job.config = job.config | {"model": {"model_architecture": "klein-base-4b"}}
-    answer = client.get(address)
-    assert 'filename="style-step-000005.comfyui.json"' in answer.headers["content-disposition"]
-    loaders = [n for n in answer.json()["nodes"] if n["type"] == "LoraLoaderModelOnly"]
-    assert [node["widgets_values"] for node in loaders] == [["style-step-000005.safetensors", 1.0]]
-    assert client.get(f"/api/jobs/{job_id}/checkpoints/99/workflow").status_code == 404
 
 
 def test_a_wait_for_space_is_progress_and_no_part_of_how_long_saving_takes(

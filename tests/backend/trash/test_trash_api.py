@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from backend.db.engine import Database
-from backend.db.models import Job, Run
+from backend.db.models import Checkpoint, Job, Run
 from backend.jobs.status import JobStatus
 from backend.runs.outcome import Outcome
 from backend.runs.settle import settle
@@ -124,6 +124,24 @@ def test_one_checkpoint_is_deleted_and_comes_back_with_what_was_known_of_it(
     moments = [[row["created_at"] for row in rows] for rows in (checkpoints(client), before)]
     assert moments[0] == moments[1], "when it was saved, not when it came back"
     assert (style.checkpoint_steps(), style.result.exists()) == ([5, 10], True)
+
+
+def test_the_best_and_the_result_that_is_its_lora_come_back_as_the_best(
+    client: TestClient, database: Database, style: JobFolder
+) -> None:
+    with database.write() as session:
+        session.execute(
+            update(Checkpoint)
+            .where(Checkpoint.step == 10)
+            .values(is_best=True, preservation_loss=0.25)
+        )
+    before = checkpoints(client)
+    for row in before[1:]:
+        client.delete(f"/api/jobs/1/checkpoints/{row['id']}")
+    for entry in trash(client):
+        restore(client, entry)
+    assert without_ids(checkpoints(client)) == without_ids(before)
+    assert [c["is_best"] for c in before] == [False, True, True]
 
 
 def test_a_checkpoint_is_refused_to_a_job_that_runs_is_gone_or_has_another(

@@ -47,7 +47,7 @@ export function CheckpointItem(props: CheckpointItemProps) {
         </span>
       </div>
       <p className={classes.facts}>{joinFacts(factsOf(checkpoint, measurement))}</p>
-      <Soundness checkpoint={checkpoint} />
+      <Soundness checkpoint={checkpoint} lastStep={job?.step ?? checkpoint.step} />
       {samples.length > 0 && (
         <Link
           href={paths.galleryAt(jobId, checkpoint.step)}
@@ -158,6 +158,7 @@ function Marks({ checkpoint }: { checkpoint: Checkpoint }) {
 function factsOf(checkpoint: Checkpoint, measurement: Measurement | undefined): string[] {
   const named: [(value: string) => string, number | null | undefined][] = [
     [text.checkpoints.meanLoss, checkpoint.loss],
+    [text.checkpoints.preservation, checkpoint.preservation_loss],
     [text.checkpoints.validation, measurement?.validation_loss],
     [text.checkpoints.change, measurement?.change_with_trigger],
     [text.checkpoints.drift, measurement?.drift_without_trigger],
@@ -168,8 +169,8 @@ function factsOf(checkpoint: Checkpoint, measurement: Measurement | undefined): 
   return facts.length > 0 ? facts : [text.checkpoints.noLosses];
 }
 
-/** What reading the file back after it was saved has shown. */
-function Soundness({ checkpoint }: { checkpoint: Checkpoint }) {
+/** What reading the file back after it was saved has shown, and why this one is the result. */
+function Soundness({ checkpoint, lastStep }: { checkpoint: Checkpoint; lastStep: number }) {
   const { num_layers, lora_norm, is_best } = checkpoint;
   const changesNothing = lora_norm === 0;
   return (
@@ -182,9 +183,16 @@ function Soundness({ checkpoint }: { checkpoint: Checkpoint }) {
             : text.checkpoints.checked(num_layers, formatLoss(lora_norm))}
         </p>
       )}
-      {is_best && <p className={classes.check}>{text.checkpoints.bestBy}</p>}
+      {is_best && <p className={classes.check}>{whyBest(checkpoint, lastStep)}</p>}
     </>
   );
+}
+
+/** A training that ended early keeps its best checkpoint as the result, whatever came after it. */
+function whyBest({ is_final, step }: Checkpoint, lastStep: number): string {
+  return is_final && step < lastStep
+    ? text.checkpoints.bestOfEarlyEnd(formatCount(step), formatCount(lastStep))
+    : text.checkpoints.bestBy;
 }
 
 function labelOf(checkpoint: Checkpoint): string {

@@ -7,7 +7,7 @@ import { keys } from "@/api/queries";
 import type { Checkpoint, Job } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
 import { toast, toastFailure, toastToRead, toastWithUndo } from "@/components/ui/toast";
-import { jobBundle, loraFile } from "@/lib/archives";
+import { jobBundle, type LoraFormat, loraFile } from "@/lib/archives";
 import { formatCount } from "@/lib/format";
 import { ACTIVE } from "@/lib/job-states";
 import { saveFile } from "@/lib/save-file";
@@ -33,7 +33,8 @@ export function CheckpointMenu({
   onNote,
 }: CheckpointMenuProps) {
   const remove = useRemoval(checkpoint, jobId);
-  const workflow = useWorkflow(checkpoint, jobId);
+  const formats = formatsOf(job);
+  const workflow = useWorkflow(checkpoint, jobId, formats.at(-1) ?? "comfyui");
   const step = formatCount(checkpoint.step);
   const isBusy = job === undefined || ACTIVE.has(job.status);
   const reason = job !== undefined && isBusy && (
@@ -54,7 +55,7 @@ export function CheckpointMenu({
         </ActionIcon>
       </Menu.Target>
       <Menu.Dropdown>
-        {formatsOf(job).map((format) => (
+        {formats.map((format) => (
           <Menu.Item
             key={format}
             component="a"
@@ -124,19 +125,20 @@ export function CheckpointMenu({
 }
 
 /** A LoKr is known by Diffusers' names only. */
-function formatsOf(job: Job | undefined): ("diffusers" | "comfyui")[] {
+function formatsOf(job: Job | undefined): LoraFormat[] {
   const target = job?.config.target as { target_type?: string } | undefined;
   return target?.target_type === "lokr" ? ["diffusers"] : ["diffusers", "comfyui"];
 }
 
 /** Saved with a word on where it and the LoRA go; or why there is none for this model. */
-function useWorkflow(checkpoint: Checkpoint, jobId: number) {
+function useWorkflow(checkpoint: Checkpoint, jobId: number, format: LoraFormat) {
   return useMutation({
     mutationFn: () => api.workflow(jobId, checkpoint.id),
     onSuccess: ({ file, name }) => {
       saveFile(file, name);
+      // It is named after the LoRA that it loads.
       const lora = name.replace(/\.comfyui\.json$/, ".safetensors");
-      toastToRead(text.checkpoints.workflowSaved(name, lora));
+      toastToRead(text.checkpoints.workflowSaved(name, lora, text.checkpoints.downloadAs[format]));
     },
     onError: (error) => toastFailure(text.checkpoints.workflow, error),
   });

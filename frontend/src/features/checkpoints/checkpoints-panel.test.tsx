@@ -19,7 +19,7 @@ function serverOf(job = wholeJob({ status: "stopped", step: 30, resumable_from_s
     .on("GET /api/jobs/1/checkpoints", () =>
       pageOf(
         checkpoint(10, { is_pinned: true, lora_norm: 0 }),
-        checkpoint(20, { is_best: true }),
+        checkpoint(20, { is_best: true, preservation_loss: 0.0625 }),
         checkpoint(30, { id: 99, is_final: true, num_layers: null, lora_norm: null }),
       ),
     )
@@ -56,9 +56,31 @@ test("says of each what it is worth, whether it is sound and why it is still the
   const best = items[1] as HTMLElement;
   await within(best).findByText(/Validation.0\.125/);
   expect(within(best).getByText(/Drift.0\.02/)).toBeVisible();
+  expect(within(best).getByText(/Mean loss.0\.3.*Preservation.0\.0625/)).toBeVisible();
   expect(within(best).getByText("Read back and sound: 40 layers, norm 1.25")).toBeVisible();
   expect(best.querySelectorAll("img")).toHaveLength(1);
-  expect(within(items[2] as HTMLElement).getByText(/it changes nothing yet/)).toBeVisible();
+  const pinned = items[2] as HTMLElement;
+  expect(within(pinned).getByText(/it changes nothing yet/)).toBeVisible();
+  expect(within(pinned).queryByText(/Preservation/)).toBeNull();
+});
+
+test("says of the result of an early end that it is an earlier step's, the best", async () => {
+  serverOf(wholeJob({ status: "completed", step: 30 })).on("GET /api/jobs/1/checkpoints", () =>
+    pageOf(
+      checkpoint(20, { is_best: true }),
+      checkpoint(20, { id: 99, is_final: true, is_best: true }),
+      checkpoint(30),
+    ),
+  );
+  open();
+  const [final, , best] = await screen.findAllByRole("listitem");
+  expect(within(final as HTMLElement).getByRole("heading")).toHaveTextContent("Step 20FinalBest");
+  expect(
+    await within(final as HTMLElement).findByText(
+      "The training came to step 30; this is the LoRA of step 20, the best of those kept.",
+    ),
+  ).toBeVisible();
+  expect(within(best as HTMLElement).getByText(/lowest validation loss/)).toBeVisible();
 });
 
 test("offers either program's names, and a job that starts from it", async () => {
@@ -82,7 +104,7 @@ test("offers either program's names, and a job that starts from it", async () =>
 });
 
 test("saves a workflow with a word on where it and the LoRA go, or says why there is none", async () => {
-  const file = "ink-portraits-step-000020.comfyui.json";
+  const file = "ink-portraits-step-000020-comfyui.comfyui.json";
   const server = serverOf().on(
     "GET /api/jobs/1/checkpoints/20/workflow",
     () =>
@@ -96,7 +118,9 @@ test("saves a workflow with a word on where it and the LoRA go, or says why ther
   await user.click(await screen.findByRole("button", more));
   await user.click(await screen.findByRole("menuitem", { name: /workflow/ }));
   await screen.findByText(
-    new RegExp(`Put ink-portraits-step-000020.safetensors into ComfyUI/models/loras.*${file}`),
+    new RegExp(
+      `Put ink-portraits-step-000020-comfyui.safetensors, which “Download in ComfyUI's names” gives, into ComfyUI/models/loras.*${file}`,
+    ),
   );
   expect((saved.mock.contexts[0] as HTMLAnchorElement).download).toBe(file);
 
