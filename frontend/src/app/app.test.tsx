@@ -6,6 +6,7 @@ import {
   jobSummary,
   measurement,
   metric,
+  queueState,
   sample,
   syntheticSchema,
   system,
@@ -25,6 +26,7 @@ let server: SmallServer;
 beforeEach(() => {
   server = new SmallServer()
     .on("GET /api/jobs", jobsOf())
+    .on("GET /api/queue", () => queueState())
     .on("GET /api/system", () => system)
     .on("GET /api/job-schema", () => ({ ...syntheticSchema, example: syntheticSchema.defaults }))
     .on("POST /api/jobs/validate", () => ({ valid: true, errors: [], warnings: [], advice: [] }));
