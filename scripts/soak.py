@@ -24,6 +24,8 @@ from pathlib import Path
 
 from marked_page import write_part
 from steps import ROOT
+
+sys.path.insert(0, str(ROOT))  # the tests are no installed package
 from tests.faults.fault_round import Record, Scene, play
 from tests.faults.house import NotSo
 from tests.faults.scenes import real_scene, stand_in_scene
@@ -141,6 +143,9 @@ def as_markdown(played: list[dict]) -> str:
             f"| {name} | {len(rounds)} | {len(rounds) - len(kept)} | {len(faults)} | {runs} "
             f"| {slowest:.1f} s |"
         )
+    not_possible = sum(len(line.get("not_possible", [])) for line in played)
+    if not_possible:
+        lines += ["", f"Drawn {not_possible} times, but not possible here: a full disk."]
     lines += ["", "| fault | struck |", "|---|---|"]
     lines += [f"| {kind} | {count} |" for kind, count in struck.most_common()]
     git = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]

@@ -22,7 +22,9 @@ The job's Trigger Word says how:
                goes on from each when the file `go-3`, then `go-7`, lies in its run folder
     sleepy     like ok, but keeps silent until the file `go` lies in its run folder
     chain      takes its time over each step, ends well by SIGTERM, and its files hold a digest of
-               every step since the first: a step that is lost or doubled changes the result
+               every step since the first: a step that is lost or doubled changes the result; its
+               runs of odd numbers have a child, as a run that encodes, which ends with them only if
+               somebody sees to it
 
 It goes on from the newest checkpoint in the job's folder, as the real one does.
 """
@@ -51,13 +53,14 @@ from trainer.config import JobConfig
 from trainer.drawing_config import DrawingConfig
 from trainer.drawing_door import parse_drawing
 from trainer.durable_write import new_folder, remove_leftovers, write_bytes
-from trainer.errors import OutOfMemory, StopRequested
+from trainer.errors import FolderInUse, OutOfMemory, StopRequested
 from trainer.job_file import read_job_file, read_yaml, write_job_file
 from trainer.job_folder import LORA_FILE, MANIFEST_FILE, RECIPE_CHUNK, JobFolder
 from trainer.live_changes import changed_job
 
 EMPTY_SAFETENSORS = (2).to_bytes(8, "little") + b"{}"
 CHAIN_STEP_SECONDS = 0.02
+SLEEP = "import time; time.sleep(600)"
 
 
 def next_link(chain: str, step: int) -> str:
@@ -108,6 +111,7 @@ class StandIn:
         self.stop = False
         self.chain = ""
         self.superseded_after: int | None = None
+        self.child: subprocess.Popen[bytes] | None = None
 
     def train(self) -> int:
         remove_leftovers(self.folder.checkpoints)
@@ -128,6 +132,10 @@ class StandIn:
         self.log.append(events.RunBegins(resumed_from_step=first or None))
         if self.superseded_after is not None:
             self.log.append(events.Superseded(after_step=self.superseded_after, path=""))
+        if self.behaviour == "chain":
+            write_job_file(self.run.job_file, self.job)
+        if self.behaviour == "chain" and self.number % 2:
+            self.child = subprocess.Popen([sys.executable, "-S", "-c", SLEEP])
         if self.behaviour == "sleepy":
             self.until(lambda: (self.run.path / "go").exists())
         self.log.append(events.PhaseStarted(phase="encode", message="pictures"))
@@ -296,6 +304,9 @@ class StandIn:
         return 0
 
     def finish(self, outcome, exit_code: int, step: int, **more) -> None:
+        if self.child is not None:
+            self.child.kill()
+            self.child.wait()
         self.log.append(events.RunFinished(outcome=outcome, exit_code=exit_code, step=step, **more))
 
     def misbehave(self, step: int) -> None:
@@ -316,7 +327,7 @@ class StandIn:
             self.forever()
         if self.behaviour == "ignore" and step == 2:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+            child = subprocess.Popen([sys.executable, "-c", SLEEP])
             (self.run.path / "child").write_text(str(child.pid))
             self.forever()
         if self.behaviour == "garbage" and step == 2:
@@ -422,7 +433,11 @@ def main() -> int:
         print("error: the stand-in was told to refuse", file=sys.stderr)
         return 2
     with contextlib.ExitStack() as stack:
-        stack.enter_context(folder_lock.held(folder.lock))
+        try:
+            stack.enter_context(folder_lock.held(folder.lock))
+        except FolderInUse as error:
+            print(f"error: {error}", file=sys.stderr)
+            return error.exit_code
         return StandIn(job, folder, options.run_number, options.token, options.resume).train()
 
 

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from backend.db.models import JobMove, Lease, Metric, Run
 from backend.jobs import queries
 from backend.jobs.status import LEGAL_MOVES, JobStatus
-from tests.faults.house import House, NotSo
+from tests.faults.house import TRUTH_SECONDS, House, NotSo, eventually
 from trainer.durable_write import TEMPORARY_PREFIX
-from trainer.job_folder import JobFolder
+from trainer.errors import FolderInUse
+from trainer.job_folder import JobFolder, RunFolder
 
 # Compares a job's result with the undisturbed one. Raises NotSo.
 ResultCheck = Callable[[JobFolder], None]
 
 
 def check_everything(house: House, is_undisturbed: ResultCheck) -> None:
-    """All promises, for every job of the house. Raises NotSo with the first that is broken."""
+    """All promises, for every job of the house whose server and workers were ended. Raises NotSo
+    with the first that is broken.
+    """
     jobs = house.jobs()
     for job in jobs:
         folder = JobFolder(house.settings.output_dir, job.training_name)
         is_undisturbed(folder)
         _no_half_checkpoints(folder)
+        _events_count_up(folder)
         _runs_do_not_overlap(folder)
         _every_step_is_on_the_curve_once(house, job.id, job.config["training"]["steps"])
         _runs_are_counted_and_closed(house, job.id)
@@ -35,9 +41,12 @@ def check_everything(house: House, is_undisturbed: ResultCheck) -> None:
         known = session.scalar(select(func.count(func.distinct(Run.job_id))))
         if known != len(jobs):
             raise NotSo(f"{known} jobs have runs, {len(jobs)} were queued")
-    left = house.trainers()
-    if left:
-        raise NotSo(f"processes left behind: {left}")
+    house.refuse_tracebacks()
+    eventually(
+        lambda: not house.left_behind(),
+        lambda: f"every process of the house is gone; left behind: {house.left_behind()}",
+        TRUTH_SECONDS,
+    )
 
 
 def _no_half_checkpoints(folder: JobFolder) -> None:
@@ -46,37 +55,56 @@ def _no_half_checkpoints(folder: JobFolder) -> None:
         raise NotSo(f"{folder.training_name}: half-written checkpoints {left}")
 
 
-def _runs_do_not_overlap(folder: JobFolder) -> None:
-    """By the bytes of the event files: `seq` counts up, and steps never go on in an older run.
-
-    Times of day cannot say it, since clocks were turned.
-    """
+def _events_count_up(folder: JobFolder) -> None:
+    """By the bytes of each run's file: `seq` counts up, so that one process wrote it."""
     for number in folder.run_numbers():
-        file = folder.run(number).events
-        if not file.is_file():
-            continue  # killed before its first word
         last = 0
-        for line in file.read_bytes().split(b"\n"):
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue  # torn by the kill, or by a full disk
+        for event in _events(folder.run(number)):
             if event["seq"] <= last:
                 raise NotSo(f"{folder.training_name}, run {number}: {event['seq']} after {last}")
             last = event["seq"]
 
 
+def _runs_do_not_overlap(folder: JobFolder) -> None:
+    """No run wrote an event after a later one had begun.
+
+    By the times that the system gives files: the clocks that faults turn are those of programs. A
+    run's copy of the job is written once, at its beginning.
+    """
+    last_number, last_word = 0, 0
+    for number in folder.run_numbers():
+        run = folder.run(number)
+        if run.job_file.is_file() and run.job_file.stat().st_mtime_ns < last_word:
+            raise NotSo(
+                f"{folder.training_name}: run {last_number} went on after run {number} had begun"
+            )
+        if run.events.is_file() and run.events.stat().st_mtime_ns > last_word:
+            last_number, last_word = number, run.events.stat().st_mtime_ns
+
+
+def _events(run: RunFolder) -> list[dict[str, Any]]:
+    if not run.events.is_file():
+        return []  # killed before its first word
+    found = []
+    for line in run.events.read_bytes().split(b"\n"):
+        with suppress(ValueError):  # torn by the kill, or by a full disk
+            found.append(json.loads(line))
+    return found
+
+
 def _every_step_is_on_the_curve_once(house: House, job_id: int, total: int) -> None:
     with house.database.read() as session:
         points = queries.list_metrics(session, job_id, after_step=-1, max_points=total + 100).items
+        kept = or_(Run.kept_until_step.is_(None), Metric.step <= Run.kept_until_step)
         doubled = session.execute(
-            select(Metric.run_id, Metric.step)
-            .where(Metric.job_id == job_id)
-            .group_by(Metric.run_id, Metric.step)
+            select(Metric.step, func.count())
+            .join(Run, Run.id == Metric.run_id)
+            .where(Metric.job_id == job_id, kept)
+            .group_by(Metric.step)
             .having(func.count() > 1)
         ).all()
     if doubled:
-        raise NotSo(f"job {job_id}: steps recorded twice: {doubled[:5]}")
+        raise NotSo(f"job {job_id}: steps that are on the curve of several runs: {doubled[:5]}")
     steps = [point.step for point in points]
     if steps != sorted(set(steps)) or (steps and steps[-1] != total):
         raise NotSo(f"job {job_id}: the curve is {steps[:5]} … {steps[-5:]}")
@@ -91,6 +119,9 @@ def _runs_are_counted_and_closed(house: House, job_id: int) -> None:
     numbers = [run.number for run in runs]
     if numbers != sorted(set(numbers)):
         raise NotSo(f"job {job_id}: runs {numbers}")
+    refused = [run.number for run in runs if run.exit_code == FolderInUse.exit_code]
+    if refused:
+        raise NotSo(f"job {job_id}: runs {refused} met another trainer of the job")
     unclosed = [run.number for run in runs if run.finished_at is None or run.status == "running"]
     if unclosed:
         raise NotSo(f"job {job_id}: runs {unclosed} were never closed")
@@ -109,5 +140,8 @@ def _moves_are_a_chain(house: House, job_id: int) -> None:
         if before != at or after not in LEGAL_MOVES[before]:
             raise NotSo(f"job {job_id}: moved {before} -> {after} while it was {at}")
         at = after
+    completions = sum(move.to_status == JobStatus.COMPLETED for move in moves)
+    if completions != 1:
+        raise NotSo(f"job {job_id}: completed {completions} times")
     if at != JobStatus.COMPLETED:
         raise NotSo(f"job {job_id}: its moves end in {at}")

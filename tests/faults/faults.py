@@ -12,16 +12,20 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import psutil
+from sqlalchemy.exc import OperationalError
 
 from backend.db.models import Run
 from backend.errors import Conflict
+from backend.jobs import queries, waiting
 from backend.jobs.service import stop_job
-from backend.jobs.status import ACTIVE
-from tests.faults.house import House
+from backend.jobs.status import ACTIVE, JobStatus
+from tests.faults.house import WORDS_OF_A_FULL_DISK, WORDS_OF_A_LOCK, House
 from trainer.job_folder import JobFolder
 
 Fault = Callable[[House, random.Random], str]
 HOUR_SECONDS = 3600.0
+# How a fault begins what it says where this system does not let it strike.
+NOT_POSSIBLE_HERE = "not possible here"
 # In a job's folder: steps of the checkpoints that a fault damaged. Nobody need have noticed.
 DAMAGED = "damaged-by-a-fault.txt"
 
@@ -44,9 +48,9 @@ def freeze_worker(house: House, rng: random.Random) -> str:
     workers = house.live_workers()
     if workers:
         child = rng.choice(workers)
-        child.send_signal(signal.SIGSTOP)
+        child.process.send_signal(signal.SIGSTOP)
         time.sleep(seconds)
-        child.send_signal(signal.SIGCONT)
+        child.process.send_signal(signal.SIGCONT)
     return f"a worker frozen for {seconds:.1f} s"
 
 
@@ -81,9 +85,9 @@ def freeze_server(house: House, rng: random.Random) -> str:
     seconds = rng.uniform(0.1, 1.5)
     house.start_server()
     assert house.server is not None
-    house.server.send_signal(signal.SIGSTOP)
+    house.server.process.send_signal(signal.SIGSTOP)
     time.sleep(seconds)
-    house.server.send_signal(signal.SIGCONT)
+    house.server.process.send_signal(signal.SIGCONT)
     return f"the server frozen for {seconds:.1f} s"
 
 
@@ -119,6 +123,46 @@ def stop_a_job(house: House, rng: random.Random) -> str:
     return "a job was stopped"
 
 
+def pause_the_queue(house: House, rng: random.Random) -> str:
+    """A person pauses the queue, and lets it go on a while later."""
+    seconds = rng.uniform(0.1, 1.0)
+    if not house.ask("/api/queue/pause", body={}):
+        with house.database.write() as session:
+            waiting.pause(session, waiting.ALL_DEVICES)
+    time.sleep(seconds)
+    if not house.ask("/api/queue/resume", body={}):
+        with house.database.write() as session:
+            waiting.resume(session, waiting.ALL_DEVICES)
+    return f"the queue paused for {seconds:.1f} s"
+
+
+def move_a_job(house: House, rng: random.Random) -> str:
+    """A person puts a waiting job before another one, or at the end."""
+    queued = [job.id for job in house.jobs() if job.status == JobStatus.QUEUED]
+    if queued:
+        job_id = rng.choice(queued)
+        before = rng.choice([None, *(each for each in queued if each != job_id)])
+        if not house.ask(f"/api/jobs/{job_id}/move", body={"before_job_id": before}):
+            with suppress(Conflict, OperationalError), house.database.write() as session:
+                job = queries.find_job(session, job_id)
+                other = None if before is None else queries.find_job(session, before)
+                waiting.move_before(session, job, other)
+    return "a waiting job was moved"
+
+
+def change_priority(house: House, rng: random.Random) -> str:
+    """A person makes a waiting job more or less urgent."""
+    queued = [job.id for job in house.jobs() if job.status == JobStatus.QUEUED]
+    priority = rng.choice([-1, 0, 1])
+    if queued:
+        job_id = rng.choice(queued)
+        change = {"priority": priority}
+        if not house.ask(f"/api/jobs/{job_id}/place", method="PATCH", body=change):
+            with suppress(Conflict, OperationalError), house.database.write() as session:
+                waiting.change_place(session, queries.find_job(session, job_id), change)
+    return "a waiting job's priority was changed"
+
+
 def queue_ended_jobs(house: House, rng: random.Random) -> str:
     """A person queues what ended."""
     del rng
@@ -129,6 +173,7 @@ def queue_ended_jobs(house: House, rng: random.Random) -> str:
 def lock_database(house: House, rng: random.Random) -> str:
     """Another program holds the database, as a backup does."""
     seconds = rng.uniform(0.2, 2.0)
+    house.excuses.update(WORDS_OF_A_LOCK)
     connection = sqlite3.connect(house.settings.database_file, timeout=10, isolation_level=None)
     with suppress(sqlite3.OperationalError):
         connection.execute("BEGIN IMMEDIATE")
@@ -141,8 +186,9 @@ def lock_database(house: House, rng: random.Random) -> str:
 def fill_disk(house: House, rng: random.Random) -> str:
     """The disk is full for a while."""
     if not house.disk_is_small:
-        return "no disk of its own: not filled"
+        return f"{NOT_POSSIBLE_HERE}: a full disk, without a small one of its own"
     seconds = rng.uniform(0.1, 1.0)
+    house.excuses.update(WORDS_OF_A_FULL_DISK)
     ballast = house.folder / "ballast"
     with suppress(OSError), ballast.open("wb", buffering=0) as file:
         while True:
@@ -187,7 +233,10 @@ def reuse_process_id(house: House, rng: random.Random) -> str:
     """Worker and trainer die, and the trainer's number is given to another program: to us."""
     for child in list(house.live_workers()):
         house.end_worker(child, signal.SIGKILL)
-    _signal_trainer(house, rng, signal.SIGKILL, all_of_them=True)
+    # A number is not given away while a group bears it: the trainer's children are gone as well.
+    for process in house.left_behind():
+        with suppress(psutil.Error):
+            process.kill()
     with house.database.write() as session:
         for run in session.query(Run).filter(Run.finished_at.is_(None)):
             if run.process_id is not None:
@@ -200,7 +249,8 @@ STAND_IN_FAULTS: tuple[Fault, ...] = (
     *(kill_worker, kill_worker, freeze_worker, second_worker, wrong_clock),
     *(kill_server, kill_server, freeze_server),
     *(kill_trainer, kill_trainer, terminate_trainer, freeze_trainer),
-    *(stop_a_job, queue_ended_jobs, lock_database, fill_disk),
+    *(stop_a_job, queue_ended_jobs, pause_the_queue, move_a_job, change_priority),
+    *(lock_database, fill_disk),
     *(lose_samples, damage_newest_checkpoint, lose_job_file, reuse_process_id),
 )
 # Files of a real run that disappear under it are a failure with a name, told of in other tests.
@@ -208,15 +258,13 @@ REAL_FAULTS: tuple[Fault, ...] = (
     *(kill_worker, freeze_worker, wrong_clock, kill_server, freeze_server),
     *(kill_trainer, kill_trainer, terminate_trainer),
     *(freeze_trainer, stop_a_job, queue_ended_jobs, lock_database, damage_newest_checkpoint),
-    reuse_process_id,
+    *(reuse_process_id, pause_the_queue),
 )
 
 
-def _signal_trainer(
-    house: House, rng: random.Random, number: signal.Signals, *, all_of_them: bool = False
-) -> str:
+def _signal_trainer(house: House, rng: random.Random, number: signal.Signals) -> str:
     found = house.trainers()
-    chosen = found if all_of_them or not found else [rng.choice(found)]
+    chosen = [rng.choice(found)] if found else []
     for process in chosen:
         with suppress(psutil.Error):
             process.send_signal(number)

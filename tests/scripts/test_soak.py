@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -53,7 +56,7 @@ def test_a_soak_goes_on_where_it_was(
     def play_kept(scene: object, seed: int) -> object:
         del scene
         played.append(seed)
-        return soak.Record("stand-in", seed, [], 3, 0.0, 1.0)
+        return soak.Record("stand-in", seed, [], [], 3, 0.0, 1.0)
 
     monkeypatch.setattr(soak, "play_kept", play_kept)
     soak.soak(object, "stand-in", [0, 2], "this code")
@@ -62,3 +65,17 @@ def test_a_soak_goes_on_where_it_was(
     assert soak.not_played("tiny training", range(2), known) == [0, 1]
     soak.soak(object, "stand-in", soak.not_played("stand-in", range(4), known), "this code")
     assert played == [0, 2, 1, 3]
+
+
+def test_it_starts_by_its_path_alone() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, SCRIPTS / "soak.py", "--help"]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_what_cannot_strike_here_is_said_and_not_counted(soak: ModuleType) -> None:
+    played = a_round(0, ["a second worker"]) | {"not_possible": ["not possible here: a full disk"]}
+    text = soak.as_markdown([played])
+    assert "not possible here: a full disk" in text
+    assert "| not possible" not in text

@@ -7,13 +7,24 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from backend.trash import entries
+from tests.backend.installation import job_config
 from tests.trainer.power_cut import Recorder, disks, lay_out, recording
+from trainer.checkpoint import TrainingState, mark_best, open_checkpoint, save_checkpoint
+from trainer.config import JobConfig
 from trainer.durable_write import new_folder, replacing, write_text
+from trainer.job_file import read_job_file, write_job_file
 from trainer.job_folder import LORA_FILE, MANIFEST_FILE, JobFolder
+from trainer.loop import finish
+from trainer.lora_header import read_metadata
+from trainer.optim import OptimizerState
 from trainer.resume import set_aside_from
 from trainer.retention import read_pins, remove_old_checkpoints
 
@@ -68,6 +79,85 @@ def test_a_save_with_retention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert 1 in steps or 3 in steps, "an old one goes when the new one is there for certain"
 
     assert after_each_cut(recorder, tmp_path / "left", check) > 30
+
+
+def real_save(folder: JobFolder, job: JobConfig, step: int) -> None:
+    """A checkpoint by the trainer's own hand, of a LoRA with one layer."""
+    lora = {
+        f"transformer_blocks.0.attn.to_q.{factor}": torch.full(shape, float(step))
+        for factor, shape in (("lora_A.weight", (2, 8)), ("lora_B.weight", (8, 2)))
+    }
+    state = TrainingState(
+        step=step,
+        lora=lora,
+        average=None,
+        optimizer=OptimizerState({f"{name}/exp_avg": value for name, value in lora.items()}, {}),
+        num_skipped_in_a_row=0,
+    )
+    save_checkpoint(
+        folder.checkpoint(step),
+        state,
+        job=job,
+        base_model="mini",
+        dtype=torch.float32,
+        versions={},
+        dataset={},
+    )
+
+
+def write_result(folder: JobFolder, job: JobConfig, step: int) -> None:
+    """The end of a run of so many steps, which has done them and is not measured."""
+    trainee: Any = SimpleNamespace(step=step, job=job, measurements=[])
+    record: Any = SimpleNamespace(job_folder=folder, phase=lambda *_: None)
+    room: Any = SimpleNamespace(wait_for=lambda _: True)
+    assert finish(trainee, record, room).completed
+
+
+def a_job(num_steps: int) -> JobConfig:
+    return JobConfig.model_validate(job_config(NAME, training={"steps": num_steps}))
+
+
+def test_a_save_of_the_trainer_and_the_mark_of_the_best_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = JobFolder(tmp_path / "disk", NAME)
+    real_save(folder, a_job(3), 1)
+    mark_best(folder, 1)
+    with recording(tmp_path / "disk", monkeypatch) as recorder:
+        real_save(folder, a_job(3), 2)
+        assert mark_best(folder, 2)
+
+    def check(job: JobFolder) -> None:
+        steps = job.checkpoint_steps()
+        assert steps in ([1], [1, 2]), "the one before stays"
+        for step in steps:
+            assert open_checkpoint(job.checkpoint(step)).step == step
+
+    assert after_each_cut(recorder, tmp_path / "left", check) > 30
+
+
+def test_the_result_and_the_job_file_are_the_old_ones_or_the_new_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = JobFolder(tmp_path / "disk", NAME)
+    jobs = {steps: a_job(steps) for steps in (1, 2)}
+    for step, job in jobs.items():
+        real_save(folder, job, step)
+    write_job_file(folder.job_file, jobs[1])
+    write_result(folder, jobs[1], 1)
+    with recording(tmp_path / "disk", monkeypatch) as recorder:
+        write_job_file(folder.job_file, jobs[2])
+        write_result(folder, jobs[2], 2)
+    seen: set[tuple[int, str]] = set()
+
+    def check(job: JobFolder) -> None:
+        steps = read_job_file(job.job_file).training.steps
+        result = read_metadata(job.result)["step"]
+        assert load_file(job.result), "every tensor of it can be read"
+        seen.add((steps, result))
+
+    assert after_each_cut(recorder, tmp_path / "left", check) > 5
+    assert seen == {(1, "1"), (2, "1"), (2, "2")}
 
 
 def test_what_a_resume_sets_aside_never_comes_back_beside_its_successors(
