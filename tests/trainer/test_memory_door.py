@@ -16,6 +16,7 @@ from trainer.door import Verdict, examine_job
 from trainer.errors import EXIT_COMPLETED, JobRefused, Severity
 from trainer.folders import Folders
 from trainer.machine import Machine, machine_at_hand
+from trainer.machine_memory import machine_memory
 from trainer.memory_plan import plan_memory
 from trainer.memory_sizes import GIB, MIB
 from trainer.memory_workload import workload_of
@@ -81,10 +82,8 @@ def test_without_a_machine_nothing_is_said_of_memory(folders: Folders) -> None:
 
 
 def test_this_machine_has_the_memory_that_the_system_says() -> None:
-    import psutil
-
     machine = machine_at_hand("cpu")
-    assert machine.ram_bytes == psutil.virtual_memory().total
+    assert machine.ram_bytes == machine_memory().total_bytes
     assert not machine.on_gpu
 
 
