@@ -2,7 +2,7 @@
 
     1  the same results to the bit: Gradient Checkpointing, Low VRAM, Layer Offloading
     2  the same training within rounding: Batch Size down with Gradient Accumulation up, fewer
-       prompts encoded at once, a smaller optimizer state
+       prompts encoded at once, another Attention Backend, a smaller optimizer state
     3  weights in 8 bits, then in 4
     4  smaller samples, smaller pictures
 
@@ -175,6 +175,8 @@ def _same_training(job: JobConfig) -> Iterator[Change]:
             f"lower Batch Size to {smaller} and raise Gradient Accumulation to {accumulation}",
             settings,
         )
+    if job.model.attention_backend == "math":
+        yield Change("choose auto as Attention Backend", {"model.attention_backend": "auto"})
     if training.encoding_batch_size != 1:
         yield Change("set Encoding Batch Size to 1", {"training.encoding_batch_size": 1})
     if training.optimizer in ("adamw", "prodigy"):

@@ -171,6 +171,19 @@ def test_a_job_that_was_let_in_and_ran_out_is_offered_larger_shares(
         assert streamed[-1].settings["model.text_encoder_offload_percent"] == 100
 
 
+def test_the_math_kernels_matrices_are_counted_and_another_kernel_is_a_cure() -> None:
+    changes = {"model.attention_backend": "math"}
+    matrices = 3 * 48 * (4096 + 512) ** 2 * 4
+    train = plan_of(changes).phase("train").vram_bytes
+    assert train > plan_of().phase("train").vram_bytes + matrices / 2
+    assert judged(vram_gib=40).fits
+    found = judged(changes, vram_gib=40)
+    assert not found.fits
+    assert {"model.attention_backend": "auto"} in [dict(cure.settings) for cure in found.cures]
+    auto = judged(changes | {"model.layer_offloading": "auto"}, vram_gib=40)
+    assert auto.job.model.transformer_offload_percent > 0
+
+
 def test_on_a_cpu_no_share_is_offered() -> None:
     found = helping_changes(planned_job(), DEV, [], Machine(64 * GIB), ["train"])
     assert not any("model.layer_offloading" in cure.settings for cure in found.cures)
