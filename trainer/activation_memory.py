@@ -26,7 +26,11 @@ halves, each padded to the whole, and their sum) beside what is kept. A layer st
 is multiplied up to w for its product: in float8 twice for a moment (numbers, then numbers x scale).
 A trained layer has the base's product beside its own output. The largest counts.
 
-Attention itself keeps no matrix of N x N: flash or memory-efficient kernels, forward and backward.
+**Attention** keeps no matrix of N x N in flash's or the memory-efficient kernel, forward and
+backward. torch's math kernel does: heads x N x N numbers of each picture, in float32 whatever the
+compute type is, since it casts q, k and v up first. Two are there in the forward pass (the scores,
+and what softmax makes of them), of which softmax's is kept; three in the backward pass (softmax's
+and both gradients).
 """
 
 from __future__ import annotations
@@ -84,7 +88,8 @@ class TransformerActivations:
 
     dtype_bytes: e. tuned: the trained layers of double and of single blocks, by their names within
     a block, with the numbers a token that each keeps beside its input: a LoRA's rank. has_dropout:
-    whether they drop parts of their inputs. on_cpu: where it computes.
+    whether they drop parts of their inputs. on_cpu: where it computes. writes_matrices: whether
+    attention is torch's math kernel.
     """
 
     shapes: TransformerShapes
@@ -94,6 +99,7 @@ class TransformerActivations:
     tuned_single: Mapping[str, int]
     has_dropout: bool
     on_cpu: bool
+    writes_matrices: bool = False
 
     def inputs(self, tokens: Tokens) -> int:
         """Of one block, kept with and without gradient checkpointing."""
@@ -115,13 +121,15 @@ class TransformerActivations:
             + self._norm_copies()
             + self._own_inputs(self.tuned_single, ["attn.to_qkv_mlp_proj"], hidden)
             + self._own_inputs(self.tuned_single, ["attn.to_out"], hidden + mlp)
-        )
+        ) + self._kept_by_math(tokens)
 
     def inside_double(self, tokens: Tokens) -> int:
         """What a double block keeps for its backward pass, its inputs aside."""
-        return tokens.picture_stream * self._inside_stream(
-            _PICTURE_LAYERS, tokens.batch
-        ) + tokens.text_stream * self._inside_stream(_TEXT_LAYERS, tokens.batch)
+        return (
+            tokens.picture_stream * self._inside_stream(_PICTURE_LAYERS, tokens.batch)
+            + tokens.text_stream * self._inside_stream(_TEXT_LAYERS, tokens.batch)
+            + self._kept_by_math(tokens)
+        )
 
     def backward_single(self, tokens: Tokens) -> int:
         """The most that a single block holds between recompute and the end of its backward pass."""
@@ -134,7 +142,8 @@ class TransformerActivations:
         )
         output = inside + tokens.all * (2 * hidden + mlp) * e
         output += decoded_bytes(self.kind, self.shapes.single.linears["attn.to_out"], e)
-        return max(gate, tokens.all * hidden * e + projection, output)
+        attention = self._math_backward(tokens, 3 * hidden + 3 * mlp)
+        return max(gate, tokens.all * hidden * e + projection, output, attention)
 
     def backward_double(self, tokens: Tokens) -> int:
         """The same of a double block."""
@@ -155,7 +164,11 @@ class TransformerActivations:
         )
         output = pictures * (picture + (hidden + mlp) * e) + texts * (text - done[_TEXT_LAYERS])
         output += decoded_bytes(self.kind, self.shapes.double.linears[_PICTURE_LAYERS[2]], e)
-        return max(gate, before_mlp + pictures * hidden * e + projection, output)
+        kept = self._kept_by_math(tokens)  # until attention's own backward pass
+        attention = self._math_backward(tokens, 7 * hidden)
+        return max(
+            gate + kept, before_mlp + pictures * hidden * e + projection, output + kept, attention
+        )
 
     def forward(self, tokens: Tokens) -> int:
         """The most that a pass without gradients holds at a time."""
@@ -164,7 +177,37 @@ class TransformerActivations:
         projecting = 2 * tokens.all * hidden * e + self._projecting(
             self.shapes.single, "attn.to_qkv_mlp_proj", tokens.all, self.tuned_single
         )
+        if self.writes_matrices:
+            own = tokens.all * (
+                (2 * hidden + 3 * hidden + 2 * mlp) * e + 5 * hidden * FLOAT32_BYTES
+            )
+            attending = max(attending, 2 * self._matrix(tokens) + own)
         return max(attending, projecting)
+
+    def _matrix(self, tokens: Tokens) -> int:
+        """heads x N x N of every picture, in float32."""
+        rows = tokens.all // tokens.batch
+        heads = self.shapes.hidden // _ROTATION_WIDTH
+        return tokens.batch * heads * rows * rows * FLOAT32_BYTES
+
+    def _kept_by_math(self, tokens: Tokens) -> int:
+        """Beside what another kernel keeps: softmax's matrix; q, k and v in float32 for q, k and
+        what attention gives.
+        """
+        if not self.writes_matrices:
+            return 0
+        casts = 3 * self.shapes.hidden * (FLOAT32_BYTES - self.dtype_bytes)
+        return self._matrix(tokens) + tokens.all * casts
+
+    def _math_backward(self, tokens: Tokens, beside: int) -> int:
+        """Attention's own backward pass: three matrices; q, k and v in float32.
+
+        beside: numbers a token that the block holds then.
+        """
+        if not self.writes_matrices:
+            return 0
+        casts = 3 * self.shapes.hidden * FLOAT32_BYTES
+        return 3 * self._matrix(tokens) + tokens.all * (beside * self.dtype_bytes + casts)
 
     def _inside_stream(self, layers: tuple[str, str, str], batch: int) -> int:
         """Bytes a token of one stream of a double block, its input aside."""

@@ -1,7 +1,8 @@
 """The machine as the memory plan sees it: how much a job may take. Imports no torch.
 
 The card is asked through NVIDIA's own library, so that the door can judge a job before torch is
-loaded. A cap (`vram_cap.py`) stands for the card's own size. What other programs hold at the moment
+loaded. A cap (`vram_cap.py`) stands for the card's own size, a container's limit for the machine's
+(`machine_memory.py`). What other programs hold at the moment
 is not taken off: a queued job runs later.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from trainer.disk_places import Folder, Place
+from trainer.machine_memory import machine_memory
 from trainer.vram_cap import vram_cap_bytes
 
 
@@ -37,9 +39,7 @@ def machine_at_hand(gpu: str) -> Machine:
 
     gpu: the setting: "cpu", a card's UUID, or "any".
     """
-    import psutil
-
-    ram_bytes = psutil.virtual_memory().total
+    ram_bytes = machine_memory().total_bytes
     card = None if gpu == "cpu" else _card(gpu)
     if card is None:
         return Machine(ram_bytes)

@@ -2,12 +2,12 @@
 
     1  the same results to the bit: Gradient Checkpointing, Low VRAM, Layer Offloading
     2  the same training within rounding: Batch Size down with Gradient Accumulation up, fewer
-       prompts encoded at once, a smaller optimizer state
+       prompts encoded at once, another Attention Backend, a smaller optimizer state
     3  weights in 8 bits, then in 4
     4  smaller samples, smaller pictures
 
 Only changes that change something are offered; whether they help is the plan's to say. Layer
-Offloading is offered just as far as it has to go. Imports no torch.
+Offloading is offered just as far as it has to go; after memory ran out, further. Imports no torch.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from trainer.offload_shares import text_encoder_percent, transformer_percent
 # Sides that people train at, below which a FLUX.2 LoRA is seldom worth it.
 _SIDES_PX = (1408, 1152, 1024, 896, 768, 640, 512)
 _SMALLEST_SAMPLE_PX = 512
+# Of the blocks: what is tried after a failure, as far as it is more than the job streams.
+_SHARES_PERCENT = (25.0, 50.0, 75.0, 100.0)
 # After a failure, behind Resolutions.
 _TRIED_FIRST = (
     "training.gradient_checkpointing",
@@ -64,6 +66,21 @@ def changes_of(
     yield from _same_training(job)
     yield from _stored_smaller(job)
     yield from _smaller_pictures(job)
+
+
+def larger_shares(job: JobConfig, *, streamed: JobConfig) -> Iterator[Change]:
+    """More Layer Offloading than the plan asks for, since memory ran out all the same: the next
+    shares of the transformer, then of the text encoder, up to all of it.
+
+    streamed: the job with the shares to start from, *auto* settled.
+    """
+    now = (streamed.model.percent_streamed, streamed.model.percent_of_encoder_streamed)
+    for share in _SHARES_PERCENT:
+        if share > now[0]:
+            yield _with_shares(job, share, now[1])
+    for share in _SHARES_PERCENT:
+        if share > now[1]:
+            yield _with_shares(job, now[0], share)
 
 
 def in_order_of_trying(job: JobConfig, changes: Sequence[Change]) -> list[Change]:
@@ -123,15 +140,22 @@ def _offloading(
     least = max(transformer, now[0] * is_on), max(text_encoder, now[1] * is_on)
     if least == (0.0, 0.0) or (is_on and least == now):
         return
+    yield _with_shares(job, *least)
+
+
+def _with_shares(job: JobConfig, transformer: float, text_encoder: float) -> Change:
+    does = {
+        "off": "turn Layer Offloading on, with",
+        "auto": "set Layer Offloading to on, with",
+        "on": "raise",
+    }[job.model.layer_offloading]
+    shares = f"Transformer Offload {transformer:g} % and Text Encoder Offload {text_encoder:g} %"
     settings: dict[str, Any] = {
         "model.layer_offloading": "on",
-        "model.transformer_offload_percent": least[0],
-        "model.text_encoder_offload_percent": least[1],
+        "model.transformer_offload_percent": transformer,
+        "model.text_encoder_offload_percent": text_encoder,
     }
-    shares = f"Transformer Offload {least[0]:g} % and Text Encoder Offload {least[1]:g} %"
-    yield Change(
-        f"raise {shares}" if is_on else f"turn Layer Offloading on, with {shares}", settings
-    )
+    return Change(f"{does} {shares}", settings)
 
 
 def _same_training(job: JobConfig) -> Iterator[Change]:
@@ -151,6 +175,8 @@ def _same_training(job: JobConfig) -> Iterator[Change]:
             f"lower Batch Size to {smaller} and raise Gradient Accumulation to {accumulation}",
             settings,
         )
+    if job.model.attention_backend == "math":
+        yield Change("choose auto as Attention Backend", {"model.attention_backend": "auto"})
     if training.encoding_batch_size != 1:
         yield Change("set Encoding Batch Size to 1", {"training.encoding_batch_size": 1})
     if training.optimizer in ("adamw", "prodigy"):

@@ -22,6 +22,8 @@ from trainer.memory_verdict import Cure, Judged, Shortfall, judge
 from trainer.model_parts import model_source
 from trainer.model_shapes import is_on_this_machine, shapes_of
 
+# What helps against a full disk beside settings.
+FREE_THE_DISK = "free space on that disk (the trash counts), or move that folder to another one"
 _FIELD = "advanced.memory_plan"
 
 
@@ -104,7 +106,7 @@ def _does_not_fit(job: JobConfig, short: Shortfall, judged: Judged, machine: Mac
 def _no_room(job: JobConfig, short: Shortfall, judged: Judged, machine: Machine) -> Problem:
     insists = job.advanced.memory_plan == "go_on"
     ways = [f"{_sentence(cure.label)}" for cure in judged.disk_cures]
-    ways.append("Free space on that disk (the trash counts), or move that folder to another one.")
+    ways.append(_sentence(FREE_THE_DISK))
     hint = " Or: ".join(ways)
     if insists:
         hint += " It runs all the same, as Memory Plan (Advanced) says; a save waits for room."

@@ -186,6 +186,7 @@ class _Planner:
             *numbers_kept(job, shapes.transformer),
             has_dropout=job.target.dropout > 0,
             on_cpu=not on_gpu,
+            writes_matrices=job.model.attention_backend == "math",
         )
 
     def encode_pictures(self) -> PhasePlan:

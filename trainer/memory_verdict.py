@@ -26,7 +26,13 @@ from trainer.dataset_index import DatasetIndex
 from trainer.disk_places import Folder, folder_bytes
 from trainer.disk_room import shortages
 from trainer.machine import Machine
-from trainer.memory_changes import Change, changes_of, disk_changes, in_order_of_trying
+from trainer.memory_changes import (
+    Change,
+    changes_of,
+    disk_changes,
+    in_order_of_trying,
+    larger_shares,
+)
 from trainer.memory_disk import DiskPart, plan_disk
 from trainer.memory_plan import MemoryPlan, PhaseName, plan_memory
 from trainer.memory_workload import Workload, workload_of
@@ -143,7 +149,8 @@ def helping_changes(
     *,
     place: Literal["vram", "ram"] | None = None,
 ) -> Helping:
-    """Every single change that lowers the peak of the phases.
+    """Every single change that lowers the peak of the phases. That the plan lets the job in is no
+    reason to offer less: its memory did run out.
 
     place: where memory ran out; None: on the card if there is one.
     """
@@ -151,7 +158,8 @@ def helping_changes(
     place = place or ("vram" if machine.on_gpu else "ram")
     now = tried.peak(job, phases, place)
     found: list[Cure] = []
-    for change in in_order_of_trying(job, tried.changes(job)):
+    changes = [*tried.changes(job), *tried.larger_shares(job)]
+    for change in in_order_of_trying(job, changes):
         then = tried.peak(change.applied(job), phases, place)
         if then < now:
             found.append(replace(tried.cure(job, (change,)), phase_bytes=then))
@@ -178,9 +186,17 @@ class _Trial:
     def changes(self, job: JobConfig) -> list[Change]:
         return list(changes_of(job, self._shapes, self._workload(job), self._machine))
 
+    def larger_shares(self, job: JobConfig) -> list[Change]:
+        """Beyond those that the plan asks for."""
+        if not self._machine.on_gpu:
+            return []
+        asked = [c for c in self.changes(job) if "model.layer_offloading" in c.settings]
+        streamed = self._settled(asked[0].applied(job) if asked else job)
+        return list(larger_shares(job, streamed=streamed))
+
     def judged(self, job: JobConfig) -> Judged:
         on_gpu, workload = self._machine.on_gpu, self._workload(job)
-        job = settled(job, self._shapes, workload, self._machine.vram_bytes)
+        job = self._settled(job)
         plan = plan_memory(job, self._shapes, workload, on_gpu=on_gpu)
         disk = plan_disk(job, self._shapes, workload, has_to_download=self._has_to_download)
         short = (*_of_memory(plan, self._machine), *self._of_the_disk(job, disk))
@@ -266,6 +282,9 @@ class _Trial:
             if self.cure(job, fewer).fits:
                 chosen = fewer
         return chosen
+
+    def _settled(self, job: JobConfig) -> JobConfig:
+        return settled(job, self._shapes, self._workload(job), self._machine.vram_bytes)
 
     def _workload(self, job: JobConfig) -> Workload:
         """Few changes change it, and thousands of pictures take their time."""

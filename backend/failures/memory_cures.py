@@ -30,6 +30,8 @@ _WHY = {
     "low_vram": "What can wait, waits in host memory: the same results, in more time.",
     "layer_offloading": "Some blocks are streamed from host memory: the same results, in more "
     "time.",
+    "attention_backend": "Another kernel for the same formula writes no matrix of tokens by "
+    "tokens; the results agree within rounding.",
     "transformer": "Weights in fewer bits; the results differ a little.",
     "text_encoder": "Weights in fewer bits; prompts are read a little differently.",
     "encoding_batch_size": "One prompt is encoded at a time, once.",

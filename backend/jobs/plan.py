@@ -83,6 +83,7 @@ def _device_plan(
         vram_bytes=machine.vram_bytes,
         ram_bytes=machine.ram_bytes,
         fits=judged.fits,
+        fits_the_disk=judged.fits_the_disk,
         transformer_offload_percent=model.transformer_offload_percent if streams else 0.0,
         text_encoder_offload_percent=model.percent_of_encoder_streamed,
         phases=[
@@ -116,9 +117,7 @@ def _device_plan(
             )
             for short in judged.shortfalls
         ],
-        changes=[
-            PlanChange.model_validate(cure_as_dict(cure))
-            for cure in judged.cures or judged.disk_cures
-        ],
+        changes=[PlanChange.model_validate(cure_as_dict(cure)) for cure in judged.cures],
+        disk_changes=[PlanChange.model_validate(cure_as_dict(cure)) for cure in judged.disk_cures],
         time=time,
     )

@@ -102,10 +102,10 @@ class PlannedTime(BaseModel):
 class DevicePlan(BaseModel):
     """The plan on one device, and the verdict.
 
-    device: its id, or `given`. fits: in memory; shortfalls may name a disk all the same. The
-    offload percents are what *auto* is settled to, 0 when nothing is streamed. changes: the
-    smallest ones that fit, the least costly first: memory if it lacks that, else the disk. Empty if
-    it fits or nothing helps.
+    device: its id, or `given`. fits: in memory. fits_the_disk: there is room for what it writes.
+    The offload percents are what *auto* is settled to, 0 when nothing is streamed. changes: the
+    smallest ones that fit memory, the least costly first; disk_changes: those that fit the disk.
+    Empty if it fits or nothing helps.
     """
 
     device: str
@@ -113,12 +113,14 @@ class DevicePlan(BaseModel):
     vram_bytes: int | None
     ram_bytes: int
     fits: bool
+    fits_the_disk: bool
     transformer_offload_percent: float
     text_encoder_offload_percent: float
     phases: list[PhaseEntry]
     disk: list[DiskEntry]
     shortfalls: list[PlanShortfall]
     changes: list[PlanChange]
+    disk_changes: list[PlanChange]
     time: PlannedTime | None = Field(description="None until a job like it has run there.")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 
 from backend.system.schemas import DeviceEntry, HostMemory
+from trainer.machine_memory import machine_memory
 
 try:
     import pynvml
@@ -26,10 +27,12 @@ def list_devices() -> list[DeviceEntry]:
 
 
 def host_memory() -> HostMemory:
-    """The machine's memory now."""
-    memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+    """The machine's memory now, as far as a container may use it."""
+    memory = machine_memory()
     return HostMemory(
-        total_bytes=memory.total, available_bytes=memory.available, swap_used_bytes=swap.used
+        total_bytes=memory.total_bytes,
+        available_bytes=memory.available_bytes,
+        swap_used_bytes=psutil.swap_memory().used,
     )
 
 
@@ -87,12 +90,12 @@ def _text(value: str | bytes) -> str:
 
 
 def _cpu() -> DeviceEntry:
-    memory = psutil.virtual_memory()
+    memory = machine_memory()
     return DeviceEntry(
         id=CPU,
         name=_cpu_name(),
-        memory_total_bytes=memory.total,
-        memory_used_bytes=memory.total - memory.available,
+        memory_total_bytes=memory.total_bytes,
+        memory_used_bytes=memory.total_bytes - memory.available_bytes,
         utilization_percent=_cpu_busy_percent(),
     )
 

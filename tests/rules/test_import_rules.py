@@ -50,6 +50,7 @@ CONTRACT = {
     "trainer.lora_keys",
     "trainer.lora_renaming",
     "trainer.machine",
+    "trainer.machine_memory",
     "trainer.memory_changes",
     "trainer.memory_check",
     "trainer.memory_failure",

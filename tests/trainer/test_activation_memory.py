@@ -17,6 +17,7 @@ from trainer.activation_memory import (
     decoder_activations,
     encoder_activations,
 )
+from trainer.attention import set_attention
 from trainer.block_memory import manage_blocks
 from trainer.lora import add_lora
 from trainer.model_shapes import AutoencoderShapes, known_shapes
@@ -49,7 +50,9 @@ def transformer(
     return built
 
 
-def activations(architecture: Architecture) -> TransformerActivations:
+def activations(
+    architecture: Architecture, *, writes_matrices: bool = False
+) -> TransformerActivations:
     shapes = known_shapes(architecture).transformer
     return TransformerActivations(
         shapes,
@@ -59,6 +62,7 @@ def activations(architecture: Architecture) -> TransformerActivations:
         tuned_single=dict.fromkeys(shapes.single.linears, RANK),
         has_dropout=False,
         on_cpu=True,
+        writes_matrices=writes_matrices,
     )
 
 
@@ -142,6 +146,28 @@ def test_a_pass_without_gradients_holds_one_blocks_work(
     model = transformer(Architecture.FLUX2_DEV, monkeypatch, doubles=1, singles=2)
     found = counted(model, tokens, with_gradients=False)
     assert plan.shared(tokens) + plan.forward(tokens) == pytest.approx(found, rel=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tokens", SIZES, ids=["1024 px", "2 x 512 px"])
+@pytest.mark.parametrize(("doubles", "singles"), [(2, 0), (0, 2)], ids=["double", "single"])
+def test_torchs_math_kernel_holds_matrices_of_tokens_by_tokens(
+    tokens: Tokens, doubles: int, singles: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    architecture = Architecture.KLEIN_BASE_4B
+    plan = activations(architecture, writes_matrices=True)
+    backward = plan.backward_double(tokens) if doubles else plan.backward_single(tokens)
+    inside = plan.inside_double(tokens) if doubles else plan.inside_single(tokens)
+    model = transformer(architecture, monkeypatch, doubles=doubles, singles=singles)
+    set_attention(model, "math")
+    standing = plan.shared(tokens) + 2 * plan.inputs(tokens)
+    all_kept = counted(model, tokens)
+    assert standing + inside + backward == pytest.approx(all_kept, rel=0.07)
+    if singles:  # every real model has some, and they hold more than double ones
+        drawn = counted(model, tokens, with_gradients=False)
+        assert plan.shared(tokens) + plan.forward(tokens) == pytest.approx(drawn, rel=0.07)
+    checkpointed = counted(model, tokens, checkpointing=True)
+    assert standing + backward == pytest.approx(checkpointed, rel=0.07)
 
 
 @pytest.mark.parametrize("side_px", [512, 1024])

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 from tests.trainer.short_runs import job_with, make_squares, write_job
+from trainer import plan_command
 from trainer.__main__ import main
 from trainer.config import JobConfig
+from trainer.disk_places import Folder, Place
 from trainer.door import Verdict, examine_job
 from trainer.errors import EXIT_COMPLETED, JobRefused, Severity
 from trainer.folders import Folders
 from trainer.machine import Machine, machine_at_hand
+from trainer.machine_memory import machine_memory
 from trainer.memory_plan import plan_memory
 from trainer.memory_sizes import GIB, MIB
 from trainer.memory_workload import workload_of
@@ -79,10 +82,8 @@ def test_without_a_machine_nothing_is_said_of_memory(folders: Folders) -> None:
 
 
 def test_this_machine_has_the_memory_that_the_system_says() -> None:
-    import psutil
-
     machine = machine_at_hand("cpu")
-    assert machine.ram_bytes == psutil.virtual_memory().total
+    assert machine.ram_bytes == machine_memory().total_bytes
     assert not machine.on_gpu
 
 
@@ -99,6 +100,31 @@ def test_the_command_prints_phases_verdict_and_changes(
     said = capsys.readouterr().out
     assert "and the card has 512 MB" in said
     assert "No change of settings makes it fit" in said  # CUDA itself takes more
+
+
+def test_the_command_counts_the_disk_in_its_last_word_and_its_exit_status(
+    folders: Folders,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = write_job(tmp_path / "job.yaml", job_with({"save.save_every": 1}))
+    output = tmp_path / "output"
+    command = ["plan", str(job), "--vram", "24", "--ram", "64"]
+    command += [f"--{name}={getattr(folders, name)}" for name in ("datasets", "models", "cache")]
+
+    def places(*, output: Path | None, **_: Path) -> dict[Folder, Place]:
+        return {} if output is None else {"output": Place(output, 1, 1 * MIB)}
+
+    monkeypatch.setattr(plan_command, "places_of", places)
+    assert main(command) == EXIT_COMPLETED
+    assert "The disk of the output is not judged" in capsys.readouterr().out
+    assert main([*command, f"--output={output}"]) == JobRefused.exit_code
+    said = capsys.readouterr().out
+    assert f"The disk of {output} has 1 MB free" in said
+    assert "It fits." not in said
+    assert "Memory is enough." in said
+    assert "free space on that disk" in said.partition("What makes it fit the disk:")[2]
 
 
 def test_a_job_for_a_large_model_is_planned_by_its_own_size(

@@ -132,6 +132,63 @@ def test_changes_after_a_failure_are_those_that_lower_its_phase() -> None:
     assert not any("Resolutions" in cure.label for cure in encoding)
 
 
+@pytest.mark.parametrize(
+    ("offloading", "vram_gib", "does", "least_percent"),
+    [
+        ({}, 80, "turn Layer Offloading on, with Transformer Offload 25 %", 25),
+        (
+            {"model.layer_offloading": "on", "model.transformer_offload_percent": 60},
+            80,
+            "raise Transformer Offload 75 %",
+            75,
+        ),
+        # The plan settles auto on 28.6 % there.
+        (
+            {"model.layer_offloading": "auto"},
+            32,
+            "set Layer Offloading to on, with Transformer Offload 50 %",
+            50,
+        ),
+    ],
+)
+def test_a_job_that_was_let_in_and_ran_out_is_offered_larger_shares(
+    offloading: dict[str, Any], vram_gib: int, does: str, least_percent: float
+) -> None:
+    job, machine = planned_job(offloading), Machine(96 * GIB, vram_gib * GIB)
+    assert judge(job, DEV, [], machine).fits
+    found = helping_changes(job, DEV, [], machine, ["train"])
+    shares = [cure for cure in found.cures if "model.layer_offloading" in cure.settings]
+    assert shares[0].label.startswith(does)
+    percents = [cure.settings["model.transformer_offload_percent"] for cure in shares]
+    assert percents == [share for share in (25, 50, 75, 100) if share >= least_percent]
+    peaks = [found.peak_bytes, *(cure.phase_bytes or 0 for cure in shares)]
+    assert peaks == sorted(peaks, reverse=True)
+    encoding = helping_changes(job, DEV, [], machine, ["encode_texts"]).cures
+    streamed = [c for c in encoding if "model.layer_offloading" in c.settings]
+    if offloading.get("model.layer_offloading") == "on":  # all of it is streamed already
+        assert streamed == []
+    else:
+        assert streamed[-1].settings["model.text_encoder_offload_percent"] == 100
+
+
+def test_the_math_kernels_matrices_are_counted_and_another_kernel_is_a_cure() -> None:
+    changes = {"model.attention_backend": "math"}
+    matrices = 3 * 48 * (4096 + 512) ** 2 * 4
+    train = plan_of(changes).phase("train").vram_bytes
+    assert train > plan_of().phase("train").vram_bytes + matrices / 2
+    assert judged(vram_gib=40).fits
+    found = judged(changes, vram_gib=40)
+    assert not found.fits
+    assert {"model.attention_backend": "auto"} in [dict(cure.settings) for cure in found.cures]
+    auto = judged(changes | {"model.layer_offloading": "auto"}, vram_gib=40)
+    assert auto.job.model.transformer_offload_percent > 0
+
+
+def test_on_a_cpu_no_share_is_offered() -> None:
+    found = helping_changes(planned_job(), DEV, [], Machine(64 * GIB), ["train"])
+    assert not any("model.layer_offloading" in cure.settings for cure in found.cures)
+
+
 def test_after_a_failure_checkpointing_and_batch_size_come_before_what_moves_to_the_host() -> None:
     changes = {"training.batch_size": 2, "training.gradient_checkpointing": False}
     found = helping_changes(planned_job(changes), DEV, [], Machine(64 * GIB, 80 * GIB), ["train"])

@@ -1908,10 +1908,10 @@ export interface components {
          * DevicePlan
          * @description The plan on one device, and the verdict.
          *
-         *     device: its id, or `given`. fits: in memory; shortfalls may name a disk all the same. The
-         *     offload percents are what *auto* is settled to, 0 when nothing is streamed. changes: the
-         *     smallest ones that fit, the least costly first: memory if it lacks that, else the disk. Empty if
-         *     it fits or nothing helps.
+         *     device: its id, or `given`. fits: in memory. fits_the_disk: there is room for what it writes.
+         *     The offload percents are what *auto* is settled to, 0 when nothing is streamed. changes: the
+         *     smallest ones that fit memory, the least costly first; disk_changes: those that fit the disk.
+         *     Empty if it fits or nothing helps.
          */
         DevicePlan: {
             /** Device */
@@ -1924,6 +1924,8 @@ export interface components {
             ram_bytes: number;
             /** Fits */
             fits: boolean;
+            /** Fits The Disk */
+            fits_the_disk: boolean;
             /** Transformer Offload Percent */
             transformer_offload_percent: number;
             /** Text Encoder Offload Percent */
@@ -1936,6 +1938,8 @@ export interface components {
             shortfalls: components["schemas"]["PlanShortfall"][];
             /** Changes */
             changes: components["schemas"]["PlanChange"][];
+            /** Disk Changes */
+            disk_changes: components["schemas"]["PlanChange"][];
             /** @description None until a job like it has run there. */
             time: components["schemas"]["PlannedTime"] | null;
         };

@@ -94,6 +94,7 @@ export const words = {
     failed: "Not planned: the server could not work it out. It is asked again.",
     fits: (where: string) => `Fits ${where}`,
     doesNotFit: (where: string) => `Does not fit ${where}`,
+    fitsButTheDisk: (where: string) => `Fits ${where}, not the disk`,
     ofCard: (used: string, total: string) => `${used} of ${total}`,
     vram: "VRAM",
     ram: "RAM",
@@ -115,6 +116,9 @@ export const words = {
     changes: "The smallest changes that fit",
     noChange:
       "No change of settings makes it fit: take a smaller model or a larger card, or export the job as a bundle.",
+    diskChanges: "The smallest changes that fit the disk",
+    noDiskChange:
+      "No change of settings makes room enough: free space on that disk, or move the folder to another one.",
     change: (label: string) => `${label.charAt(0).toUpperCase()}${label.slice(1)}`,
     after: (vram: string, ram: string) => `then ${vram} VRAM, ${ram} RAM`,
     afterRam: (ram: string) => `then ${ram} RAM`,

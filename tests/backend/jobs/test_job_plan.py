@@ -154,7 +154,10 @@ def test_a_job_without_room_on_the_disk_is_not_queued_and_the_changes_make_it_fi
     (error,) = answer.json()["errors"]
     assert error["code"] == "disk_too_small"
     assert str(settings.output_dir) in error["message"]
-    (change,) = plan["changes"]
+    assert plan["fits"]
+    assert not plan["fits_the_disk"]
+    assert plan["changes"] == []
+    (change,) = plan["disk_changes"]
     assert error["params"]["changes"] == [change]
     assert change["settings"] == {"save.max_step_saves_to_keep": 2}
     config["save"] |= {"max_step_saves_to_keep": 2}

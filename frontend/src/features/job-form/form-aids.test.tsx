@@ -56,6 +56,7 @@ function devicePlan(changes: object = {}) {
     vram_bytes: 24 * GIB,
     ram_bytes: 64 * GIB,
     fits: true,
+    fits_the_disk: true,
     transformer_offload_percent: 0,
     text_encoder_offload_percent: 0,
     phases: [
@@ -74,6 +75,7 @@ function devicePlan(changes: object = {}) {
     disk: [{ key: "latents", label: "encoded pictures", folder: "cache", num_bytes: 3e9 }],
     shortfalls: [],
     changes: [],
+    disk_changes: [],
     time: null,
     ...changes,
   };
@@ -210,6 +212,47 @@ describe("the memory plan", () => {
     expect(screen.getByLabelText("Stove")).toBeChecked();
     await user.click(screen.getByRole("button", { name: "Undo" }));
     expect(screen.getByLabelText("Stove")).not.toBeChecked();
+  });
+
+  test("a disk that is too small is no fit, and its changes are offered", async () => {
+    const message = "The disk of /output has 1.0 GB free, and the job has 9.0 GB to write there.";
+    const short = {
+      message,
+      missing: "disk",
+      phase: null,
+      folder: "output",
+      path: "/output",
+      needed_bytes: 9 * GIB,
+      available_bytes: GIB,
+    };
+    const change = {
+      label: "turn the stove on",
+      settings: { "kitchen.stove": true },
+      vram_bytes: 20 * GIB,
+      ram_bytes: 2 * GIB,
+      fits: true,
+    };
+    const plan = devicePlan({
+      fits_the_disk: false,
+      shortfalls: [short],
+      disk_changes: [change],
+    });
+    server.on("POST /api/jobs/plan", () => ({ devices: [plan] }));
+    const { user } = open();
+    const verdict = await screen.findByText("Fits Test Card, not the disk");
+    expect(verdict.closest("[role=status]")).toHaveAttribute("data-tone", "bad");
+    expect(screen.getByText(message)).toBeVisible();
+    const changes = screen.getByRole("list", { name: "The smallest changes that fit the disk" });
+    expect(changes).not.toHaveTextContent("VRAM");
+    await user.click(screen.getByRole("button", { name: "Apply: turn the stove on" }));
+    expect(screen.getByLabelText("Stove")).toBeChecked();
+  });
+
+  test("says what helps where no setting makes room enough on the disk", async () => {
+    const plan = devicePlan({ fits_the_disk: false });
+    server.on("POST /api/jobs/plan", () => ({ devices: [plan] }));
+    open();
+    expect(await screen.findByText(/No change of settings makes room enough/)).toBeVisible();
   });
 
   test("follows what is typed, and only the latest answer counts", async () => {

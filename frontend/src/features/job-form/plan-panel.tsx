@@ -1,6 +1,6 @@
 import { Button, NativeSelect } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
-import { useId, useState } from "react";
+import { type ReactNode, useId, useState } from "react";
 import { api } from "@/api/client";
 import type { DevicePlan, JobPlan } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
@@ -118,17 +118,25 @@ function Verdict({ answer, plan, devices, asIf }: VerdictProps) {
     ...plan.phases.map((phase) => (onCard ? phase.vram_bytes : phase.ram_bytes)),
   );
   const name = asIf === null ? nameAmong(devices, plan) : words.plan.cardOf(asIf);
+  const fits = plan.fits && plan.fits_the_disk;
   return (
-    <span className={classes.verdict} data-tone={plan.fits ? "good" : "bad"} role="status">
-      <Icon name={plan.fits ? "check" : "failed"} size={16} />
+    <span className={classes.verdict} data-tone={fits ? "good" : "bad"} role="status">
+      <Icon name={fits ? "check" : "failed"} size={16} />
       <span>
-        {plan.fits ? words.plan.fits(name) : words.plan.doesNotFit(name)}
+        {verdictOn(plan, name)}
         <span className={classes.figures}>
           {words.plan.ofCard(formatGib(used), formatGib(total))}
         </span>
       </span>
     </span>
   );
+}
+
+function verdictOn(plan: DevicePlan, name: string): string {
+  if (!plan.fits) {
+    return words.plan.doesNotFit(name);
+  }
+  return plan.fits_the_disk ? words.plan.fits(name) : words.plan.fitsButTheDisk(name);
 }
 
 interface DetailsProps {
@@ -151,6 +159,7 @@ function Details({ plan, asIf, onApply }: DetailsProps) {
         </p>
       ))}
       {!plan.fits && <Changes plan={plan} onApply={onApply} />}
+      {!plan.fits_the_disk && <DiskChanges plan={plan} onApply={onApply} />}
       <PhaseBars plan={plan} />
       {streamed + encoder > 0 && (
         <p className={classes.note}>
@@ -181,26 +190,54 @@ function Changes({ plan, onApply }: Pick<DetailsProps, "plan" | "onApply">) {
   return (
     <ul className={classes.changes} aria-label={words.plan.changes}>
       {plan.changes.map((change) => (
-        <li key={change.label}>
-          <span>
-            {words.plan.change(change.label)}
-            <span className={classes.figures}>
-              {plan.vram_bytes === null
-                ? words.plan.afterRam(formatGib(change.ram_bytes))
-                : words.plan.after(formatGib(change.vram_bytes), formatGib(change.ram_bytes))}
-            </span>
+        <ChangeRow key={change.label} change={change} onApply={onApply}>
+          <span className={classes.figures}>
+            {plan.vram_bytes === null
+              ? words.plan.afterRam(formatGib(change.ram_bytes))
+              : words.plan.after(formatGib(change.vram_bytes), formatGib(change.ram_bytes))}
           </span>
-          <Button
-            variant="default"
-            size="compact-sm"
-            aria-label={words.plan.applyLabel(change.label)}
-            onClick={() => onApply(words.plan.change(change.label), change.settings)}
-          >
-            {words.plan.apply}
-          </Button>
-        </li>
+        </ChangeRow>
       ))}
     </ul>
+  );
+}
+
+/** Memory is not what they change: no figures of it. */
+function DiskChanges({ plan, onApply }: Pick<DetailsProps, "plan" | "onApply">) {
+  if (plan.disk_changes.length === 0) {
+    return <p className={classes.note}>{words.plan.noDiskChange}</p>;
+  }
+  return (
+    <ul className={classes.changes} aria-label={words.plan.diskChanges}>
+      {plan.disk_changes.map((change) => (
+        <ChangeRow key={change.label} change={change} onApply={onApply} />
+      ))}
+    </ul>
+  );
+}
+
+interface ChangeRowProps extends Pick<DetailsProps, "onApply"> {
+  change: DevicePlan["changes"][number];
+  /** What the changed job takes. */
+  children?: ReactNode;
+}
+
+function ChangeRow({ change, onApply, children }: ChangeRowProps) {
+  return (
+    <li>
+      <span>
+        {words.plan.change(change.label)}
+        {children}
+      </span>
+      <Button
+        variant="default"
+        size="compact-sm"
+        aria-label={words.plan.applyLabel(change.label)}
+        onClick={() => onApply(words.plan.change(change.label), change.settings)}
+      >
+        {words.plan.apply}
+      </Button>
+    </li>
   );
 }
 
