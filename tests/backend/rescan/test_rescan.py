@@ -195,7 +195,7 @@ def test_a_job_comes_back_with_its_runs_curve_pictures_and_checkpoints(
     assert saved == [(5, False), (10, False), (10, True)]
     picture = items(client, job, "samples")[0]["url"]
     assert client.get(picture).status_code == 200
-    assert items(client, job, "log") == [{"line": "run 2"}]
+    assert items(client, job, "log") == [{"line": "run 2", "offset": 0}]
 
 
 def test_a_second_rescan_changes_nothing(
