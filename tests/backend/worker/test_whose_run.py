@@ -12,12 +12,11 @@ from sqlalchemy import select
 
 from backend.db.engine import Database
 from backend.db.models import Job, JobMove, Run
-from backend.db.models import Worker as WorkerRow
 from backend.jobs.service import create_job, stop_job
 from backend.jobs.status import JobStatus
 from backend.launchers.launcher import Order, TrainerProcess
 from backend.settings import Settings
-from backend.system.state import WORKER_SILENCE
+from backend.system.workers import LONGEST_LOOK_SECONDS, WORKER_SILENCE_SECONDS
 from backend.worker.loop import Worker
 from tests.backend.installation import job_config
 from tests.backend.queue.puppets import Puppet, Puppeteer, device
@@ -66,10 +65,13 @@ class Stage:
         worker.sign_on()
         return worker
 
-    def freeze(self, worker: Worker) -> None:
-        with self.database.write() as session:
-            row = session.get_one(WorkerRow, worker._presence.identity.worker_id)
-            row.last_seen_at -= 2 * WORKER_SILENCE
+    def others_wait_for_it(self, other: Worker) -> None:
+        """A worker is frozen; another sees its heartbeat stand still until it counts as gone."""
+        looks = int(WORKER_SILENCE_SECONDS / LONGEST_LOOK_SECONDS) + 1
+        for _ in range(looks):
+            other.turn()
+            self.seconds += LONGEST_LOOK_SECONDS
+        other.turn()
 
     def queue(self) -> int:
         return create_job(self.database, self.settings, job_config(), queue=True).id
@@ -102,14 +104,13 @@ def test_a_worker_that_was_frozen_too_long_lets_go_of_what_another_has_closed(
     job_id = stage.queue()
     frozen.turn()
     stage.puppet().end(-9)
-    stage.freeze(frozen)
-    other.turn()
-    assert stage.runs() == ["interrupted", "starting"]
+    stage.others_wait_for_it(other)
+    assert stage.runs() == ["interrupted", "running"]
     stop_job(stage.database, stage.settings, job_id)
     with caplog.at_level(logging.WARNING):
         frozen.turn()
         frozen.turn()
-    assert stage.runs() == ["interrupted", "starting"], "the job belongs to the second run"
+    assert stage.runs() == ["interrupted", "running"], "the job belongs to the second run"
     assert [record.getMessage() for record in caplog.records] == [
         f"job {job_id}, run 1: another worker has it; letting go"
     ]
@@ -125,13 +126,9 @@ def test_a_trainer_that_was_started_too_late_is_ended(stage: Stage) -> None:
     frozen, other = stage.worker("one"), stage.worker("another")
     stage.queue()
 
-    def another_closes_the_run() -> None:
-        stage.freeze(frozen)
-        other.turn()
-
-    stage.puppeteer.meanwhile = another_closes_the_run
+    stage.puppeteer.meanwhile = lambda: stage.others_wait_for_it(other)
     frozen.turn()
-    assert stage.runs() == ["interrupted", "starting"]
+    assert stage.runs() == ["interrupted", "running"]
     assert stage.puppet().files.number == 2, "the first run's trainer lives no more"
     stage.puppet().finish("completed")
     other.turn()
