@@ -90,8 +90,12 @@ def sideways_faults(page: Page) -> list[str]:
             return reach > innerWidth + 0.5;
           };
           const root = document.documentElement;
-          const found = root.scrollWidth > innerWidth ? [`scrolls to ${root.scrollWidth} px`] : [];
-          for (const element of document.body.querySelectorAll('*')) {
+          const all = [...document.body.querySelectorAll('*')];
+          const right = (element) => element.getBoundingClientRect().right;
+          const furthest = all.reduce((a, b) => (right(b) > right(a) ? b : a)).outerHTML;
+          const found = root.scrollWidth > innerWidth
+            ? [`scrolls to ${root.scrollWidth} px; furthest is ${furthest.slice(0, 99)}`] : [];
+          for (const element of all) {
             if (!past(element) || !element.checkVisibility()) continue;
             let around = element.parentElement;
             while (around !== document.body && getComputedStyle(around).overflowX === 'visible')
