@@ -78,27 +78,29 @@ def _by_its_last_word(known: LastKnown, finish: dict[str, Any]) -> Outcome:
 def _stopped(known: LastKnown, reason: str) -> Outcome:
     if known.asked_to_stop:
         return Outcome(JobStatus.STOPPED, reason)
-    problem = Problem(
-        "lost_process",
+    return _interrupted(
+        known,
+        "ended by a signal",
         f"The trainer was ended by a signal at step {known.step}, though nobody had asked it to "
         "stop: the machine or its container restarted.",
-        "Queue the job again; it goes on from its newest checkpoint.",
-        params=_circumstances(known),
     )
-    return Outcome(JobStatus.INTERRUPTED, "ended by a signal", problem.as_dict())
 
 
 def _by_absence(known: LastKnown) -> Outcome:
     if known.asked_to_stop:
         return Outcome(JobStatus.STOPPED, "gone after it was told to stop", _forced(known))
-    problem = Problem(
-        "lost_process",
+    return _interrupted(
+        known,
+        "the trainer's process is gone",
         f"The trainer was gone at step {known.step}, without a last word: the machine restarted, "
         "or it ended while no worker ran.",
-        "Queue the job again; it goes on from its newest checkpoint.",
-        params=_circumstances(known),
     )
-    return Outcome(JobStatus.INTERRUPTED, "the trainer's process is gone", problem.as_dict())
+
+
+def _interrupted(known: LastKnown, reason: str, message: str) -> Outcome:
+    hint = "Queue the job again; it goes on from its newest checkpoint."
+    problem = Problem("lost_process", message, hint, params=_circumstances(known))
+    return Outcome(JobStatus.INTERRUPTED, reason, problem.as_dict())
 
 
 def _forced(known: LastKnown) -> dict[str, Any]:

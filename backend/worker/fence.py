@@ -11,9 +11,7 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.db.models import Run
-
-OPEN = ("starting", "running")
+from backend.db.models import OPEN_RUNS, Run
 
 
 class RunLost(Exception):
@@ -23,7 +21,7 @@ class RunLost(Exception):
 def own_run(session: Session, run_id: int, worker_id: str) -> Run:
     """The run, while it is open and this worker's. Raises RunLost."""
     run = session.scalar(
-        select(Run).where(Run.id == run_id, Run.worker_id == worker_id, Run.status.in_(OPEN))
+        select(Run).where(Run.id == run_id, Run.worker_id == worker_id, Run.status.in_(OPEN_RUNS))
     )
     if run is None:
         raise RunLost
@@ -33,4 +31,4 @@ def own_run(session: Session, run_id: int, worker_id: str) -> Run:
 def is_open(session: Session, run_id: int) -> bool:
     """Whether the run is not over, whosever it is."""
     status = session.scalar(select(Run.status).where(Run.id == run_id))
-    return status in OPEN
+    return status in OPEN_RUNS

@@ -8,13 +8,12 @@ reached it twice.
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 import httpx
+
+from tests.server_sent_events import events_of
 
 PAUSE_SECONDS = 0.1
 SILENCE_SECONDS = 45.0  # as in the page: a stream may die without saying so
@@ -51,7 +50,7 @@ class OpenPage:
         with client.stream("GET", "/api/events?topics=queue", headers=headers) as answer:
             answer.raise_for_status()
             self.num_streams += 1
-            for number, name, data in _events(answer):
+            for number, name, data in events_of(answer):
                 if self._closed.is_set():
                     return
                 begins = name in ("open", "reset")
@@ -70,17 +69,3 @@ class OpenPage:
         answer = client.get("/api/jobs", params={"limit": LARGEST_PAGE})
         answer.raise_for_status()
         self.jobs = {job["id"]: job["status"] for job in answer.json()["items"]}
-
-
-def _events(answer: httpx.Response) -> Iterator[tuple[int | None, str, Any]]:
-    """Number, name and data of each event; what was cut off in the middle is none."""
-    fields: dict[str, str] = {}
-    for line in answer.iter_lines():
-        if line:
-            name, _, value = line.partition(":")
-            fields[name] = value.strip()
-            continue
-        if "event" in fields and "data" in fields:
-            number = int(fields["id"]) if "id" in fields else None
-            yield number, fields["event"], json.loads(fields["data"])
-        fields = {}

@@ -6,7 +6,6 @@ import json
 import signal
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +29,7 @@ from tests.integration.processes import (
     server,
     until_status,
 )
-
-
-def events_of(answer: httpx.Response) -> Iterator[tuple[int | None, str, Any]]:
-    """Number, name and data of each event of a stream."""
-    fields: dict[str, str] = {}
-    for line in answer.iter_lines():
-        if line:
-            name, _, value = line.partition(":")
-            fields[name] = value.strip()
-            continue
-        if "event" in fields:
-            number = int(fields["id"]) if "id" in fields else None
-            yield number, fields["event"], json.loads(fields["data"])
-        fields = {}
+from tests.server_sent_events import events_of
 
 
 def listen(address: str, topics: str, last_event_id: int | None = None) -> Any:

@@ -12,6 +12,7 @@ from backend.db.models import Worker
 from backend.system import state
 from backend.system.state import known_devices, liveliness, worker_state
 from backend.system.workers import Heartbeats
+from tests.backend.hand_clock import Clock
 from tests.backend.worker.worker_rows import (
     ANOTHER_BOOT,
     ANOTHER_CONTAINER,
@@ -19,14 +20,6 @@ from tests.backend.worker.worker_rows import (
     dead_worker_row,
     worker_row,
 )
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

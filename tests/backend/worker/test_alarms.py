@@ -16,6 +16,7 @@ from backend.worker import machine
 from backend.worker.alarm_board import active_alarms, write_changes
 from backend.worker.alarms import Change, Pace, RunAlarms
 from backend.worker.likely_cause import Reading, cause_of_silence, cause_of_slow_steps
+from tests.backend.hand_clock import Clock
 from tests.backend.installation import job_config, settings_in
 from trainer.disk_places import Place
 from trainer.errors import Problem, Severity
@@ -24,17 +25,9 @@ from trainer.events import CommandTaken, Phase, PhaseStarted, Step, WaitingForSp
 GIB = 2**30
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 def alarms(clock: Clock, **more: Any) -> RunAlarms:

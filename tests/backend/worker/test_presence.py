@@ -11,6 +11,7 @@ from backend.jobs.service import create_job
 from backend.settings import Settings
 from backend.worker import presence
 from backend.worker.presence import Presence
+from tests.backend.hand_clock import Clock
 from tests.backend.installation import job_config
 from tests.backend.worker.worker_rows import (
     ANOTHER_BOOT,
@@ -20,14 +21,6 @@ from tests.backend.worker.worker_rows import (
     dead_worker_row,
     worker_row,
 )
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def rows(database: Database) -> set[str]:

@@ -3,20 +3,13 @@ from __future__ import annotations
 import pytest
 
 from backend.worker.stopping import Measure, StopWatch
+from tests.backend.hand_clock import Clock
 from trainer.events import CommandTaken, PhaseStarted, Progress, RunFinished, Step
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture
