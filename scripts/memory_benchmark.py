@@ -7,7 +7,7 @@ load, train, encode. Measured is the highest resident anonymous memory (RssAnon,
 milliseconds) less what the process had before; planned is the sum of the phase's parts less the
 program's. Freed memory is given back at once, so that what is measured is what is held; with
 --usual-malloc the C library keeps some. None of the plan's numbers was fitted to these. --write
-puts the table into docs/benchmarks.md. On a CPU; a GPU's peaks are those of tests/gpu.
+puts the table into docs/benchmarks.md. On a CPU; a card's peaks are measured by gpu_benchmark.py.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ hub have; so every tensor's shape is the class's own and nobody's arithmetic. Ca
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -107,12 +106,9 @@ def shapes_text() -> str:
 
 def _shapes(architecture: Architecture) -> ModelShapes:
     with torch.device("meta"):
-        if architecture is Architecture.TINY:
-            transformer, text_encoder, autoencoder = _bundled(BUNDLED_TINY_FOLDER)
-        else:
-            transformer = Flux2Transformer2DModel(**_TRANSFORMERS[architecture])
-            text_encoder = _TEXT_ENCODERS[architecture]()
-            autoencoder = AutoencoderKLFlux2()
+        transformer = build_transformer(architecture)
+        text_encoder = _build_text_encoder(architecture)
+        autoencoder = build_autoencoder(architecture)
     num_layers = max(VARIANTS[architecture].text_encoder_out_layers)
     return ModelShapes(
         transformer_shapes(tensors_of(transformer)),
@@ -121,15 +117,34 @@ def _shapes(architecture: Architecture) -> ModelShapes:
     )
 
 
-def _bundled(folder: Path) -> tuple[nn.Module, nn.Module, nn.Module]:
-    transformer: Any = Flux2Transformer2DModel.load_config(folder / "transformer")
-    autoencoder: Any = AutoencoderKLFlux2.load_config(folder / "vae")
-    text_config: Any = AutoConfig.from_pretrained(folder / "text_encoder", local_files_only=True)
-    return (
-        Flux2Transformer2DModel.from_config(transformer),  # pyright: ignore[reportReturnType]
-        Mistral3ForConditionalGeneration(text_config),
-        AutoencoderKLFlux2.from_config(autoencoder),  # pyright: ignore[reportReturnType]
+def build_transformer(architecture: Architecture, **sizes: Any) -> Flux2Transformer2DModel:
+    """A base model's transformer with fresh weights, on torch's default device. sizes: by their
+    names in its configuration, those that are to differ.
+    """
+    if architecture is Architecture.TINY:
+        own: Any = Flux2Transformer2DModel.load_config(BUNDLED_TINY_FOLDER / "transformer")
+    else:
+        own = _TRANSFORMERS[architecture]
+    built: Any = Flux2Transformer2DModel.from_config({**own, **sizes})
+    return built
+
+
+def build_autoencoder(architecture: Architecture) -> AutoencoderKLFlux2:
+    """The same for its autoencoder."""
+    if architecture is not Architecture.TINY:
+        return AutoencoderKLFlux2()
+    own: Any = AutoencoderKLFlux2.load_config(BUNDLED_TINY_FOLDER / "vae")
+    built: Any = AutoencoderKLFlux2.from_config(own)
+    return built
+
+
+def _build_text_encoder(architecture: Architecture) -> nn.Module:
+    if architecture is not Architecture.TINY:
+        return _TEXT_ENCODERS[architecture]()
+    own: Any = AutoConfig.from_pretrained(
+        BUNDLED_TINY_FOLDER / "text_encoder", local_files_only=True
     )
+    return Mistral3ForConditionalGeneration(own)
 
 
 def tensors_of(module: nn.Module) -> dict[str, Shape]:

@@ -40,6 +40,8 @@ BLOCK_LISTS = ("transformer_blocks", "single_transformer_blocks")
 # What the names of modules inside the blocks begin with.
 INSIDE_BLOCKS = tuple(f"{blocks}." for blocks in BLOCK_LISTS)
 FIELD = "model.name_or_path"
+# Gives every parameter of a model without memory once, by its name.
+WeightSource = Callable[[nn.Module], Iterator[tuple[str, torch.Tensor]]]
 
 
 def choose_device(gpu: str) -> str:
@@ -59,14 +61,17 @@ def load_transformer(
     progress: Progress,
     home_of: Callable[[str], str] | None = None,
     cache: Path | None = None,
+    source: WeightSource | None = None,
 ) -> Flux2Transformer2DModel:
     """The frozen transformer in `path`, ready on `device`; its parameters ask for no gradient.
 
     path: a folder in Diffusers layout, or a single file in the original one. progress: called with
     (tensors done, tensors in all). home_of: as in `Storage`: where modules are to stay that shall
     not stay on `device`. cache: the folder that keeps quantized weights for the next start; None
-    keeps nothing. Raises BadModel.
+    keeps nothing. source: gives the tensors in place of the files in `path`, of which only the
+    configuration is then read; nothing of it is kept. Raises BadModel.
     """
+    assert source is None or cache is None, "kept weights are known by the files they are from"
     storage = Storage(
         kind=quantization, inside=INSIDE_BLOCKS, dtype=dtype, device=device, home_of=home_of
     )
@@ -75,7 +80,7 @@ def load_transformer(
     def fill(model: nn.Module, keep: Keep | None) -> None:
         fill_model(
             model,
-            _stored(path),
+            _stored(path) if source is None else source(model),
             storage,
             source=str(path),
             field=FIELD,

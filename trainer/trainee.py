@@ -25,7 +25,7 @@ from trainer.host_keeper import HostKeeper
 from trainer.lora import Lora, add_lokr, add_lora, block_linears
 from trainer.lora_header import read_metadata
 from trainer.lora_start import read_start
-from trainer.model_loading import load_transformer
+from trainer.model_loading import WeightSource, load_transformer
 from trainer.offloading import BlockStream
 from trainer.optim import (
     export_state,
@@ -180,11 +180,12 @@ def load_trainee(
     progress: Callable[[int, int], None],
     percent_streamed: float | None = None,
     cache: Path | None = None,
+    source: WeightSource | None = None,
 ) -> Trainee:
     """The job's transformer with a fresh LoRA and optimizer. Raises BadModel.
 
     percent_streamed: of the blocks; None for what the job says. cache: the folder that keeps
-    quantized weights for the next start; None keeps nothing.
+    quantized weights for the next start; None keeps nothing. source: as in `load_transformer`.
     """
     training = job.training
     if device == "cuda" and training.data_type == "bf16":
@@ -201,6 +202,7 @@ def load_trainee(
         progress=progress,
         home_of=home_of(streamed, num_double_blocks=job.variant.num_double_blocks, device=device),
         cache=cache,
+        source=source,
     )
     lora = add_target(transformer, job)
     stream = manage_blocks(
