@@ -36,6 +36,7 @@ from backend.settings import Settings
 from backend.system.load import LoadRing
 from backend.system.routes import router as system
 from backend.trash.routes import router as trash
+from backend.trash.settling import settle_all
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -85,6 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     database = Database(app.state.settings.database_url)
+    await asyncio.to_thread(settle_all, database, app.state.settings)
     watch = FeedWatch(database, LoadRing(app.state.settings.output_dir))
     app.state.database = database
     app.state.feed_watch = watch

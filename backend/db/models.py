@@ -327,7 +327,10 @@ class Worker(Base):
 
 
 class Lease(Base):
-    """One device of one machine, taken by one run."""
+    """One device of one machine, taken by one run.
+
+    machine: also names the process namespace of the worker; see worker/claim.py for what counts.
+    """
 
     __tablename__ = "leases"
 

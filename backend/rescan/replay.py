@@ -20,7 +20,7 @@ from backend.jobs.log import last_lines
 from backend.jobs.moves import move
 from backend.jobs.status import JobStatus
 from backend.rescan.folders import FoundJob, FoundRun
-from backend.runs.event_lines import parse_lines
+from backend.runs.event_lines import EventLines
 from backend.runs.outcome import LOG_TAIL_LINES, LastKnown, outcome_of
 from backend.runs.record import Place, add_problem, record_events
 from backend.runs.settle import settle
@@ -113,12 +113,13 @@ def _read_run(run: FoundRun, job_created_at: datetime) -> ReadRun:
 def _read_events(run: FoundRun) -> tuple[list[AnyEvent], list[Problem], int]:
     events: list[AnyEvent] = []
     faults: dict[str, Problem] = {}
+    event_lines = EventLines(run.token)
     offset = 0
     while True:
         lines, end = read_lines(run.files.events, offset)
         if end == offset:
             return events, list(faults.values()), end
-        found, wrong = parse_lines(lines, run.token)
+        found, wrong = event_lines.parse(lines)
         events += found
         for fault in wrong:
             faults.setdefault(fault.code, fault)

@@ -9,28 +9,58 @@ from trainer.errors import Problem, Severity
 from trainer.events import AnyEvent, BadLine, RunStarted, parse_line
 
 
-def parse_lines(lines: Sequence[str], token: str) -> tuple[list[AnyEvent], list[Problem]]:
-    """The events among the lines, and what is wrong with the others.
+class EventLines:
+    """Reads one run's event file, window by window and in order.
 
-    token: of the run; nothing is taken from lines that another process wrote.
+    A run's file has one writer, but a folder can be copied and a file pasted into. From a
+    `run_started` of another run on, lines are that run's for as long as `seq` counts on from it;
+    they are left out and told of once. Ours go on with our own `run_started`, or where our own
+    count goes on.
     """
-    found: list[AnyEvent] = []
-    faults: list[Problem] = []
-    for line in lines:
-        try:
-            event = parse_line(line)
-        except BadLine as error:
-            faults.append(_unreadable(error))
-            continue
-        if event is None:
-            faults.append(_unknown(line))
-        elif isinstance(event, RunStarted) and event.token not in ("", token):
-            return [], [_foreign(event)]
-        elif not is_storable(event.model_dump()):
-            faults.append(_unreadable(BadLine(line, "holding what is no finite number or text")))
-        else:
-            found.append(event)
-    return found, faults
+
+    def __init__(self, token: str) -> None:
+        """token: of the run."""
+        self._token = token
+        self._last_seq = 0
+        # Of the other run whose lines stand here; None among our own.
+        self._foreign_seq: int | None = None
+
+    def parse(self, lines: Sequence[str]) -> tuple[list[AnyEvent], list[Problem]]:
+        """The run's events among the lines, and what is wrong with the others."""
+        found: list[AnyEvent] = []
+        faults: list[Problem] = []
+        for line in lines:
+            event, fault = _read(line)
+            if event is None:
+                faults += [fault] if fault is not None and self._foreign_seq is None else []
+            elif isinstance(event, RunStarted) and event.token not in ("", self._token):
+                self._foreign_seq = event.seq
+                faults.append(_foreign(event))
+            elif not self._is_foreign(event):
+                self._foreign_seq, self._last_seq = None, event.seq
+                found.append(event)
+        return found, faults
+
+    def _is_foreign(self, event: AnyEvent) -> bool:
+        if self._foreign_seq is None or isinstance(event, RunStarted):
+            return False
+        if event.seq == self._foreign_seq + 1:
+            self._foreign_seq = event.seq
+            return True
+        return event.seq != self._last_seq + 1
+
+
+def _read(line: str) -> tuple[AnyEvent | None, Problem | None]:
+    """The event on a line, or what is wrong with the line."""
+    try:
+        event = parse_line(line)
+    except BadLine as error:
+        return None, _unreadable(error)
+    if event is None:
+        return None, _unknown(line)
+    if not is_storable(event.model_dump()):
+        return None, _unreadable(BadLine(line, "holding what is no finite number or text"))
+    return event, None
 
 
 def _unreadable(error: BadLine) -> Problem:

@@ -6,9 +6,10 @@ have come after the worker that read the events.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from backend.runs.event_lines import parse_lines
+from backend.runs.event_lines import EventLines
 from trainer.commands import CommandReader
 from trainer.events import CommandTaken, read_lines
 from trainer.job_folder import RunFolder
@@ -24,13 +25,22 @@ def stop_was_asked(files: RunFolder, token: str) -> bool:
 
 def stop_was_taken(events: Path, token: str) -> bool:
     """Whether the trainer has said that it obeys a stop command."""
+    # A long run has a line for each step; they are parsed only where a stop may be among them.
+    if not any('"stop"' in line for lines in _windows(events) for line in lines):
+        return False
+    event_lines = EventLines(token)
+    return any(
+        isinstance(event, CommandTaken) and event.command == "stop"
+        for lines in _windows(events)
+        for event in event_lines.parse(lines)[0]
+    )
+
+
+def _windows(events: Path) -> Iterator[list[str]]:
     offset = 0
     while True:
         lines, end = read_lines(events, offset)
         if end == offset:
-            return False
-        # A long run has a line for each step, and few of them are worth parsing.
-        found, _ = parse_lines([line for line in lines if '"stop"' in line], token)
-        if any(isinstance(event, CommandTaken) and event.command == "stop" for event in found):
-            return True
+            return
+        yield lines
         offset = end

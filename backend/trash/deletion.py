@@ -7,7 +7,7 @@ transaction of its own after the one that settled the run, so that trouble with 
 disk, a folder in use) keeps no device busy; it is tried again until it is done.
 
 The files move last in the transaction, so that a refused delete moves nothing; if the commit itself
-fails, they are moved back.
+fails, they are moved back. Who is killed between the two leaves that to `settling.py`.
 """
 
 from __future__ import annotations
@@ -96,12 +96,32 @@ def moving(settings: Settings) -> Iterator[list[Entry]]:
         raise
 
 
+@contextmanager
+def returning(settings: Settings) -> Iterator[list[Entry]]:
+    """Collects what was moved back, and removes its entries once the rows are written; if they
+    could not be after all, it goes into the trash again.
+    """
+    returned: list[Entry] = []
+    try:
+        yield returned
+    except BaseException:
+        for entry in returned:
+            entries.move_in(settings.output_dir, entry)
+        raise
+    for entry in returned:
+        entries.purge(entry)
+
+
 def _delete(session: Session, settings: Settings, job: Job, *, files: bool) -> list[Entry]:
     """The rows, then the folder; what went to the trash."""
     folder = JobFolder(settings.output_dir, job.training_name)
     if files and folder_lock.is_held(folder.lock):
         raise in_use(job, "moved to the trash")
-    known = {"job_id": job.id, "config": job.config}
+    known = {
+        "job_id": job.id,
+        "config": job.config,
+        "created_at": job.created_at.isoformat(),
+    }
     job_id, name = job.id, job.training_name
     followers = update(Job).where(Job.run_after_job_id == job_id)
     session.execute(followers.values(run_after_job_id=None))

@@ -104,12 +104,24 @@ def put(
     return Entry(entry, note)
 
 
-def put_back(output: Path, entry: Entry) -> None:
-    """Move what was deleted to where it was, which must be free. Raises OSError."""
+def move_back(output: Path, entry: Entry) -> None:
+    """Move what was deleted to where it was, which must be free; the note stays. Raises OSError."""
     target = output / entry.note.path
     assert not os.path.lexists(target), f"{target} is taken"
     if entry.has_content:
         move(entry.content, target)
+
+
+def move_in(output: Path, entry: Entry) -> None:
+    """Move what `move_back` took out into the entry again. Raises OSError."""
+    source = output / entry.note.path
+    if os.path.lexists(source):
+        move(source, entry.content)
+
+
+def put_back(output: Path, entry: Entry) -> None:
+    """Move what was deleted to where it was, and remove the entry. Raises OSError."""
+    move_back(output, entry)
     purge(entry)
 
 
@@ -128,9 +140,12 @@ def find(output: Path, entry_id: str) -> Entry | None:
 
 
 def purge(entry: Entry) -> None:
-    """Remove an entry for good."""
+    """Remove an entry for good; one that another process has removed meanwhile is gone already."""
     going = entry.path.with_name(f"{_GOING}{entry.id}")
-    os.rename(entry.path, going)
+    try:
+        os.rename(entry.path, going)
+    except FileNotFoundError:
+        return
     flush_folder(entry.path.parent)
     shutil.rmtree(going, ignore_errors=True)
 

@@ -24,7 +24,7 @@ from backend.jobs.feed import announce, announce_job
 from backend.jobs.work import DRAWING
 from backend.settings import Settings
 from backend.trash import entries
-from backend.trash.deletion import job_of, moving
+from backend.trash.deletion import job_of, moving, returning
 from backend.trash.entries import Entry
 from backend.trash.schemas import Restored
 from trainer.job_folder import JobFolder
@@ -57,7 +57,7 @@ def delete_picture(database: Database, settings: Settings, job_id: int, sample_i
 def restore_picture(database: Database, settings: Settings, entry: Entry) -> Restored:
     """Take a picture back to where it was. Raises Conflict with what stands in its way."""
     name, known = entry.note.training_name, entry.note.known
-    with database.write() as session:
+    with returning(settings) as returned, database.write() as session:
         job = job_of(session, entry)
         if os.path.lexists(settings.output_dir / entry.note.path):
             raise Conflict(
@@ -66,14 +66,21 @@ def restore_picture(database: Database, settings: Settings, entry: Entry) -> Res
                 "Delete that one first.",
                 params={"training_name": name, "step": known["step"]},
             )
-        row = _row(session, job, known)
-        session.add(row)
-        session.flush()
-        said = sample_entry(row, read_marks(JobFolder(settings.output_dir, name)))
-        announce(session, "sample", job.id, {"job_id": job.id, **said.model_dump(mode="json")})
-        announce_job(session, job.id)
-        entries.put_back(settings.output_dir, entry)
+        add_picture(session, settings, job, known)
+        entries.move_back(settings.output_dir, entry)
+        returned.append(entry)
         return Restored(job_id=job.id)
+
+
+def add_picture(session: Session, settings: Settings, job: Job, known: dict[str, Any]) -> None:
+    """The row of a picture that comes back."""
+    row = _row(session, job, known)
+    session.add(row)
+    session.flush()
+    marks = read_marks(JobFolder(settings.output_dir, job.training_name))
+    said = sample_entry(row, marks).model_dump(mode="json")
+    announce(session, "sample", job.id, {"job_id": job.id, **said})
+    announce_job(session, job.id)
 
 
 def _refuse_a_drawings(job: Job) -> None:

@@ -18,12 +18,12 @@ from backend.db.models import Checkpoint, Job, Run
 from backend.errors import Conflict, NotFound
 from backend.jobs import queries
 from backend.jobs.feed import announce, announce_job
-from backend.jobs.status import ACTIVE
+from backend.jobs.status import ACTIVE, EDITABLE
 from backend.jobs.work import kind_of
 from backend.rescan.rescan import rescan
 from backend.settings import Settings
 from backend.trash import entries
-from backend.trash.deletion import in_use, job_of, moving
+from backend.trash.deletion import in_use, job_of, moving, returning
 from backend.trash.entries import Entry
 from backend.trash.pictures import restore_picture
 from backend.trash.schemas import Restored, TrashEntry
@@ -121,8 +121,14 @@ def _restore_job(database: Database, settings: Settings, entry: Entry) -> Restor
             "Delete or rename that one first.",
             params={"training_name": name, "job_id": holder},
         )
-    entries.put_back(settings.output_dir, entry)
-    if os.path.lexists(target):
+    entries.move_back(settings.output_dir, entry)
+    return finish_job(database, settings, entry)
+
+
+def finish_job(database: Database, settings: Settings, entry: Entry) -> Restored:
+    """The rows of a job whose folder is in its place again; then its entry goes."""
+    name = entry.note.training_name
+    if os.path.lexists(settings.output_dir / entry.note.path):
         rescan(database, settings, only=name)
     with database.write() as session:
         job = session.scalar(select(Job).where(Job.training_name == name))
@@ -131,15 +137,18 @@ def _restore_job(database: Database, settings: Settings, entry: Entry) -> Restor
             job = Job(training_name=name, kind=kind_of(config), config=config)
             session.add(job)
             session.flush()
-        job.config = entry.note.known["config"]
+        if job.status in EDITABLE:
+            job.config = entry.note.known["config"]
         announce_job(session, job.id)
-        return Restored(job_id=job.id)
+        job_id = job.id
+    entries.purge(entry)
+    return Restored(job_id=job_id)
 
 
 def _restore_checkpoint(database: Database, settings: Settings, entry: Entry) -> Restored:
     name, known = entry.note.training_name, entry.note.known
     folder = JobFolder(settings.output_dir, name)
-    with database.write() as session:
+    with returning(settings) as returned, database.write() as session:
         job = job_of(session, entry)
         _refuse_while_it_runs(job, "given a checkpoint back")
         if os.path.lexists(settings.output_dir / entry.note.path):
@@ -151,12 +160,18 @@ def _restore_checkpoint(database: Database, settings: Settings, entry: Entry) ->
             )
         if folder_lock.is_held(folder.lock):
             raise in_use(job, "given a checkpoint back")
-        session.add(_checkpoint_row(session, job, known))
-        session.flush()
-        announce(session, "reset", job.id, {})
-        announce_job(session, job.id)
-        entries.put_back(settings.output_dir, entry)
+        add_checkpoint(session, job, known)
+        entries.move_back(settings.output_dir, entry)
+        returned.append(entry)
         return Restored(job_id=job.id)
+
+
+def add_checkpoint(session: Session, job: Job, known: dict[str, Any]) -> None:
+    """The row of a checkpoint that comes back."""
+    session.add(_checkpoint_row(session, job, known))
+    session.flush()
+    announce(session, "reset", job.id, {})
+    announce_job(session, job.id)
 
 
 def _columns(session: Session, row: Checkpoint) -> dict[str, Any]:

@@ -2,7 +2,12 @@
 
 The claim is one UPDATE whose WHERE picks the first waiting job that may run on the device, and
 SQLite lets one writer in at a time: of two workers, the second finds the job taken and gets the
-next. The lease on the device is a row whose key is the device, written in the same transaction.
+next. The lease on the device is a row, looked for and written in the same transaction.
+
+A device belongs to the boot, not to the process namespace: two containers of one machine see the
+same card, and neither can look the other's processes up. So a lease of any namespace of our boot
+counts, and goes when its run is closed: by its own worker, or by one that took the run over
+(`recovery.py`), which of another namespace only silence and the folder's lock allow.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from backend.db.models import Job, Lease, Run
 from backend.jobs.moves import move_one
 from backend.jobs.status import JobStatus
 from backend.jobs.waiting import ALL_DEVICES, may_start, paused_devices, place
+from backend.launchers.processes import boot_of
 from backend.settings import Settings
 from backend.system.devices import CPU
 from trainer.job_folder import JobFolder
@@ -55,7 +61,7 @@ def free_devices(
     waiting = select(exists().where(Job.status == JobStatus.QUEUED))
     if not session.scalar(waiting):
         return []
-    leased = set(session.scalars(select(Lease.device).where(Lease.machine == who.machine)))
+    leased = _leased(session, who)
     return [
         device
         for device in devices
@@ -67,7 +73,7 @@ def claim_next(
     session: Session, settings: Settings, who: Identity, *, device: str, has_gpus: bool
 ) -> Claim | None:
     """Make the first waiting job that may run on `device` ours; None if there is none."""
-    if session.get(Lease, (who.machine, device)) is not None:
+    if device in _leased(session, who):
         return None
     if paused_devices(session) & {device, ALL_DEVICES}:
         return None
@@ -105,6 +111,16 @@ def claim_next(
         dict(job.config),
         job.resume_from_step,
     )
+
+
+def _leased(session: Session, who: Identity) -> set[str]:
+    """The devices of this machine that a run has, whichever container it is in."""
+    boot = boot_of(who.machine)
+    return {
+        lease.device
+        for lease in session.scalars(select(Lease))
+        if lease.machine == who.machine or (boot is not None and boot_of(lease.machine) == boot)
+    }
 
 
 def _first_waiting(device: str, has_gpus: bool) -> Select[Any]:

@@ -9,6 +9,7 @@ from backend.db.engine import Database
 from backend.errors import Conflict
 from backend.settings import Settings
 from backend.trash.deletion import delete_as_asked, jobs_to_delete
+from backend.trash.settling import settle_deletions
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +35,9 @@ class Deletions:
             if self._clock() < self._again_at.get(job_id, 0.0):
                 continue
             try:
+                settle_deletions(self._database, self._settings)  # of a worker that was killed
                 if delete_as_asked(self._database, self._settings, job_id):
                     log.info("job %d has ended and was deleted, as was asked", job_id)
-            except Conflict as trouble:
+            except (Conflict, OSError) as trouble:
                 log.warning("job %d cannot be deleted just now: %s", job_id, trouble)
                 self._again_at[job_id] = self._clock() + TROUBLE_SECONDS

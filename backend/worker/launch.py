@@ -10,6 +10,7 @@ from backend.jobs.work import Work, parse_work
 from backend.launchers.launcher import Launcher, Order, TrainerProcess
 from backend.runs.record import add_problem
 from backend.settings import Settings
+from backend.trash.settling import settle_deletions
 from backend.worker.claim import Claim
 from backend.worker.fence import RunLost, own_run
 from trainer.drawing_config import DrawingConfig
@@ -33,6 +34,8 @@ def launch(
     """
     with database.read() as session:
         own_run(session, claim.run_id, worker_id)  # one that was frozen since its claim stops here
+    # Or the job would begin anew, its files in the trash.
+    settle_deletions(database, settings, only=claim.training_name)
     folder = JobFolder(settings.output_dir, claim.training_name)
     work = parse_work(claim.config)
     change = set_aside_change_by_hand(folder, work)

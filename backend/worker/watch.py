@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from backend.jobs.log import lines_from
 from backend.jobs.moves import move
 from backend.jobs.status import JobStatus
 from backend.launchers.launcher import Ended, Launcher, TrainerProcess
-from backend.runs.event_lines import parse_lines
+from backend.runs.event_lines import EventLines
 from backend.runs.record import Place, add_problem, record_events
 from backend.runs.stop_signs import stop_was_taken
 from backend.settings import Settings
@@ -88,6 +89,7 @@ class RunWatch:
         self._next_judgement = 0.0
         self._length_at_look = 0
         self._is_behind = False
+        self._event_lines = EventLines(watched.token)
         self._alarms = self._with_what_is_known(settings)
         self._stop = StopWatch(
             patience_seconds=settings.stop_patience_seconds,
@@ -209,7 +211,8 @@ class RunWatch:
         if end == offset:
             return False
         self._is_behind |= end < length
-        found, faults = parse_lines(lines, self.watched.token)
+        event_lines = copy(self._event_lines)  # a window whose commit fails is read again
+        found, faults = event_lines.parse(lines)
         with self._database.write() as session:
             run = self._own_run(session)
             job = session.get_one(Job, self.watched.job_id)
@@ -222,7 +225,7 @@ class RunWatch:
             run.events_offset = end
             notice_events(session, self._settings, job, found)
             announce_job(session, job.id)
-        self._events_offset = end
+        self._events_offset, self._event_lines = end, event_lines
         self._stop.hear(found)
         self._alarms.hear(found)
         for event in found:

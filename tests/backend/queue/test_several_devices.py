@@ -14,12 +14,15 @@ from backend.db.engine import Database
 from backend.db.models import Job, JobMove, Lease, Run
 from backend.jobs import service
 from backend.jobs.status import JobStatus
+from backend.launchers.processes import machine_id
 from backend.settings import Settings
-from backend.worker.claim import Claim, Identity, claim_next
+from backend.system.workers import LONGEST_LOOK_SECONDS, WORKER_SILENCE_SECONDS
+from backend.worker.claim import Claim, Identity, claim_next, free_devices
 from backend.worker.loop import Worker
 from backend.worker.presence import BEAT_SECONDS
 from tests.backend.installation import job_config
 from tests.backend.queue.puppets import Puppeteer, device
+from tests.backend.worker.worker_rows import ANOTHER_BOOT, ANOTHER_CONTAINER, worker_row
 
 A, B = "GPU-aaaa", "GPU-bbbb"
 
@@ -215,3 +218,47 @@ def test_the_same_card_of_two_machines_is_two_cards(machine: Machine) -> None:
             claim = claim_next(session, machine.settings, who, device="cpu", has_gpus=True)
         assert claim is not None
     assert machine.statuses() == {"here": "starting", "there": "starting"}
+
+
+def test_two_containers_of_one_machine_lease_its_devices_once(machine: Machine) -> None:
+    """Each has process ids of its own, but there is one card, and one CPU."""
+    for name in ("one", "two"):
+        machine.queue(f"{name}-card", A)
+        machine.queue(f"{name}-cpu", "cpu")
+
+    def claimed(who: Identity, devices: list[str]) -> list[str]:
+        with machine.database.write() as session:
+            claims = [
+                claim_next(session, machine.settings, who, device=device, has_gpus=True)
+                for device in devices
+            ]
+        return [claim.device for claim in claims if claim is not None]
+
+    here = Identity("worker here", "one", machine_id())
+    there = Identity("worker there", "two", ANOTHER_CONTAINER)
+    elsewhere = Identity("worker elsewhere", "three", ANOTHER_BOOT)
+    assert claimed(here, [A]) == [A]
+    with machine.database.read() as session:
+        free = free_devices(session, there, devices=[A, "cpu"], has_gpus=True)
+    assert free == ["cpu"]
+    assert claimed(there, [A, "cpu"]) == ["cpu"]
+    assert claimed(here, [A, "cpu"]) == []
+    assert claimed(elsewhere, ["cpu"]) == ["cpu"], "another machine has a CPU of its own"
+
+
+def test_a_lease_of_another_container_goes_when_its_silent_worker_is_taken_over(
+    machine: Machine,
+) -> None:
+    machine.queue("first", A)
+    machine.queue("second", A)
+    there = Identity("there", "two", ANOTHER_CONTAINER)
+    with machine.database.write() as session:
+        session.add(worker_row("there", machine=ANOTHER_CONTAINER, host="two"))
+        assert claim_next(session, machine.settings, there, device=A, has_gpus=True)
+    worker = machine.worker()
+    worker.turn()
+    assert machine.where() == {}, "its process id says nothing here, and its heartbeat is fresh"
+    for _ in range(int(WORKER_SILENCE_SECONDS / LONGEST_LOOK_SECONDS) + 1):
+        machine.seconds += LONGEST_LOOK_SECONDS
+        worker.turn()
+    assert list(machine.where().values()) == [A]
