@@ -118,6 +118,8 @@ export const samples = {
   strength: (strength: number) => `Strength ${strength}`,
   negativePrompt: "Negative prompt",
   references: "References",
+  otherNegativePrompt: "Another negative prompt",
+  otherReferences: "Other references",
   file: "File",
   job: "Job",
   branch: "Branch",
@@ -145,7 +147,7 @@ export const samples = {
   besides: "Jobs in this grid",
   comparePictures: "Compare their pictures",
   noCommon:
-    "No two jobs have a prompt with the same words, seed, size and guidance in common, so each stands by itself.",
+    "No two jobs have a prompt with the same words and seed in common, so each stands by itself.",
 };
 
 export const checkpoints = {

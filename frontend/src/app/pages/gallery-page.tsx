@@ -14,7 +14,7 @@ import { QueryView } from "@/components/ui/query-view";
 import wide from "@/components/ui/wide.module.css";
 import { JobSelect } from "@/features/jobs/job-select";
 import { Gallery } from "@/features/samples/gallery";
-import { type GalleryJob, recipeKey } from "@/features/samples/gallery-model";
+import { type GalleryJob, promptKey } from "@/features/samples/gallery-model";
 import { hasNothing, useGalleryJobs } from "@/features/samples/use-gallery-jobs";
 import { useSampleMarks } from "@/features/samples/use-sample-marks";
 import { useSampleRemoval } from "@/features/samples/use-sample-removal";
@@ -169,7 +169,7 @@ function otherJobs(wanted: string | null, jobId: number): number[] {
 }
 
 function haveCommon(jobs: GalleryJob[]): boolean {
-  const seen = jobs.map((job) => new Set(job.samples.map(recipeKey)));
+  const seen = jobs.map((job) => new Set(job.samples.map(promptKey)));
   return seen.some((own, index) =>
     seen.slice(index + 1).some((other) => [...own].some((key) => other.has(key))),
   );

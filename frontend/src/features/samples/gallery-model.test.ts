@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { filtered, NO_FILTER } from "./gallery-filter";
 import { failuresOf, type GalleryJob, galleryOf, idSpans } from "./gallery-model";
 import { cellWidth, lanesInSight, placeLanes } from "./grid-window";
+import { laneTitle } from "./titles";
 
 const job = (samples: GalleryJob["samples"], more: Partial<GalleryJob> = {}): GalleryJob => ({
   id: 1,
@@ -75,6 +76,38 @@ describe("a gallery", () => {
     expect(groups[0]?.lanes.map((lane) => lane.jobName)).toEqual(["ink", "chalk"]);
     expect(groups[1]?.lanes.map((lane) => lane.jobName)).toEqual(["chalk"]);
     expect(steps).toEqual([50, 75]);
+  });
+
+  test("lets jobs meet on words and seed, and a lane say what else was otherwise", () => {
+    const otherwise = { width: 256, lora_strength: 0.5 };
+    const { groups } = galleryOf([
+      job([sample(1, 50, 0, "a fox")]),
+      job(
+        [
+          { ...sample(9, 50, 0, "a fox"), ...otherwise },
+          { ...sample(10, 75, 0, "a fox"), ...otherwise },
+          { ...sample(11, 50, 1, "a fox"), seed: 7 },
+        ],
+        { id: 2, name: "chalk" },
+      ),
+    ]);
+    expect(groups.map(({ lanes }) => lanes.map((lane) => laneTitle(lane, true)))).toEqual([
+      ["ink", "chalk, size 256 × 128, strength 0.5"],
+      ["chalk"],
+    ]);
+    expect([...(groups[0]?.lanes[1]?.byStep.keys() ?? [])].sort()).toEqual([50, 75]);
+    const heights = placeLanes(groups, 100).map(({ cellHeight }) => cellHeight);
+    expect(heights).toEqual([100, 50, 100]);
+  });
+
+  test("parts the two sizes of one job, and gives another job's third to the first of them", () => {
+    const of = (id: number, width: number) => ({ ...sample(id, 50, 0, "a fox"), width });
+    const { groups } = galleryOf([
+      job([of(1, 128), of(2, 256)]),
+      job([of(9, 64)], { id: 2, name: "chalk" }),
+    ]);
+    const names = groups.map(({ lanes }) => lanes.map((lane) => lane.jobName));
+    expect(names).toEqual([["ink", "chalk"], ["ink"]]);
   });
 
   test("shows what failed at its step until it is drawn, and in a row of its own if need be", () => {

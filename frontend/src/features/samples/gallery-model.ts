@@ -3,7 +3,10 @@
  *
  * What makes two pictures one prompt's is their recipe (words, seed, size, guidance, steps,
  * strength, references), not their place in the prompt list: when prompts are edited between runs,
- * the rows of the old ones stay what they were, and jobs with the same prompts meet in one group.
+ * the rows of the old ones stay what they were.
+ *
+ * Jobs with the same prompts meet in one group. Where two of them drew the same words with the same
+ * seed but at another size or strength, the second one's lane says in what it differs.
  *
  * A group has a lane for each job, and one more for each branch that a resume set aside. The base
  * model's picture belongs to no branch: every lane of a job has it.
@@ -55,6 +58,8 @@ export interface Lane {
   drawing: Drawing | null;
   /** Columns whose picture was asked for and is not there; see `isComing`. */
   waiting?: ReadonlySet<number>;
+  /** One of its pictures and what the group's has otherwise; where their recipes are not the same. */
+  unlike?: { own: Sample; groups: Sample };
 }
 
 export interface Group {
@@ -93,6 +98,11 @@ export function recipeKey(sample: Sample): string {
   ]);
 }
 
+/** What pictures of several jobs have in common at the least, to be compared. */
+export function promptKey({ prompt, seed }: Sample): string {
+  return JSON.stringify([prompt, seed]);
+}
+
 export function galleryOf(jobs: GalleryJob[]): Gallery {
   const groups = new Map<string, { group: Group; place: number }>();
   for (const job of jobs) {
@@ -129,18 +139,45 @@ export function galleryOf(jobs: GalleryJob[]): Gallery {
       }
     }
   }
-  const ordered = [...groups.values()].sort(
-    (one, other) => one.place - other.place || firstId(one.group) - firstId(other.group),
-  );
+  const ordered = [...groups.values()]
+    .sort((one, other) => one.place - other.place || firstId(one.group) - firstId(other.group))
+    .map(({ group }) => group);
   return {
-    groups: ordered.map(({ group }, index) => ({
+    groups: met(ordered).map((group, index) => ({
       ...group,
       number: index + 1,
       lanes: withBase(group.lanes),
     })),
-    steps: stepsOf(ordered.flatMap(({ group }) => group.lanes)),
+    steps: stepsOf(ordered.flatMap(({ lanes }) => lanes)),
     isComing: true,
   };
+}
+
+/**
+ * Lays a group into an earlier one with the same words and seed if none of its jobs is there: what
+ * one job itself drew in two ways, it was asked for in two rows.
+ */
+function met(groups: Group[]): Group[] {
+  const hosts: Group[] = [];
+  for (const group of groups) {
+    const { like, lanes } = group;
+    const host =
+      like === null
+        ? undefined
+        : hosts.find(
+            (one) =>
+              one.like !== null &&
+              promptKey(one.like) === promptKey(like) &&
+              !one.lanes.some(({ jobId }) => lanes.some((lane) => lane.jobId === jobId)),
+          );
+    if (like === null || !host?.like) {
+      hosts.push({ ...group, lanes: [...lanes] });
+    } else {
+      const unlike = { own: like, groups: host.like };
+      host.lanes.push(...lanes.map((lane) => ({ ...lane, unlike })));
+    }
+  }
+  return hosts;
 }
 
 function laneOf(group: Group, job: GalleryJob, supersededBy: number | null): Lane {

@@ -7,6 +7,7 @@
  */
 
 import { type RefObject, useCallback, useEffect, useLayoutEffect, useState } from "react";
+import type { Sample } from "@/api/types";
 import wide from "@/components/ui/wide.module.css";
 import type { Group, Lane } from "./gallery-model";
 import classes from "./sample-grid.module.css";
@@ -55,7 +56,7 @@ export function placeLanes(groups: Group[], width: number): PlacedLane[] {
       const hasLabel = severalJobs || lane.supersededBy !== null;
       const promptHeight = isFirst ? PROMPT_PX : 0;
       const labelHeight = hasLabel ? LABEL_PX : 0;
-      const cellHeight = Math.round(width * shapeOf(group));
+      const cellHeight = Math.round(width * shapeOf(lane.unlike?.own ?? group.like));
       const gap = index === group.lanes.length - 1 ? GROUP_GAP_PX : GAP_PX;
       const height = promptHeight + labelHeight + cellHeight + gap;
       const sizes = { promptHeight, labelHeight, cellHeight, height };
@@ -67,7 +68,7 @@ export function placeLanes(groups: Group[], width: number): PlacedLane[] {
 }
 
 /** Height over width; the outermost formats are cut, not shown whole. */
-function shapeOf({ like }: Group): number {
+function shapeOf(like: Sample | null): number {
   return like === null ? 1 : Math.min(2, Math.max(0.5, like.height / like.width));
 }
 
