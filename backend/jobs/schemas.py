@@ -191,6 +191,7 @@ EXAMPLE_SUMMARY: dict[str, Any] = {
     "progress": {"done": 120, "total": 300, "message": ""},
     "loss": 0.412,
     "step_seconds": 0.31,
+    "best_step_seconds": 0.29,
     "eta_seconds": 71.5,
     "queue_position": None,
     "waits_for": None,
@@ -201,6 +202,7 @@ EXAMPLE_SUMMARY: dict[str, Any] = {
     "updated_at": "2026-01-31T20:17:10Z",
     "started_at": "2026-01-31T20:15:02Z",
     "finished_at": None,
+    "last_sign_at": "2026-01-31T20:17:09Z",
     "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
     "error": None,
     "alarms": [],
@@ -225,6 +227,9 @@ class JobSummary(BaseModel):
     progress: PhaseProgress | None
     loss: float | None
     step_seconds: float | None = Field(description="Median of the recent steps.")
+    best_step_seconds: float | None = Field(
+        description="Median of its run's fastest 50 steps in a row."
+    )
     eta_seconds: float | None = Field(description="Steps, samples and saves still to come.")
     queue_position: int | None = Field(description="1 is the next to start.")
     waits_for: WaitsFor | None = Field(description="Why a queued job has not started.")
@@ -235,6 +240,9 @@ class JobSummary(BaseModel):
     updated_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    last_sign_at: datetime | None = Field(
+        description="When its trainer last said something; None while no run is alive."
+    )
     thumbnail_url: str | None
     error: ProblemEntry | None
     alarms: list[ProblemEntry] = Field(description="Of its run, not over yet: see `worker/alarms`.")

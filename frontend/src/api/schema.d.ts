@@ -2004,6 +2004,7 @@ export interface components {
          *       "id": 2,
          *       "is_being_deleted": false,
          *       "kind": "drawing",
+         *       "last_sign_at": "2026-01-31T20:17:09Z",
          *       "loras": [],
          *       "phase": "sample",
          *       "pictures": [
@@ -2070,6 +2071,11 @@ export interface components {
              */
             step_seconds: number | null;
             /**
+             * Best Step Seconds
+             * @description Median of its run's fastest 50 steps in a row.
+             */
+            best_step_seconds: number | null;
+            /**
              * Eta Seconds
              * @description Steps, samples and saves still to come.
              */
@@ -2110,6 +2116,11 @@ export interface components {
             started_at: string | null;
             /** Finished At */
             finished_at: string | null;
+            /**
+             * Last Sign At
+             * @description When its trainer last said something; None while no run is alive.
+             */
+            last_sign_at: string | null;
             /** Thumbnail Url */
             thumbnail_url: string | null;
             error: components["schemas"]["ProblemEntry"] | null;
@@ -2141,6 +2152,7 @@ export interface components {
          *       "id": 2,
          *       "is_being_deleted": false,
          *       "kind": "drawing",
+         *       "last_sign_at": "2026-01-31T20:17:09Z",
          *       "loras": [],
          *       "phase": "sample",
          *       "pictures": [
@@ -2205,6 +2217,11 @@ export interface components {
              */
             step_seconds: number | null;
             /**
+             * Best Step Seconds
+             * @description Median of its run's fastest 50 steps in a row.
+             */
+            best_step_seconds: number | null;
+            /**
              * Eta Seconds
              * @description Steps, samples and saves still to come.
              */
@@ -2245,6 +2262,11 @@ export interface components {
             started_at: string | null;
             /** Finished At */
             finished_at: string | null;
+            /**
+             * Last Sign At
+             * @description When its trainer last said something; None while no run is alive.
+             */
+            last_sign_at: string | null;
             /** Thumbnail Url */
             thumbnail_url: string | null;
             error: components["schemas"]["ProblemEntry"] | null;
@@ -2755,6 +2777,7 @@ export interface components {
          * @example {
          *       "alarms": [],
          *       "architecture": "tiny",
+         *       "best_step_seconds": 0.29,
          *       "config": {
          *         "datasets": [
          *           {
@@ -2789,6 +2812,7 @@ export interface components {
          *       "id": 1,
          *       "is_being_deleted": false,
          *       "kind": "training",
+         *       "last_sign_at": "2026-01-31T20:17:09Z",
          *       "loss": 0.412,
          *       "phase": "train",
          *       "priority": 0,
@@ -2865,6 +2889,11 @@ export interface components {
              */
             step_seconds: number | null;
             /**
+             * Best Step Seconds
+             * @description Median of its run's fastest 50 steps in a row.
+             */
+            best_step_seconds: number | null;
+            /**
              * Eta Seconds
              * @description Steps, samples and saves still to come.
              */
@@ -2905,6 +2934,11 @@ export interface components {
             started_at: string | null;
             /** Finished At */
             finished_at: string | null;
+            /**
+             * Last Sign At
+             * @description When its trainer last said something; None while no run is alive.
+             */
+            last_sign_at: string | null;
             /** Thumbnail Url */
             thumbnail_url: string | null;
             error: components["schemas"]["ProblemEntry"] | null;
@@ -3094,11 +3128,13 @@ export interface components {
          * @example {
          *       "alarms": [],
          *       "architecture": "tiny",
+         *       "best_step_seconds": 0.29,
          *       "created_at": "2026-01-31T20:15:00Z",
          *       "eta_seconds": 71.5,
          *       "id": 1,
          *       "is_being_deleted": false,
          *       "kind": "training",
+         *       "last_sign_at": "2026-01-31T20:17:09Z",
          *       "loss": 0.412,
          *       "phase": "train",
          *       "priority": 0,
@@ -3158,6 +3194,11 @@ export interface components {
              */
             step_seconds: number | null;
             /**
+             * Best Step Seconds
+             * @description Median of its run's fastest 50 steps in a row.
+             */
+            best_step_seconds: number | null;
+            /**
              * Eta Seconds
              * @description Steps, samples and saves still to come.
              */
@@ -3198,6 +3239,11 @@ export interface components {
             started_at: string | null;
             /** Finished At */
             finished_at: string | null;
+            /**
+             * Last Sign At
+             * @description When its trainer last said something; None while no run is alive.
+             */
+            last_sign_at: string | null;
             /** Thumbnail Url */
             thumbnail_url: string | null;
             error: components["schemas"]["ProblemEntry"] | null;

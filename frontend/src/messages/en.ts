@@ -139,6 +139,9 @@ export const en = {
     loss: "Loss",
     lossOf: (loss: string) => `loss ${loss}`,
     stepTime: "Step time",
+    stepTimeWithBest: (now: string, best: string) => `${now}, best ${best}`,
+    lastSign: "Last sign",
+    lastSignHelp: "When its trainer last said something",
     eta: "Time left",
     finishes: "Finishes",
     finished: "Finished",
@@ -401,6 +404,7 @@ export const en = {
 
   time: {
     now: "just now",
+    ago: (duration: string) => `${duration} ago`,
     unknown: "–",
   },
 };
