@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from backend.failures.classes import FailureClass
 from backend.jobs.status import JobStatus
 from backend.jobs.waiting import ALL_DEVICES, HIGHEST_PRIORITY, LOWEST_PRIORITY, WaitsFor
 from backend.jobs.work import JobKind
@@ -257,11 +258,24 @@ class RunEntry(BaseModel):
     started_at: datetime
     finished_at: datetime | None
     exit_code: int | None = Field(description="Negative: the signal that ended it.")
+    failure_class: FailureClass | None = Field(
+        description="Of a run that failed or was interrupted."
+    )
     first_step: int | None
     last_step: int | None
     device: str
     host: str
     problems: list[ProblemEntry]
+
+
+class MoveEntry(BaseModel):
+    """One move of the job from a state to another."""
+
+    model_config = ConfigDict(from_attributes=True)
+    from_status: JobStatus
+    to_status: JobStatus
+    reason: str
+    moved_at: datetime
 
 
 class Job(JobSummary):
@@ -281,11 +295,20 @@ class Job(JobSummary):
                         "started_at": "2026-01-31T20:15:02Z",
                         "finished_at": None,
                         "exit_code": None,
+                        "failure_class": None,
                         "first_step": 0,
                         "last_step": 120,
                         "device": "cpu",
                         "host": "studio",
                         "problems": [],
+                    }
+                ],
+                "moves": [
+                    {
+                        "from_status": "starting",
+                        "to_status": "running",
+                        "reason": "run 1, process 4242 on cpu",
+                        "moved_at": "2026-01-31T20:15:04Z",
                     }
                 ],
                 "folder": "tiny-style",
@@ -296,6 +319,7 @@ class Job(JobSummary):
     config: dict[str, Any]
     warnings: list[ProblemEntry]
     runs: list[RunEntry]
+    moves: list[MoveEntry] = Field(description="The latest 100, the newest first.")
     folder: str = Field(description="Its folder's name in the output folder.")
     resumable_from_steps: list[int]
 

@@ -12,6 +12,7 @@ import type {
   Measurement,
   Metric,
   QueueState,
+  Run,
   Sample,
   SystemInfo,
   TrashEntry,
@@ -57,8 +58,27 @@ export function wholeJob(changes: Partial<Job> = {}): Job {
     config: {},
     warnings: [],
     runs: [],
+    moves: [],
     folder: "ink-portraits",
     resumable_from_steps: [],
+    ...changes,
+  };
+}
+
+export function run(number: number, changes: Partial<Run> = {}): Run {
+  return {
+    id: number,
+    number,
+    status: "completed",
+    started_at: "2026-01-31T20:15:02Z",
+    finished_at: "2026-01-31T20:17:10Z",
+    exit_code: 0,
+    failure_class: null,
+    first_step: 0,
+    last_step: 120,
+    device: "cpu",
+    host: "studio",
+    problems: [],
     ...changes,
   };
 }

@@ -2814,6 +2814,14 @@ export interface components {
          *       "kind": "training",
          *       "last_sign_at": "2026-01-31T20:17:09Z",
          *       "loss": 0.412,
+         *       "moves": [
+         *         {
+         *           "from_status": "starting",
+         *           "moved_at": "2026-01-31T20:15:04Z",
+         *           "reason": "run 1, process 4242 on cpu",
+         *           "to_status": "running"
+         *         }
+         *       ],
          *       "phase": "train",
          *       "priority": 0,
          *       "progress": {
@@ -2955,6 +2963,11 @@ export interface components {
             warnings: components["schemas"]["ProblemEntry"][];
             /** Runs */
             runs: components["schemas"]["RunEntry"][];
+            /**
+             * Moves
+             * @description The latest 100, the newest first.
+             */
+            moves: components["schemas"]["MoveEntry"][];
             /**
              * Folder
              * @description Its folder's name in the output folder.
@@ -3789,6 +3802,21 @@ export interface components {
             low_vram: boolean;
         };
         /**
+         * MoveEntry
+         * @description One move of the job from a state to another.
+         */
+        MoveEntry: {
+            from_status: components["schemas"]["JobStatus"];
+            to_status: components["schemas"]["JobStatus"];
+            /** Reason */
+            reason: string;
+            /**
+             * Moved At
+             * Format: date-time
+             */
+            moved_at: string;
+        };
+        /**
          * MoveInQueue
          * @description Right before which waiting job; None for the end.
          * @example {
@@ -4326,6 +4354,8 @@ export interface components {
              * @description Negative: the signal that ended it.
              */
             exit_code: number | null;
+            /** @description Of a run that failed or was interrupted. */
+            failure_class: components["schemas"]["FailureClass"] | null;
             /** First Step */
             first_step: number | null;
             /** Last Step */
