@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from backend.artifacts.addresses import thumbnail_url
 from backend.db import models
 from backend.errors import NotFound
-from backend.failures.classes import FailureClass, class_of
+from backend.failures.classes import FailureClass, class_of, likely_cause
 from backend.jobs.eta import eta_seconds
 from backend.jobs.job_filter import JobFilter, architecture_column, shown_status_column
 from backend.jobs.log import LogPlace
@@ -178,8 +178,14 @@ def _summary(
         last_sign_at=job.last_sign_at if job.status in ACTIVE else None,
         thumbnail_url=None if thumbnail is None else thumbnail_url(job.id, thumbnail),
         error=ProblemEntry(**job.error) if job.error else None,
+        likely_cause=_likely_cause(job.error) if job.error else None,
         alarms=alarms,
     )
+
+
+def _likely_cause(error: dict[str, Any]) -> str:
+    exit_code = (error.get("params") or {}).get("exit_code")
+    return likely_cause(class_of(error["code"], exit_code), exit_code)
 
 
 def parsed(config: dict[str, Any]) -> JobConfig | None:

@@ -206,6 +206,7 @@ EXAMPLE_SUMMARY: dict[str, Any] = {
     "last_sign_at": "2026-01-31T20:17:09Z",
     "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
     "error": None,
+    "likely_cause": None,
     "alarms": [],
 }
 
@@ -246,6 +247,7 @@ class JobSummary(BaseModel):
     )
     thumbnail_url: str | None
     error: ProblemEntry | None
+    likely_cause: str | None = Field(description="Of the error: a rule of thumb.")
     alarms: list[ProblemEntry] = Field(description="Of its run, not over yet: see `worker/alarms`.")
 
 

@@ -47,6 +47,7 @@ export function jobSummary(changes: Partial<JobSummary> = {}): JobSummary {
     last_sign_at: null,
     thumbnail_url: null,
     error: null,
+    likely_cause: null,
     alarms: [],
     ...changes,
   };

@@ -2125,6 +2125,11 @@ export interface components {
             thumbnail_url: string | null;
             error: components["schemas"]["ProblemEntry"] | null;
             /**
+             * Likely Cause
+             * @description Of the error: a rule of thumb.
+             */
+            likely_cause: string | null;
+            /**
              * Alarms
              * @description Of its run, not over yet: see `worker/alarms`.
              */
@@ -2270,6 +2275,11 @@ export interface components {
             /** Thumbnail Url */
             thumbnail_url: string | null;
             error: components["schemas"]["ProblemEntry"] | null;
+            /**
+             * Likely Cause
+             * @description Of the error: a rule of thumb.
+             */
+            likely_cause: string | null;
             /**
              * Alarms
              * @description Of its run, not over yet: see `worker/alarms`.
@@ -2951,6 +2961,11 @@ export interface components {
             thumbnail_url: string | null;
             error: components["schemas"]["ProblemEntry"] | null;
             /**
+             * Likely Cause
+             * @description Of the error: a rule of thumb.
+             */
+            likely_cause: string | null;
+            /**
              * Alarms
              * @description Of its run, not over yet: see `worker/alarms`.
              */
@@ -3260,6 +3275,11 @@ export interface components {
             /** Thumbnail Url */
             thumbnail_url: string | null;
             error: components["schemas"]["ProblemEntry"] | null;
+            /**
+             * Likely Cause
+             * @description Of the error: a rule of thumb.
+             */
+            likely_cause: string | null;
             /**
              * Alarms
              * @description Of its run, not over yet: see `worker/alarms`.

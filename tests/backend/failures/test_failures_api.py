@@ -184,6 +184,8 @@ def test_a_failure_says_phase_exit_code_last_lines_and_likely_cause(
     assert (found["phase"], found["step"], found["run"]) == ("train", 7, 1)
     assert found["last_lines"] == [f"line {number}" for number in range(30)]
     assert found["likely_cause"]
+    (listed,) = client.get("/api/jobs").json()["items"]
+    assert listed["likely_cause"] == found["likely_cause"], "without asking for each job"
     assert [cure["key"] for cure in found["cures"]] == ["retry"]
 
 
