@@ -215,6 +215,9 @@ class Superseded(Event):
     path: str
 
 
+STEP_SKIPPED = "step_skipped"  # the code of a step whose loss or gradients were not finite
+
+
 class Warned(Event):
     """Something has no effect or will disappoint; the run goes on."""
 

@@ -22,7 +22,7 @@ from trainer.durable_write import replacing
 from trainer.early_stop import best_step
 from trainer.encoding import EncodedRun, encode_missing
 from trainer.errors import BadCheckpoint, OutOfMemory, Problem
-from trainer.events import RunBegins, Step, Superseded
+from trainer.events import STEP_SKIPPED, RunBegins, Step, Superseded
 from trainer.failures import named_failure
 from trainer.fingerprints import part_fingerprint
 from trainer.folders import Folders
@@ -280,7 +280,7 @@ def take_step(trainee: Trainee, batches: BatchSource, record: RunRecord) -> None
 
 def _skipped(trainee: Trainee, result: StepResult) -> Problem:
     return Problem(
-        "step_skipped",
+        STEP_SKIPPED,
         f"Step {trainee.step} was skipped: loss {result.loss}, gradient norm "
         f"{result.gradient_norm}.",
         "If this happens again, lower the Learning Rate.",

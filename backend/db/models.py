@@ -73,6 +73,8 @@ class Job(Base):
     stop_requested_at: a request of the API, obeyed by the worker.
     delete_request: another one: the job goes once its run has ended, its files with it or not.
     loss … measuring_seconds: of the latest run; seconds are medians or means measured so far.
+    best_step_seconds: of its fastest stretch, see runs/pace.py. last_sign_at: when its trainer
+    last said something.
     warnings: of the door, from the last queueing.
     """
 
@@ -105,6 +107,7 @@ class Job(Base):
     sampling_seconds: Mapped[float | None]
     saving_seconds: Mapped[float | None]
     mean_step_seconds: Mapped[float | None]
+    best_step_seconds: Mapped[float | None]
     measuring_seconds: Mapped[float | None]
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     warnings: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
@@ -112,6 +115,7 @@ class Job(Base):
     updated_at: Mapped[datetime] = mapped_column(default=now)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    last_sign_at: Mapped[datetime | None]
 
 
 # States of a run that is not over.

@@ -39,6 +39,7 @@ EXAMPLE_DRAWING = EXAMPLE_SUMMARY | {
     "progress": {"done": 0, "total": 1, "message": "hatchstyle a red circle"},
     "loss": None,
     "step_seconds": None,
+    "best_step_seconds": None,
     "eta_seconds": None,
     "thumbnail_url": None,
     "loras": [],

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from backend.artifacts.addresses import thumbnail_url
 from backend.db import models
 from backend.errors import NotFound
+from backend.failures.classes import FailureClass, class_of, likely_cause
 from backend.jobs.eta import eta_seconds
 from backend.jobs.job_filter import JobFilter, architecture_column, shown_status_column
 from backend.jobs.log import LogPlace
@@ -24,6 +25,7 @@ from backend.jobs.schemas import (
     JobSummary,
     MeasurementPoint,
     MetricPoint,
+    MoveEntry,
     PhaseProgress,
     ProblemEntry,
     QueueState,
@@ -35,11 +37,14 @@ from backend.jobs.work import DRAWING, TRAINING, JobKind, kind_of, parsed_work
 from backend.lists import Page
 from backend.settings import Settings
 from trainer.config import JobConfig
+from trainer.errors import Severity
 from trainer.job_file import job_yaml
 from trainer.job_folder import JobFolder
 from trainer.panels.model import ModelPanel
 from trainer.panels.training import TrainingPanel
 from trainer.variants import Architecture
+
+SHOWN_MOVES = 100  # a job that is retried every day reaches back weeks
 
 
 def find_job(session: Session, job_id: int) -> models.Job:
@@ -86,6 +91,7 @@ def read_job(session: Session, settings: Settings, job_id: int) -> Job:
         config=job.config,
         warnings=_warnings(job, runs),
         runs=[_run_entry(run) for run in runs],
+        moves=_latest_moves(session, job_id),
         folder=job.training_name,
         resumable_from_steps=folder.checkpoint_steps(),
     )
@@ -158,6 +164,7 @@ def _summary(
         progress=PhaseProgress(**job.progress) if job.progress else None,
         loss=job.loss,
         step_seconds=job.step_seconds,
+        best_step_seconds=job.best_step_seconds,
         eta_seconds=None if config is None else eta_seconds(job, config),
         queue_position=position,
         waits_for=reason,
@@ -168,10 +175,17 @@ def _summary(
         updated_at=job.updated_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
+        last_sign_at=job.last_sign_at if job.status in ACTIVE else None,
         thumbnail_url=None if thumbnail is None else thumbnail_url(job.id, thumbnail),
         error=ProblemEntry(**job.error) if job.error else None,
+        likely_cause=_likely_cause(job.error) if job.error else None,
         alarms=alarms,
     )
+
+
+def _likely_cause(error: dict[str, Any]) -> str:
+    exit_code = (error.get("params") or {}).get("exit_code")
+    return likely_cause(class_of(error["code"], exit_code), exit_code)
 
 
 def parsed(config: dict[str, Any]) -> JobConfig | None:
@@ -274,7 +288,34 @@ def _is_a_warning_now(problem: dict[str, Any]) -> bool:
 
 
 def _run_entry(run: models.Run) -> RunEntry:
-    return RunEntry.model_validate(run, from_attributes=True)
+    return RunEntry(
+        id=run.id,
+        number=run.number,
+        status=run.status,  # type: ignore[arg-type]
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        exit_code=run.exit_code,
+        failure_class=_failure_class(run),
+        first_step=run.first_step,
+        last_step=run.last_step,
+        device=run.device,
+        host=run.host,
+        problems=[ProblemEntry(**problem) for problem in run.problems],
+    )
+
+
+def _failure_class(run: models.Run) -> FailureClass | None:
+    """Which kind of failure ended the run; None for one that did not fail."""
+    if run.status not in (JobStatus.FAILED, JobStatus.INTERRUPTED):
+        return None
+    errors = [p["code"] for p in run.problems if p.get("severity", "error") == Severity.ERROR]
+    return class_of(errors[0] if errors else "crash", run.exit_code)
+
+
+def _latest_moves(session: Session, job_id: int) -> list[MoveEntry]:
+    move = models.JobMove
+    latest = select(move).where(move.job_id == job_id).order_by(move.id.desc()).limit(SHOWN_MOVES)
+    return [MoveEntry.model_validate(row) for row in session.scalars(latest)]
 
 
 def list_metrics(

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from backend.failures.classes import FailureClass
 from backend.jobs.status import JobStatus
 from backend.jobs.waiting import ALL_DEVICES, HIGHEST_PRIORITY, LOWEST_PRIORITY, WaitsFor
 from backend.jobs.work import JobKind
@@ -191,6 +192,7 @@ EXAMPLE_SUMMARY: dict[str, Any] = {
     "progress": {"done": 120, "total": 300, "message": ""},
     "loss": 0.412,
     "step_seconds": 0.31,
+    "best_step_seconds": 0.29,
     "eta_seconds": 71.5,
     "queue_position": None,
     "waits_for": None,
@@ -201,8 +203,10 @@ EXAMPLE_SUMMARY: dict[str, Any] = {
     "updated_at": "2026-01-31T20:17:10Z",
     "started_at": "2026-01-31T20:15:02Z",
     "finished_at": None,
+    "last_sign_at": "2026-01-31T20:17:09Z",
     "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
     "error": None,
+    "likely_cause": None,
     "alarms": [],
 }
 
@@ -225,6 +229,9 @@ class JobSummary(BaseModel):
     progress: PhaseProgress | None
     loss: float | None
     step_seconds: float | None = Field(description="Median of the recent steps.")
+    best_step_seconds: float | None = Field(
+        description="Median of its run's fastest 50 steps in a row."
+    )
     eta_seconds: float | None = Field(description="Steps, samples and saves still to come.")
     queue_position: int | None = Field(description="1 is the next to start.")
     waits_for: WaitsFor | None = Field(description="Why a queued job has not started.")
@@ -235,8 +242,12 @@ class JobSummary(BaseModel):
     updated_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    last_sign_at: datetime | None = Field(
+        description="When its trainer last said something; None while no run is alive."
+    )
     thumbnail_url: str | None
     error: ProblemEntry | None
+    likely_cause: str | None = Field(description="Of the error: a rule of thumb.")
     alarms: list[ProblemEntry] = Field(description="Of its run, not over yet: see `worker/alarms`.")
 
 
@@ -249,11 +260,24 @@ class RunEntry(BaseModel):
     started_at: datetime
     finished_at: datetime | None
     exit_code: int | None = Field(description="Negative: the signal that ended it.")
+    failure_class: FailureClass | None = Field(
+        description="Of a run that failed or was interrupted."
+    )
     first_step: int | None
     last_step: int | None
     device: str
     host: str
     problems: list[ProblemEntry]
+
+
+class MoveEntry(BaseModel):
+    """One move of the job from a state to another."""
+
+    model_config = ConfigDict(from_attributes=True)
+    from_status: JobStatus
+    to_status: JobStatus
+    reason: str
+    moved_at: datetime
 
 
 class Job(JobSummary):
@@ -273,11 +297,20 @@ class Job(JobSummary):
                         "started_at": "2026-01-31T20:15:02Z",
                         "finished_at": None,
                         "exit_code": None,
+                        "failure_class": None,
                         "first_step": 0,
                         "last_step": 120,
                         "device": "cpu",
                         "host": "studio",
                         "problems": [],
+                    }
+                ],
+                "moves": [
+                    {
+                        "from_status": "starting",
+                        "to_status": "running",
+                        "reason": "run 1, process 4242 on cpu",
+                        "moved_at": "2026-01-31T20:15:04Z",
                     }
                 ],
                 "folder": "tiny-style",
@@ -288,6 +321,7 @@ class Job(JobSummary):
     config: dict[str, Any]
     warnings: list[ProblemEntry]
     runs: list[RunEntry]
+    moves: list[MoveEntry] = Field(description="The latest 100, the newest first.")
     folder: str = Field(description="Its folder's name in the output folder.")
     resumable_from_steps: list[int]
 

@@ -65,10 +65,12 @@ _TAKEN_FROM_A_NEWER_RUN = (
     "sampling_seconds",
     "saving_seconds",
     "mean_step_seconds",
+    "best_step_seconds",
     "measuring_seconds",
     "error",
     "started_at",
     "finished_at",
+    "last_sign_at",
 )
 
 

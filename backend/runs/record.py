@@ -34,6 +34,7 @@ from backend.runs.event_problems import (
     of_refused_command,
     of_warning,
 )
+from backend.runs.pace import RECENT_STEPS, STRETCH_STEPS, Pace
 from backend.runs.set_aside import set_aside
 from trainer import events
 from trainer.errors import Problem, Severity
@@ -42,7 +43,6 @@ from trainer.live_changes import with_settings
 
 log = logging.getLogger(__name__)
 
-RECENT_STEPS = 20  # enough for a steady median, few enough to follow a slow-down
 KEPT_PROBLEMS = 100  # a run that warns at every step must not fill the database
 STEPS_IN_ONE_EVENT = 500
 FACTS_OF_A_LORA = ("loss", "preservation_loss", "num_layers", "lora_norm", "is_best")
@@ -70,6 +70,8 @@ def record_events(place: Place, found: Sequence[events.AnyEvent]) -> None:
         _record_one(place, event)
     _record_steps(place, steps)
     place.job.updated_at = now()
+    if found:
+        place.job.last_sign_at = _moment(found[-1])
 
 
 def _record_one(place: Place, event: events.AnyEvent) -> None:
@@ -211,11 +213,21 @@ def _record_steps(place: Place, steps: Sequence[events.Step]) -> None:
     recent = _recent(place, Metric.step_seconds, job.step, limit=STEPS_OF_PACE)
     job.step_seconds = statistics.median(recent[:RECENT_STEPS])
     job.mean_step_seconds = mean_step_seconds(recent)
+    job.best_step_seconds = _best_step_seconds(place, steps)
     job.progress = _steps_done(job)
     for start in range(0, len(rows), STEPS_IN_ONE_EVENT):
         part = rows[start : start + STEPS_IN_ONE_EVENT]
         items = [_point(row, run.number) for row in part]
         announce(session, "steps", job.id, {"job_id": job.id, "items": items})
+
+
+def _best_step_seconds(place: Place, steps: Sequence[events.Step]) -> float | None:
+    """Of the run's fastest stretch, which may have begun before these steps."""
+    before = _recent(place, Metric.step_seconds, steps[0].step - 1, limit=STRETCH_STEPS - 1)
+    pace = Pace(place.job.best_step_seconds)
+    for seconds in [*reversed(before), *(step.step_seconds for step in steps)]:
+        pace.add(seconds)
+    return pace.best_seconds
 
 
 def _metric(place: Place, step: events.Step) -> dict[str, Any]:

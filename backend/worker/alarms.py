@@ -1,12 +1,15 @@
-"""Alarms of a run: no progress, slow steps, a disk that fills up. Raised once, ended when over.
+"""Alarms of a run: no progress, slow or skipped steps, a disk that fills up.
+
+Each is raised once, and ended when it is over.
 
 The rules are pure: they are told what was heard and measured, and by which clock. `RunAlarms` holds
 one run's rules and says what changed; `alarm_board.py` writes that down.
 
 no_progress   no event for `stall_seconds`. It ends with the next event.
-slow_steps    the recent steps take twice as long as the best stretch of 50 in this run. A stretch
-              is compared, not single steps: buckets of several sizes make steps of several lengths,
-              in turn. It ends when they take less than 1.5 times as long.
+slow_steps    the recent steps take twice as long as the best stretch of 50 in this run; see
+              `runs/pace.py`. It ends when they take less than 1.5 times as long.
+non_finite_steps  the last steps were skipped, since their loss or gradients were not finite. It
+              ends with the next step that is.
 disk_low      less than `low_disk_bytes` free where the job is saved, or where caches lie. It ends
               with a tenth more on both.
 waiting_for_space  the run waits for room before a save. It ends when the run goes on.
@@ -14,28 +17,30 @@ waiting_for_space  the run waits for room before a save. It ends when the run go
 
 from __future__ import annotations
 
-import statistics
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from backend.failures.classes import FailureClass, likely_cause
+from backend.runs.pace import STRETCH_STEPS, Pace
 from backend.worker.likely_cause import Reading, cause_of_silence, cause_of_slow_steps
 from trainer.errors import Problem, Severity
 from trainer.events import (
+    STEP_SKIPPED,
     CheckpointSaved,
     Event,
     PhaseStarted,
     RunFinished,
     Step,
     WaitingForSpace,
+    Warned,
 )
 
-AlarmCode = Literal["no_progress", "slow_steps", "disk_low", "waiting_for_space"]
+AlarmCode = Literal[
+    "no_progress", "slow_steps", "non_finite_steps", "disk_low", "waiting_for_space"
+]
 ALARM_CODES: tuple[AlarmCode, ...] = get_args(AlarmCode)
 
-STRETCH_STEPS = 50
-RECENT_STEPS = 20
 SLOW_FACTOR, FAST_AGAIN_FACTOR = 2.0, 1.5
 ROOM_AGAIN_FACTOR = 1.1
 _GIB = 2**30
@@ -68,6 +73,7 @@ class RunAlarms:
         self._has_news = False
         self._pace = Pace()
         self._waiting: WaitingForSpace | Literal["unknown"] | None = "unknown"
+        self._skipped: Warned | Literal["unknown"] | None = "unknown"
         self._active: set[AlarmCode] = {code for code in ALARM_CODES if code in active}
         for seconds in step_seconds:
             self._pace.add(seconds)
@@ -81,6 +87,9 @@ class RunAlarms:
         for event in events:
             if isinstance(event, Step):
                 self._pace.add(event.step_seconds)
+                self._skipped = None
+            if isinstance(event, Warned) and event.code == STEP_SKIPPED:
+                self._skipped = event
             if isinstance(event, WaitingForSpace):
                 self._waiting = event
             elif isinstance(event, Step | PhaseStarted | CheckpointSaved | RunFinished):
@@ -102,6 +111,7 @@ class RunAlarms:
         wanted = {
             "no_progress": self._silence(phase, step),
             "slow_steps": self._slow_steps(step, look),
+            "non_finite_steps": self._skips(),
             "disk_low": self._disk_low(disks_free_bytes),
             "waiting_for_space": self._waits(step),
         }
@@ -145,12 +155,26 @@ class RunAlarms:
         if factor < SLOW_FACTOR or "slow_steps" in self._active:
             return "stays"
         best, recent = self._pace.best_seconds, self._pace.recent_seconds
+        assert best is not None, "without a best there is no factor"
         return _alarm(
             "slow_steps",
             f"Steps take {recent:.3g} s, {factor:.1f} times as long as the best {STRETCH_STEPS} of "
             f"this run ({best:.3g} s).",
             cause_of_slow_steps(look()),
             {"step": step, "best_seconds": best, "recent_seconds": recent},
+        )
+
+    def _skips(self) -> Problem | Literal["stays"] | None:
+        skipped = self._skipped
+        if skipped == "unknown":  # an alarm of an earlier watch stays until something is heard
+            return "stays" if "non_finite_steps" in self._active else None
+        if skipped is None:
+            return None
+        return _alarm(
+            "non_finite_steps",
+            f"The last steps come to nothing. {skipped.message}",
+            f"{likely_cause(FailureClass.NON_FINITE, None)} {skipped.hint}".rstrip(),
+            dict(skipped.params),
         )
 
     def _disk_low(self, disks: Mapping[str, int]) -> Problem | Literal["stays"] | None:
@@ -189,38 +213,6 @@ class RunAlarms:
                 "free_bytes": waiting.free_bytes,
             },
         )
-
-
-class Pace:
-    """How long steps take now, against the best stretch of the run."""
-
-    def __init__(self) -> None:
-        self._last: deque[float] = deque(maxlen=STRETCH_STEPS)
-        self._best_seconds: float | None = None
-
-    @property
-    def best_seconds(self) -> float:
-        """Median of the fastest 50 consecutive steps."""
-        assert self._best_seconds is not None, "there is no best before 50 steps"
-        return self._best_seconds
-
-    @property
-    def recent_seconds(self) -> float:
-        """Median of the last 20 steps."""
-        return statistics.median(list(self._last)[-RECENT_STEPS:])
-
-    def add(self, seconds: float) -> None:
-        """One more step."""
-        self._last.append(seconds)
-        if len(self._last) == STRETCH_STEPS:
-            stretch = statistics.median(self._last)
-            self._best_seconds = min(stretch, self._best_seconds or stretch)
-
-    def factor(self) -> float | None:
-        """How many times as long as the best the recent steps take; None before 50 steps."""
-        if not self._best_seconds:
-            return None
-        return self.recent_seconds / self._best_seconds
 
 
 def _alarm(code: AlarmCode, message: str, hint: str, params: dict[str, object]) -> Problem:

@@ -85,6 +85,8 @@ def claim_next(
         reason=f"claimed for {device} on {who.host}",
         started_at=now(),
         finished_at=None,
+        last_sign_at=None,
+        best_step_seconds=None,
     )
     if job_id is None:
         return None

@@ -12,6 +12,7 @@ import type {
   Measurement,
   Metric,
   QueueState,
+  Run,
   Sample,
   SystemInfo,
   TrashEntry,
@@ -32,6 +33,7 @@ export function jobSummary(changes: Partial<JobSummary> = {}): JobSummary {
     progress: { done: 120, total: 300, message: "" },
     loss: 0.4123,
     step_seconds: 0.31,
+    best_step_seconds: null,
     eta_seconds: 71.5,
     queue_position: null,
     waits_for: null,
@@ -42,8 +44,10 @@ export function jobSummary(changes: Partial<JobSummary> = {}): JobSummary {
     updated_at: "2026-01-31T20:17:10Z",
     started_at: "2026-01-31T20:15:02Z",
     finished_at: null,
+    last_sign_at: null,
     thumbnail_url: null,
     error: null,
+    likely_cause: null,
     alarms: [],
     ...changes,
   };
@@ -55,8 +59,27 @@ export function wholeJob(changes: Partial<Job> = {}): Job {
     config: {},
     warnings: [],
     runs: [],
+    moves: [],
     folder: "ink-portraits",
     resumable_from_steps: [],
+    ...changes,
+  };
+}
+
+export function run(number: number, changes: Partial<Run> = {}): Run {
+  return {
+    id: number,
+    number,
+    status: "completed",
+    started_at: "2026-01-31T20:15:02Z",
+    finished_at: "2026-01-31T20:17:10Z",
+    exit_code: 0,
+    failure_class: null,
+    first_step: 0,
+    last_step: 120,
+    device: "cpu",
+    host: "studio",
+    problems: [],
     ...changes,
   };
 }

@@ -3,6 +3,7 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { itemsOf } from "./answer-age";
 import { api } from "./client";
+import { inTurn } from "./in-turn";
 import { fetchJobLists, type JobFilter, type JobLists, noFilter } from "./job-lists";
 import type { JobStatus, Preview } from "./types";
 
@@ -61,11 +62,14 @@ export const jobNamesQuery = queryOptions({
 export const jobQuery = (id: number) =>
   queryOptions({ queryKey: keys.job(id), queryFn: ({ signal }) => api.job(id, signal) });
 
-/** Cures are planned on the machine as it is now, which takes the server a moment. */
+/**
+ * Cures are planned on the machine as it is now, which takes the server a moment: a list of failures
+ * asks for one after the other.
+ */
 export const failureQuery = (id: number) =>
   queryOptions({
     queryKey: keys.failure(id),
-    queryFn: async ({ signal }) => (await api.failure(id, signal)) ?? null,
+    queryFn: async ({ signal }) => (await inTurn(() => api.failure(id, signal))) ?? null,
   });
 
 export const metricsQuery = (id: number) =>

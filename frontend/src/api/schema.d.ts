@@ -2004,6 +2004,7 @@ export interface components {
          *       "id": 2,
          *       "is_being_deleted": false,
          *       "kind": "drawing",
+         *       "last_sign_at": "2026-01-31T20:17:09Z",
          *       "loras": [],
          *       "phase": "sample",
          *       "pictures": [
@@ -2070,6 +2071,11 @@ export interface components {
              */
             step_seconds: number | null;
             /**
+             * Best Step Seconds
+             * @description Median of its run's fastest 50 steps in a row.
+             */
+            best_step_seconds: number | null;
+            /**
              * Eta Seconds
              * @description Steps, samples and saves still to come.
              */
@@ -2110,9 +2116,19 @@ export interface components {
             started_at: string | null;
             /** Finished At */
             finished_at: string | null;
+            /**
+             * Last Sign At
+             * @description When its trainer last said something; None while no run is alive.
+             */
+            last_sign_at: string | null;
             /** Thumbnail Url */
             thumbnail_url: string | null;
             error: components["schemas"]["ProblemEntry"] | null;
+            /**
+             * Likely Cause
+             * @description Of the error: a rule of thumb.
+             */
+            likely_cause: string | null;
             /**
              * Alarms
              * @description Of its run, not over yet: see `worker/alarms`.
@@ -2141,6 +2157,7 @@ export interface components {
          *       "id": 2,
          *       "is_being_deleted": false,
          *       "kind": "drawing",
+         *       "last_sign_at": "2026-01-31T20:17:09Z",
          *       "loras": [],
          *       "phase": "sample",
          *       "pictures": [
@@ -2205,6 +2222,11 @@ export interface components {
              */
             step_seconds: number | null;
             /**
+             * Best Step Seconds
+             * @description Median of its run's fastest 50 steps in a row.
+             */
+            best_step_seconds: number | null;
+            /**
              * Eta Seconds
              * @description Steps, samples and saves still to come.
              */
@@ -2245,9 +2267,19 @@ export interface components {
             started_at: string | null;
             /** Finished At */
             finished_at: string | null;
+            /**
+             * Last Sign At
+             * @description When its trainer last said something; None while no run is alive.
+             */
+            last_sign_at: string | null;
             /** Thumbnail Url */
             thumbnail_url: string | null;
             error: components["schemas"]["ProblemEntry"] | null;
+            /**
+             * Likely Cause
+             * @description Of the error: a rule of thumb.
+             */
+            likely_cause: string | null;
             /**
              * Alarms
              * @description Of its run, not over yet: see `worker/alarms`.
@@ -2755,6 +2787,7 @@ export interface components {
          * @example {
          *       "alarms": [],
          *       "architecture": "tiny",
+         *       "best_step_seconds": 0.29,
          *       "config": {
          *         "datasets": [
          *           {
@@ -2789,7 +2822,16 @@ export interface components {
          *       "id": 1,
          *       "is_being_deleted": false,
          *       "kind": "training",
+         *       "last_sign_at": "2026-01-31T20:17:09Z",
          *       "loss": 0.412,
+         *       "moves": [
+         *         {
+         *           "from_status": "starting",
+         *           "moved_at": "2026-01-31T20:15:04Z",
+         *           "reason": "run 1, process 4242 on cpu",
+         *           "to_status": "running"
+         *         }
+         *       ],
          *       "phase": "train",
          *       "priority": 0,
          *       "progress": {
@@ -2865,6 +2907,11 @@ export interface components {
              */
             step_seconds: number | null;
             /**
+             * Best Step Seconds
+             * @description Median of its run's fastest 50 steps in a row.
+             */
+            best_step_seconds: number | null;
+            /**
              * Eta Seconds
              * @description Steps, samples and saves still to come.
              */
@@ -2905,9 +2952,19 @@ export interface components {
             started_at: string | null;
             /** Finished At */
             finished_at: string | null;
+            /**
+             * Last Sign At
+             * @description When its trainer last said something; None while no run is alive.
+             */
+            last_sign_at: string | null;
             /** Thumbnail Url */
             thumbnail_url: string | null;
             error: components["schemas"]["ProblemEntry"] | null;
+            /**
+             * Likely Cause
+             * @description Of the error: a rule of thumb.
+             */
+            likely_cause: string | null;
             /**
              * Alarms
              * @description Of its run, not over yet: see `worker/alarms`.
@@ -2921,6 +2978,11 @@ export interface components {
             warnings: components["schemas"]["ProblemEntry"][];
             /** Runs */
             runs: components["schemas"]["RunEntry"][];
+            /**
+             * Moves
+             * @description The latest 100, the newest first.
+             */
+            moves: components["schemas"]["MoveEntry"][];
             /**
              * Folder
              * @description Its folder's name in the output folder.
@@ -3094,11 +3156,13 @@ export interface components {
          * @example {
          *       "alarms": [],
          *       "architecture": "tiny",
+         *       "best_step_seconds": 0.29,
          *       "created_at": "2026-01-31T20:15:00Z",
          *       "eta_seconds": 71.5,
          *       "id": 1,
          *       "is_being_deleted": false,
          *       "kind": "training",
+         *       "last_sign_at": "2026-01-31T20:17:09Z",
          *       "loss": 0.412,
          *       "phase": "train",
          *       "priority": 0,
@@ -3158,6 +3222,11 @@ export interface components {
              */
             step_seconds: number | null;
             /**
+             * Best Step Seconds
+             * @description Median of its run's fastest 50 steps in a row.
+             */
+            best_step_seconds: number | null;
+            /**
              * Eta Seconds
              * @description Steps, samples and saves still to come.
              */
@@ -3198,9 +3267,19 @@ export interface components {
             started_at: string | null;
             /** Finished At */
             finished_at: string | null;
+            /**
+             * Last Sign At
+             * @description When its trainer last said something; None while no run is alive.
+             */
+            last_sign_at: string | null;
             /** Thumbnail Url */
             thumbnail_url: string | null;
             error: components["schemas"]["ProblemEntry"] | null;
+            /**
+             * Likely Cause
+             * @description Of the error: a rule of thumb.
+             */
+            likely_cause: string | null;
             /**
              * Alarms
              * @description Of its run, not over yet: see `worker/alarms`.
@@ -3743,6 +3822,21 @@ export interface components {
             low_vram: boolean;
         };
         /**
+         * MoveEntry
+         * @description One move of the job from a state to another.
+         */
+        MoveEntry: {
+            from_status: components["schemas"]["JobStatus"];
+            to_status: components["schemas"]["JobStatus"];
+            /** Reason */
+            reason: string;
+            /**
+             * Moved At
+             * Format: date-time
+             */
+            moved_at: string;
+        };
+        /**
          * MoveInQueue
          * @description Right before which waiting job; None for the end.
          * @example {
@@ -4280,6 +4374,8 @@ export interface components {
              * @description Negative: the signal that ended it.
              */
             exit_code: number | null;
+            /** @description Of a run that failed or was interrupted. */
+            failure_class: components["schemas"]["FailureClass"] | null;
             /** First Step */
             first_step: number | null;
             /** Last Step */

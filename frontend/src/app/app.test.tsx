@@ -317,6 +317,7 @@ describe("a job's page", () => {
             started_at: "2026-01-31T20:15:02Z",
             finished_at: "2026-01-31T20:17:02Z",
             exit_code: 9,
+            failure_class: "crash",
             first_step: 0,
             last_step: 120,
             device: "cpu",

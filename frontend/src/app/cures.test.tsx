@@ -12,9 +12,18 @@ import {
 } from "@tests/examples";
 import { namesIn, openPage, waitingJob } from "@tests/page";
 import { jobsOf, problem, Refusal, SmallServer } from "@tests/small-server";
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 
 let server: SmallServer;
+
+class EverythingInSight {
+  constructor(private readonly told: (entries: { isIntersecting: boolean }[]) => void) {}
+  observe() {
+    this.told([{ isIntersecting: true }]);
+  }
+  unobserve() {}
+  disconnect() {}
+}
 
 beforeEach(() => {
   server = new SmallServer()
@@ -60,6 +69,7 @@ describe("a failed job in the list", () => {
     status: "failed",
     finished_at: "2026-01-31T20:30:00Z",
     error: problem("out_of_memory", "The device has no memory left."),
+    likely_cause: "Another program held a part of it.",
   });
   beforeEach(() => {
     server.on("GET /api/jobs", jobsOf(failed)).on("GET /api/jobs/1/failure", () =>
@@ -76,6 +86,22 @@ describe("a failed job in the list", () => {
           }),
         ],
       }),
+    );
+  });
+
+  test("in sight shows its likely cause and the first cure, which one press applies", async () => {
+    const before = globalThis.IntersectionObserver;
+    onTestFinished(() => void vi.stubGlobal("IntersectionObserver", before));
+    vi.stubGlobal("IntersectionObserver", EverythingInSight);
+    server.on("POST /api/jobs/1/cures/resolutions-5f0c", () => wholeJob(waitingJob(1, 1)));
+    const user = openPage();
+    expect(
+      await screen.findByText("Likely cause: Another program held a part of it."),
+    ).toBeVisible();
+    const name = "Do this and queue: Lower Resolutions to at most 896";
+    await user.click(await screen.findByRole("button", { name }));
+    await waitFor(() =>
+      expect(server.asked("POST /api/jobs/1/cures/resolutions-5f0c")).toHaveLength(1),
     );
   });
 

@@ -4,6 +4,7 @@
  * job page and the machine have files of their own beside this one.
  */
 
+import type { FailureClass } from "@/api/types";
 import { enJob } from "./en-job";
 import { enMachine } from "./en-machine";
 import { enQueue } from "./en-queue";
@@ -139,6 +140,9 @@ export const en = {
     loss: "Loss",
     lossOf: (loss: string) => `loss ${loss}`,
     stepTime: "Step time",
+    stepTimeWithBest: (now: string, best: string) => `${now}, best ${best}`,
+    lastSign: "Last sign",
+    lastSignHelp: "When its trainer last said something",
     eta: "Time left",
     finishes: "Finishes",
     finished: "Finished",
@@ -351,6 +355,24 @@ export const en = {
     fromStep: (first: string) => `from step ${first}`,
     exitCode: (code: number) => `exit code ${code}`,
     on: (device: string) => `on ${device === "cpu" ? "the CPU" : device}`,
+    failures: {
+      out_of_memory: "Out of memory",
+      non_finite: "Numbers that are not finite",
+      disk_full: "Disk full",
+      gated_model: "Model not released to this account",
+      offline: "Hub out of reach",
+      bad_dataset: "Bad dataset",
+      bad_model: "Bad model files",
+      bad_checkpoint: "Bad checkpoint",
+      bad_lora: "Bad LoRA",
+      bad_job: "Job refused",
+      encoding_failed: "Encoding failed",
+      folder_in_use: "Folder in use",
+      lost_process: "Process lost",
+      crash: "Crash",
+    } satisfies Record<FailureClass, string>,
+    moves: "What happened to it",
+    move: (from: string, to: string) => `${from} → ${to}`,
   },
 
   log: {
@@ -401,6 +423,7 @@ export const en = {
 
   time: {
     now: "just now",
+    ago: (duration: string) => `${duration} ago`,
     unknown: "–",
   },
 };

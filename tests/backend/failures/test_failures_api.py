@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from backend.db.engine import Database
 from backend.db.models import Job, Run, Worker
-from backend.jobs import machines
+from backend.jobs import machines, queries
 from backend.jobs.moves import move
 from backend.jobs.status import JobStatus
 from backend.launchers.launcher import Ended
@@ -184,6 +184,8 @@ def test_a_failure_says_phase_exit_code_last_lines_and_likely_cause(
     assert (found["phase"], found["step"], found["run"]) == ("train", 7, 1)
     assert found["last_lines"] == [f"line {number}" for number in range(30)]
     assert found["likely_cause"]
+    (listed,) = client.get("/api/jobs").json()["items"]
+    assert listed["likely_cause"] == found["likely_cause"], "without asking for each job"
     assert [cure["key"] for cure in found["cures"]] == ["retry"]
 
 
@@ -431,6 +433,30 @@ def test_an_interrupted_job_goes_on_from_its_newest_checkpoint(
     (cure,) = found["cures"]
     assert cure["title"] == "Go on from step 5"
     assert apply(client, cure)["status"] == "queued"
+
+
+def test_each_run_tells_its_class_and_the_job_its_latest_moves(
+    client: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue(client)
+    assert client.get("/api/jobs/1").json()["moves"][0]["to_status"] == "queued"
+    fail(database, errors.OutOfMemory("The GPU ran out of memory.", "Lower Resolutions."))
+    job = client.get("/api/jobs/1").json()
+    assert [run["failure_class"] for run in job["runs"]] == ["out_of_memory"]
+    newest = job["moves"][0]
+    assert (newest["from_status"], newest["to_status"]) == ("running", "failed")
+    assert newest["reason"] == "failed: out_of_memory"
+    assert newest["moved_at"]
+    assert job["moves"][-1]["from_status"] == "draft"
+    client.post("/api/jobs/1/queue")
+    put(database, 1, JobStatus.RUNNING, with_run=False)
+    with database.write() as session:
+        session.add(Run(job_id=1, number=2, token="t", worker_id="w", host="h", device="cpu"))
+    classes = [run["failure_class"] for run in client.get("/api/jobs/1").json()["runs"]]
+    assert classes == ["out_of_memory", None], "a run that is under way has not failed"
+    monkeypatch.setattr(queries, "SHOWN_MOVES", 2)
+    moves = client.get("/api/jobs/1").json()["moves"]
+    assert [each["to_status"] for each in moves] == ["running", "starting"]
 
 
 def changed_by(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

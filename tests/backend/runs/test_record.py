@@ -81,8 +81,47 @@ def saved(folder: JobFolder, number: int, **checked: Any) -> events.CheckpointSa
     )
 
 
+def paced(first: int, *seconds: float) -> list[events.Step]:
+    said = [step(number) for number in range(first, first + len(seconds))]
+    return [
+        each.model_copy(update={"step_seconds": took})
+        for each, took in zip(said, seconds, strict=True)
+    ]
+
+
 def measured(number: int, loss: float) -> events.Measured:
     return events.Measured(step=number, validation_loss=loss, seconds=0.1)
+
+
+def test_the_best_step_time_is_that_of_the_runs_fastest_fifty_however_they_were_read(
+    client: TestClient, database: Database, settings: Settings, job_id: int
+) -> None:
+    def best() -> float | None:
+        return client.get(f"/api/jobs/{job_id}").json()["best_step_seconds"]
+
+    say(database, settings, job_id, started(), begins(), *paced(1, *[3.0] * 20, *[1.0] * 29))
+    assert best() is None, "fewer than fifty"
+    say(database, settings, job_id, *paced(50, *[1.0] * 11))
+    assert best() == 1.0, "31 of the last 50 took a second"
+    say(database, settings, job_id, *paced(61, *[4.0] * 60))
+    assert best() == 1.0, "what comes later can only be better"
+
+
+def test_a_job_tells_when_its_trainer_last_spoke_while_its_run_is_alive(
+    client: TestClient, database: Database, settings: Settings, job_id: int
+) -> None:
+    def last_sign() -> str | None:
+        return client.get("/api/jobs").json()["items"][0]["last_sign_at"]
+
+    assert last_sign() is None, "nothing was heard yet"
+    spoke = events.PhaseStarted(phase="load", time=1_700_000_000.0)
+    say(database, settings, job_id, started(), spoke)
+    assert last_sign() == "2023-11-14T22:13:20Z"
+    say(database, settings, job_id)
+    assert last_sign() == "2023-11-14T22:13:20Z", "nothing new"
+    with database.write() as session:
+        session.get_one(Job, job_id).status = JobStatus.COMPLETED
+    assert last_sign() is None
 
 
 def test_settings_changed_in_mid_run_are_the_jobs_from_then_on(

@@ -11,16 +11,25 @@ from sqlalchemy import select
 
 from backend.db.engine import Database
 from backend.db.models import FeedEntry, HookDelivery, Job, Run
+from backend.runs.pace import Pace
 from backend.settings import Settings
 from backend.worker import machine
 from backend.worker.alarm_board import active_alarms, write_changes
-from backend.worker.alarms import Change, Pace, RunAlarms
+from backend.worker.alarms import Change, RunAlarms
 from backend.worker.likely_cause import Reading, cause_of_silence, cause_of_slow_steps
 from tests.backend.hand_clock import Clock
 from tests.backend.installation import job_config, settings_in
 from trainer.disk_places import Place
 from trainer.errors import Problem, Severity
-from trainer.events import CommandTaken, Phase, PhaseStarted, Step, WaitingForSpace
+from trainer.events import (
+    STEP_SKIPPED,
+    CommandTaken,
+    Phase,
+    PhaseStarted,
+    Step,
+    WaitingForSpace,
+    Warned,
+)
 
 GIB = 2**30
 
@@ -130,6 +139,40 @@ def test_a_slow_beginning_is_no_slow_down_and_neither_are_buckets_of_two_sizes()
 )
 def test_the_likely_cause_is_the_first_that_the_machine_shows(reading: Reading, words: str) -> None:
     assert words in cause_of_slow_steps(reading)
+
+
+def skipped(step: int, in_a_row: int) -> Warned:
+    return Warned(
+        code=STEP_SKIPPED,
+        message=f"Step {step} was skipped: loss nan, gradient norm nan.",
+        hint="If this happens again, lower the Learning Rate.",
+        params={"step": step, "in_a_row": in_a_row},
+    )
+
+
+def test_steps_that_are_not_finite_are_said_with_the_cause_until_one_is(clock: Clock) -> None:
+    watch = alarms(clock)
+    watch.hear([skipped(8, 1), *steps(1.0)])
+    assert judge(watch) == {}, "an accident that is over"
+    watch.hear([*steps(1.0), skipped(9, 1)])
+    problem = judge(watch)["non_finite_steps"]
+    assert problem is not None
+    assert "Step 9 was skipped: loss nan" in problem.message
+    assert "learning rate is too high" in problem.hint
+    assert problem.params == {"step": 9, "in_a_row": 1}
+    watch.hear([skipped(10, 2), Warned(code="other", message="m"), PhaseStarted(phase="sample")])
+    assert judge(watch) == {}, "once, and neither a note nor a picture is a finite step"
+    watch.hear(steps(1.0))
+    assert judge(watch) == {"non_finite_steps": None}
+
+
+def test_a_worker_that_comes_later_keeps_it_until_it_hears_of_a_step(clock: Clock) -> None:
+    watch = alarms(clock, active=["non_finite_steps"])
+    assert judge(watch) == {}
+    watch.hear([skipped(9, 3)])
+    assert judge(watch) == {}, "said already"
+    watch.hear(steps(1.0))
+    assert judge(watch) == {"non_finite_steps": None}
 
 
 def test_a_disk_that_fills_up_is_said_until_there_is_a_tenth_more_room(clock: Clock) -> None:

@@ -116,7 +116,7 @@ function JobView({ job }: { job: Job }) {
               <Suspense fallback={null}>
                 <ChangesPanel jobId={job.id} />
               </Suspense>
-              <RunsPanel runs={job.runs} />
+              <RunsPanel runs={job.runs} moves={job.moves} />
             </div>
             <LogPanel jobId={job.id} runs={job.runs.map((run) => run.number)} />
           </div>

@@ -82,7 +82,7 @@ function factsOf({ effect, goes_on_from_step, is_new_job }: FailureCure): string
 }
 
 /** Changes and queues the job; where the change does not fit its checkpoints, a copy of it. */
-function useCure(job: CureListProps["job"]) {
+export function useCure(job: CureListProps["job"]) {
   const client = useQueryClient();
   const [, navigate] = useLocation();
   return useMutation({

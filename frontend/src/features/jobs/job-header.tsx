@@ -11,6 +11,7 @@ import { text } from "@/messages";
 import { JobFigures } from "./job-figures";
 import classes from "./job-header.module.css";
 import { JobMenu } from "./job-menu";
+import { LastSign } from "./last-sign";
 import { MainAction } from "./main-action";
 import { PhaseLine } from "./phase-line";
 import { ResumeDialog } from "./resume-dialog";
@@ -106,7 +107,9 @@ export function JobHeader({ job, onChange }: JobHeaderProps) {
           </p>
         )}
         <PhaseLine job={job} />
-        <JobFigures job={job} />
+        <JobFigures job={job}>
+          {job.last_sign_at !== null && <LastSign at={job.last_sign_at} />}
+        </JobFigures>
       </div>
     </div>
   );

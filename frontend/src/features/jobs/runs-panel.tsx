@@ -1,12 +1,18 @@
-import type { Run } from "@/api/types";
+import type { Move, Run } from "@/api/types";
 import { Panel } from "@/components/ui/panel";
 import { StatusPill } from "@/components/ui/status-pill";
 import { formatCount, formatDuration, formatMoment, joinFacts, secondsBetween } from "@/lib/format";
 import { text } from "@/messages";
 import classes from "./runs-panel.module.css";
 
-/** Every start of the job, newest first. */
-export function RunsPanel({ runs }: { runs: Run[] }) {
+interface RunsPanelProps {
+  runs: Run[];
+  /** Between states, newest first. */
+  moves: Move[];
+}
+
+/** Every start of the job, newest first, and every move that it made. */
+export function RunsPanel({ runs, moves }: RunsPanelProps) {
   return (
     <Panel title={text.runs.title}>
       {runs.length === 0 ? (
@@ -29,12 +35,34 @@ export function RunsPanel({ runs }: { runs: Run[] }) {
           ))}
         </ol>
       )}
+      {moves.length > 0 && <Moves moves={moves} />}
     </Panel>
+  );
+}
+
+function Moves({ moves }: { moves: Move[] }) {
+  return (
+    <details className={classes.moves}>
+      <summary>{text.runs.moves}</summary>
+      <ol className={classes.list}>
+        {moves.map(({ from_status, to_status, reason, moved_at }, index) => (
+          // biome-ignore lint/suspicious/noArrayIndexKey: counted from the oldest, each keeps its place
+          <li key={moves.length - index} className={classes.run}>
+            <span>{text.runs.move(text.status[from_status], text.status[to_status])}</span>
+            <span className={classes.moment}>{formatMoment(moved_at)}</span>
+            <p className={classes.facts}>{reason}</p>
+          </li>
+        ))}
+      </ol>
+    </details>
   );
 }
 
 function factsOf(run: Run): string[] {
   const facts = [formatMoment(run.started_at)];
+  if (run.failure_class !== null) {
+    facts.unshift(text.runs.failures[run.failure_class]);
+  }
   if (run.first_step !== null && run.finished_at === null) {
     facts.push(text.runs.fromStep(formatCount(run.first_step)));
   } else if (run.first_step !== null && run.last_step !== null) {
