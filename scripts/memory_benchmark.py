@@ -6,8 +6,14 @@ Real classes with random weights of 80 to 160 million parameters, each case in a
 load, train, encode. Measured is the highest resident anonymous memory (RssAnon, looked at every two
 milliseconds) less what the process had before; planned is the sum of the phase's parts less the
 program's. Freed memory is given back at once, so that what is measured is what is held; with
---usual-malloc the C library keeps some. None of the plan's numbers was fitted to these. --write
-puts the table into docs/benchmarks.md. On a CPU; a card's peaks are measured by gpu_benchmark.py.
+--usual-malloc the C library keeps some. None of the plan's numbers was fitted to these. On a CPU; a
+card's peaks are measured by gpu_benchmark.py.
+
+Then two starts of one quantized job, from after the imports to before the first step: the second
+reads the weights that the first kept. Both in CPU seconds, which other programs on the machine do
+not change, and on the clock, which is what a person waits for.
+
+--write puts both tables into docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -19,6 +25,7 @@ import os
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,7 +50,14 @@ from trainer.trainee import DTYPES, load_trainee
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- memory plan: begin -->", "<!-- memory plan: end -->"
+STARTS_BEGIN, STARTS_END = "<!-- two starts: begin -->", "<!-- two starts: end -->"
 TOLERANCE = 0.15
+STARTS_HEADER = (
+    "| weights | first, CPU | second, CPU | second / first | first, clock | second, clock "
+    "| second / first |",
+    "|---|---|---|---|---|---|---|",
+)
+STARTED_KINDS = ("float8", "int4")
 HEADER = ("| phase | planned | measured | planned / measured |", "|---|---|---|---|")
 _LOOK_EVERY_SECONDS = 0.002
 # Read by glibc when a process starts: pieces from 1 MB on go back to the system when they are
@@ -101,18 +115,62 @@ def main() -> int:
         for case in CASES:
             rows.append(in_own_process(measure, case, models))
             print(table_line(case, *rows[-1]), flush=True)
+        starts = list(start_lines(models))
     if options.write:
         lines = [table_line(case, *row) for case, row in zip(CASES, rows, strict=True)]
         page = PAGE.read_text(encoding="utf-8")
-        before, rest = page.split(BEGIN)
-        table = "\n".join([*HEADER, *lines])
-        PAGE.write_text(f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+        page = between(page, BEGIN, END, [*HEADER, *lines])
+        page = between(page, STARTS_BEGIN, STARTS_END, [*STARTS_HEADER, *starts])
+        PAGE.write_text(page, encoding="utf-8")
     return 0 if all(abs(planned / found - 1) <= TOLERANCE for planned, found in rows) else 1
 
 
 def table_line(case: Case, planned: int, found: int) -> str:
     ratio = planned / found
     return f"| {case.name} | {planned / 1e6:.0f} MB | {found / 1e6:.0f} MB | {ratio:.2f} |"
+
+
+def between(page: str, begin: str, end: str, lines: list[str]) -> str:
+    """The page with other lines between two marks."""
+    before, rest = page.split(begin)
+    return "\n".join([before + begin, *lines, end + rest.split(end)[1]])
+
+
+def start_lines(models: Path) -> Iterator[str]:
+    """Two starts with each kind of weights, as lines of the table."""
+    print("\n".join(STARTS_HEADER))
+    for kind in STARTED_KINDS:
+        case = Case(f"start, {kind}", "load", quantization=kind)
+        with tempfile.TemporaryDirectory(prefix="darkroom-kept-") as cache:
+            first, second = (
+                in_own_process(seconds_to_start, case, models, Path(cache)) for _ in range(2)
+            )
+        line = start_line(kind, first, second)
+        print(line, flush=True)
+        yield line
+
+
+def start_line(kind: str, first: tuple[float, float], second: tuple[float, float]) -> str:
+    """first, second: (CPU, clock) seconds."""
+    figures = [
+        f"{one:.2f} s | {other:.2f} s | {other / one:.2f}"
+        for one, other in zip(first, second, strict=True)
+    ]
+    return f"| {' | '.join([kind, *figures])} |"
+
+
+def seconds_to_start(case: Case, models: Path, cache: Path) -> tuple[float, float]:
+    """(CPU, clock) seconds of a start that keeps its weights in `cache`, or reads them there."""
+    job = job_of(case, models)
+    cpu, clock = time.process_time(), time.perf_counter()
+    load_trainee(
+        job,
+        models / "transformer",
+        device="cpu",
+        progress=lambda done, total: None,
+        cache=cache,
+    )
+    return time.process_time() - cpu, time.perf_counter() - clock
 
 
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:

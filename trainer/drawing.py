@@ -40,7 +40,7 @@ from trainer.previews import PicturePreviews, Previews
 from trainer.run_record import Outcome, RunRecord, opened_run
 from trainer.run_start import loading_progress, start, stopping_on_signals
 from trainer.sample_check import control_image_path
-from trainer.sample_round import preview_reporter, report_drawn, report_failed
+from trainer.sample_round import lost_picture, preview_reporter, report_drawn, report_failed
 from trainer.sampling import SampleRequest, draw, sample_requests, write_picture
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,15 @@ def run_drawing(
                 return record.crash(error)
             if isinstance(failure, OutOfMemory):
                 job = as_job(drawing, verdict.loras)
-                failure = explained(failure, job, NO_PICTURES, folders, phase=record.current_phase)
+                failure = explained(
+                    failure,
+                    job,
+                    NO_PICTURES,
+                    folders,
+                    phase=record.current_phase,
+                    goes_on="Pictures that were drawn stay; the others are drawn when it is queued "
+                    "again.",
+                )
             return record.fail(_in_own_names(failure))
 
 
@@ -109,7 +117,13 @@ def _draw_missing(
             progress=loading_progress(record),
         )
         record.phase("sample", f"{len(missing)} pictures")
-        num_drawn = _draw_each(session, missing, record)
+
+        def explain(failure: OutOfMemory) -> DarkroomError:
+            goes_on = "The other pictures are drawn all the same."
+            told = explained(failure, job, NO_PICTURES, folders, phase="sample", goes_on=goes_on)
+            return _in_own_names(told)
+
+        num_drawn = _draw_each(session, missing, record, explain)
     num_there = drawing.num_units - len(missing) + num_drawn
     return Outcome(completed=not record.stop, step=num_there, lora=None)
 
@@ -132,7 +146,12 @@ def _obtain_loras(drawing: DrawingConfig, folders: Folders, record: RunRecord) -
     return paths
 
 
-def _draw_each(session: DrawingSession, missing: Sequence[SampleRequest], record: RunRecord) -> int:
+def _draw_each(
+    session: DrawingSession,
+    missing: Sequence[SampleRequest],
+    record: RunRecord,
+    explain: Callable[[OutOfMemory], DarkroomError],
+) -> int:
     """Draw and report; how many were drawn. Raises the last error if none was."""
     num_drawn, last_error = 0, None
     previews = Previews(record.run_folder.preview)
@@ -154,11 +173,15 @@ def _draw_each(session: DrawingSession, missing: Sequence[SampleRequest], record
             write_picture(path, picture, session.recipe(request))
         except Exception as error:  # the others may be smaller, or have another file
             logger.warning("A picture failed.", exc_info=error)
-            last_error = error
-            report_failed(record, 0, request, error)
+            problem = lost_picture(error)
+            # An exception from below would hold on to the memory of the picture.
+            is_memory = problem.code == OutOfMemory.code
+            last_error = OutOfMemory.from_problems([problem]) if is_memory else error
+        else:
+            num_drawn += 1
+            report_drawn(record, 0, request, path)
             continue
-        num_drawn += 1
-        report_drawn(record, 0, request, path)
+        report_failed(record, 0, request, problem, explain=explain)
     record.progress(len(missing), len(missing))
     if last_error is not None and num_drawn == 0:
         raise last_error

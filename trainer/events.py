@@ -167,13 +167,20 @@ class SamplePreview(Event):
 
 
 class SampleFailed(Event):
-    """A picture could not be drawn; training goes on."""
+    """A picture could not be drawn; training goes on.
+
+    code: `out_of_memory` where memory ran out; `hint` then says what lowers the phase's peak, in
+    order, and `params` are those of a run that failed so: phase, peak_bytes, changes.
+    """
 
     type: Literal["sample_failed"] = "sample_failed"
     step: int
     prompt_index: int
     prompt: str
     message: str
+    code: str = "sample_failed"
+    hint: str = ""
+    params: dict[str, Any] = Field(default_factory=dict)
 
 
 class CheckpointSaved(Event):

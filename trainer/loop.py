@@ -132,7 +132,7 @@ def train(
         restore(trainee, beginning, record, folders)
         parts = load_drawing_parts(model, vae_dtype=DTYPES[job.model.vae_data_type])
         pipeline = build_pipeline(job.variant, trainee.transformer, parts)
-        rounds = SampleRounds(job, pipeline, encoded, record, datasets=folders.datasets)
+        rounds = SampleRounds(job, pipeline, encoded, record, indexes=indexes, folders=folders)
         changes = ChangeTaker(encoded, rounds, record, folders=folders, device=device)
         measurer = Measurer(job, encoded, sides.validation, record)
         room = Room(record)

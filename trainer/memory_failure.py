@@ -33,7 +33,11 @@ _PHASES_SAID: dict[str, str] = {
     "save": "saving a checkpoint",
     "finish": "writing the result",
 }
-_RESUMES = "Its checkpoints are whole: it goes on from the last one when it is started again."
+_NO_CURE = (
+    "No setting of the job lowers what this takes: end other programs that hold memory, or run it "
+    "on a machine with more."
+)
+RESUMES = "Its checkpoints are whole: it goes on from the last one when it is started again."
 
 
 def explained(
@@ -43,8 +47,12 @@ def explained(
     folders: Folders,
     *,
     phase: Phase | None,
+    goes_on: str = RESUMES,
 ) -> OutOfMemory:
-    """The same failure with its phase and the changes that lower that phase's peak, in order."""
+    """The same failure with its phase and the changes that lower that phase's peak, in order.
+
+    goes_on: what becomes of the work, behind the changes.
+    """
     (problem,) = failure.problems
     params: dict[str, Any] = dict(problem.params)
     machine = machine_at_hand(job.job.gpu)
@@ -58,10 +66,10 @@ def explained(
     if peak and there:
         message += f" It had taken {peak / GIB:.2f} GB at most; {where} has {there / GIB:.1f} GB."
     ways = "; ".join(cure.label for cure in cures[:_CURES_SAID])
-    hint = f"In this order: {ways}. {_RESUMES}" if ways else f"{failure.hint} {_RESUMES}"
+    cure = f"In this order: {ways}." if ways else _NO_CURE
     return OutOfMemory(
         message,
-        hint,
+        f"{cure} {goes_on}",
         params={
             **params,
             "phase": phase,

@@ -41,7 +41,8 @@ from trainer.offload_shares import settled
 
 Missing = Literal["vram", "ram", "disk"]
 _PARTS_SAID = 3  # of what a disk is to hold, the largest
-# Which phase of a run (events.py) the plan's phases belong to.
+# Which phase of a run (events.py) the plan's phases belong to. At the end the model is still there,
+# as while saving; a download comes before anything of the job is in memory.
 RUN_PHASES: dict[str, tuple[PhaseName, ...]] = {
     "encode": ("encode_pictures", "encode_texts"),
     "load": ("load",),
@@ -49,6 +50,7 @@ RUN_PHASES: dict[str, tuple[PhaseName, ...]] = {
     "validate": ("train",),
     "sample": ("sample",),
     "save": ("save",),
+    "finish": ("save",),
 }
 
 

@@ -129,7 +129,8 @@ def log_line(event: Event) -> str | None:
         case Sample():
             return f"step {event.step}: drew {event.path}"
         case SampleFailed():
-            return f"step {event.step}: {event.prompt!r} could not be drawn: {event.message}"
+            said = f"step {event.step}: {event.prompt!r} could not be drawn: {event.message}"
+            return f"{said} {event.hint}".strip()
         case CheckpointSaved():
             return f"step {event.step}: saved {event.path} ({event.size_bytes / 1e6:.1f} MB)"
         case BestCheckpoint():

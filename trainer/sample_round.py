@@ -1,21 +1,27 @@
 """Draw the job's prompts at a step, and never let that disturb the training.
 
 Whatever goes wrong with a picture is reported as SampleFailed and the training goes on; the LoRA,
-its gradients' switches and the random numbers of the steps are as they were before.
+its gradients' switches and the random numbers of the steps are as they were before. Where memory
+ran out, the report has what a run that ends so would say: the measured peak and what lowers it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 
 from trainer.config import JobConfig
+from trainer.dataset_index import DatasetIndex
 from trainer.encoding import EncodedRun
+from trainer.errors import DarkroomError, OutOfMemory, Problem
 from trainer.events import Sample, SampleFailed, SamplePreview
+from trainer.failures import named_failure
+from trainer.folders import Folders
+from trainer.memory_failure import explained
 from trainer.pictures import read_picture
 from trainer.previews import Previews, Said
 from trainer.run_record import RunRecord
@@ -36,10 +42,12 @@ class SampleRounds:
         encoded: EncodedRun,
         record: RunRecord,
         *,
-        datasets: Path,
+        indexes: Sequence[DatasetIndex],
+        folders: Folders,
     ):
         self._pipeline = pipeline
-        self._datasets = datasets
+        self._indexes = indexes
+        self._folders = folders
         self._record = record
         self._encoded = encoded
         self._previews = Previews(record.run_folder.preview)
@@ -108,7 +116,7 @@ class SampleRounds:
         negative = request.negative_prompt
         try:
             references = [
-                read_picture(control_image_path(name, self._datasets))
+                read_picture(control_image_path(name, self._folders.datasets))
                 for name in request.control_images
             ]
             with trainee.lora.weighted(request.lora_strength):
@@ -134,9 +142,21 @@ class SampleRounds:
             write_picture(path, picture, request.recipe(self._job.job.training_name, step))
         except Exception as error:  # a lost picture must not cost the training
             logger.warning("A sample failed.", exc_info=error)
-            report_failed(self._record, step, request, error)
+            problem = lost_picture(error)
+        else:
+            report_drawn(self._record, step, request, path)
             return
-        report_drawn(self._record, step, request, path)
+        report_failed(self._record, step, request, problem, explain=self._explained)
+
+    def _explained(self, failure: OutOfMemory) -> OutOfMemory:
+        return explained(
+            failure,
+            self._job,
+            self._indexes,
+            self._folders,
+            phase="sample",
+            goes_on="Training goes on.",
+        )
 
 
 def report_drawn(record: RunRecord, step: int, request: SampleRequest, path: Path) -> None:
@@ -159,18 +179,45 @@ def report_drawn(record: RunRecord, step: int, request: SampleRequest, path: Pat
     )
 
 
-def report_failed(record: RunRecord, step: int, request: SampleRequest, error: Exception) -> None:
-    """Say that a picture could not be drawn, and give back what memory it had."""
+def lost_picture(error: Exception) -> Problem:
+    """What is wrong with a picture. It outlives the exception, which holds the picture's memory."""
+    failure = named_failure(error)
+    if isinstance(failure, OutOfMemory):
+        return failure.problems[0]
+    return Problem("sample_failed", f"{type(error).__name__}: {error}", "")
+
+
+def report_failed(
+    record: RunRecord,
+    step: int,
+    request: SampleRequest,
+    problem: Problem,
+    *,
+    explain: Callable[[OutOfMemory], DarkroomError],
+) -> None:
+    """Say that a picture could not be drawn, and give back what memory it had.
+
+    problem: of `lost_picture`. explain: adds what would have helped where memory ran out.
+    """
+    if problem.params.get("device") == "gpu":
+        torch.cuda.empty_cache()
+    if problem.code == OutOfMemory.code:
+        try:
+            failure = OutOfMemory(problem.message, problem.hint, params=problem.params)
+            (problem,) = explain(failure).problems
+        except Exception as error:  # nor must the search for cures cost the training
+            logger.warning("What would have helped could not be planned.", exc_info=error)
     record.report(
         SampleFailed(
             step=step,
             prompt_index=request.prompt_index,
             prompt=request.prompt,
-            message=f"{type(error).__name__}: {error}",
+            message=problem.message,
+            code=problem.code,
+            hint=problem.hint,
+            params=dict(problem.params),
         )
     )
-    if isinstance(error, torch.OutOfMemoryError):
-        torch.cuda.empty_cache()
 
 
 def preview_reporter(record: RunRecord, step: int, request: SampleRequest) -> Said:

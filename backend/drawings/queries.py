@@ -19,6 +19,7 @@ from backend.jobs.status import ACTIVE, JobStatus
 from backend.jobs.work import DRAWING
 from backend.lists import Page
 from backend.loras.labels import lora_label
+from backend.runs.event_problems import LOST_PICTURE_CODES
 from backend.settings import Settings
 from trainer.job_folder import JobFolder
 
@@ -90,9 +91,9 @@ def _failures(session: Session, ids: Sequence[int]) -> dict[int, dict[int, str]]
     query = select(Run.job_id, Run.problems).where(Run.id.in_(latest.scalar_subquery()))
     return {
         job_id: {
-            problem["params"]["picture"]: problem["message"]
+            problem["params"]["picture"]: f"{problem['message']} {problem['hint']}".strip()
             for problem in problems
-            if problem["code"] == "sample_failed" and "picture" in (problem.get("params") or {})
+            if problem["code"] in LOST_PICTURE_CODES and "picture" in (problem.get("params") or {})
         }
         for job_id, problems in session.execute(query)
     }

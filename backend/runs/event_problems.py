@@ -5,36 +5,53 @@ from __future__ import annotations
 from typing import Any
 
 from trainer import events
-from trainer.errors import Problem, Severity
+from trainer.errors import OutOfMemory, Problem, Severity
+
+# Of a picture that was not drawn, in the problems that a run keeps.
+LOST_PICTURE_CODES = frozenset({"sample_failed", OutOfMemory.code})
 
 
 def of_failed_sample(event: events.SampleFailed) -> Problem:
     """Of a training, which goes on."""
     return Problem(
-        "sample_failed",
+        event.code,
         f"The picture of prompt {event.prompt_index + 1} at step {event.step} was not drawn: "
         f"{event.message}",
-        "Make room on the disk; training goes on."
-        if "No space left" in event.message
-        else "Training goes on. If it stays so, change the prompt's size or the sample settings.",
+        event.hint
+        or (
+            "Make room on the disk; training goes on."
+            if "No space left" in event.message
+            else "Training goes on. If it stays so, change the prompt's size or the sample "
+            "settings."
+        ),
         f"sample.prompts.{event.prompt_index}",
         Severity.WARNING,
-        {"step": event.step, "prompt": event.prompt},
+        _measured(event) | {"step": event.step, "prompt": event.prompt},
     )
 
 
 def of_failed_picture(event: events.SampleFailed) -> Problem:
     """Of a drawing, which has no steps and nothing else to go on with than its other pictures."""
     return Problem(
-        "sample_failed",
+        event.code,
         f"Picture {event.prompt_index + 1} was not drawn: {event.message}",
-        "Make room on the disk, then queue the drawing again."
-        if "No space left" in event.message
-        else "Change its size or its LoRA, and draw it again.",
+        event.hint
+        or (
+            "Make room on the disk, then queue the drawing again."
+            if "No space left" in event.message
+            else "Change its size or its LoRA, and draw it again."
+        ),
         f"pictures.{event.prompt_index}",
         Severity.WARNING,
-        {"picture": event.prompt_index, "prompt": event.prompt},
+        _measured(event) | {"picture": event.prompt_index, "prompt": event.prompt},
     )
+
+
+def _measured(event: events.SampleFailed) -> dict[str, Any]:
+    """What the event measured. Its changes are told by the hint: a run keeps a problem for each
+    picture, and they are the longest part of it.
+    """
+    return {name: value for name, value in event.params.items() if name != "changes"}
 
 
 def of_warning(event: events.Warned) -> Problem:

@@ -38,6 +38,7 @@ def test_the_model_computes_the_same_after_it_made_way(
         assert torch.equal(predict(transformer), before)
 
 
+@pytest.mark.usefixtures("no_chosen_kernel")
 def test_nothing_of_the_frozen_weights_stays_where_it_was() -> None:
     transformer = block_stack()
     quantize_linears(transformer, inside=BLOCK_LISTS)

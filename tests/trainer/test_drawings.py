@@ -20,7 +20,7 @@ from trainer.__main__ import main
 from trainer.commands import append_command
 from trainer.drawing_config import DrawingConfig, as_job, lora_files
 from trainer.drawing_door import examine_drawing, parse_drawing
-from trainer.errors import EXIT_COMPLETED, BadLora, JobRefused, StopRequested
+from trainer.errors import EXIT_COMPLETED, BadLora, JobRefused, OutOfMemory, StopRequested
 from trainer.events import RunFinished, Sample, SampleFailed, SamplePreview
 from trainer.folders import Folders
 from trainer.job_folder import JobFolder
@@ -181,6 +181,32 @@ def test_a_picture_that_is_being_drawn_can_be_watched(
         assert (picture.format, picture.size) == ("PNG", (8, 8))
     types = [event.type for event in run.events]
     assert types.index("sample_preview") < types.index("sample")
+
+
+@pytest.mark.slow
+def test_a_drawing_for_which_memory_runs_out_says_what_would_help_of_each_picture_and_of_itself(
+    files: dict[str, Path],
+    short_folders: Folders,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def out_of_memory(*_: object, **__: object) -> None:
+        torch.empty(2**55)
+
+    monkeypatch.setattr("trainer.drawing.draw", out_of_memory)
+    pictures = drawing_of(files)["pictures"][:2]
+    drawing = drawing_of(files, pictures=pictures)
+    run = finished_run(tmp_path, "try", draw(drawing, short_folders, tmp_path))
+    assert run.exit_code == OutOfMemory.exit_code
+    failures = run.of_type(SampleFailed)
+    assert [event.code for event in failures] == ["out_of_memory"] * 2
+    assert all(event.params["phase"] == "sample" for event in failures)
+    assert all(event.hint.endswith("drawn all the same.") for event in failures)
+    (finished,) = run.of_type(RunFinished)
+    (problem,) = finished.problems
+    assert (problem["code"], problem["params"]["phase"]) == ("out_of_memory", "sample")
+    assert problem["params"]["peak_bytes"] > 100 << 20
+    assert "the others are drawn when it is queued again" in problem["hint"]
 
 
 @pytest.mark.slow

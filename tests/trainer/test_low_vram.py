@@ -24,9 +24,18 @@ from trainer.encoding_plan import EncodingPlan, PromptTask
 from trainer.folders import Folders
 from trainer.host_keeper import HostKeeper
 from trainer.job_file import parse_job
+from trainer.model_loading import load_drawing_parts
+from trainer.model_parts import parts_of_pipeline
 from trainer.prompt_encoding import load_prompt_encoder
+from trainer.run_record import opened_run
+from trainer.sample_round import SampleRounds
+from trainer.sampling import build_pipeline
+from trainer.trainee import load_trainee
+from trainer.training_step import predict_velocity
 from trainer.variants import BUNDLED_TINY_FOLDER, VARIANTS, Architecture
 
+TINY = VARIANTS[Architecture.TINY]
+EMBED_DIM = 288
 ON = {"model.low_vram": True}
 
 
@@ -105,6 +114,46 @@ def test_a_run_leaves_behind_what_it_leaves_without_low_vram(
     assert all(memory.decoded_aside)
     assert not memory.is_aside
     assert memory.plans[-1].percent_streamed == 100.0
+
+
+class Prompts:
+    """Stands for what was encoded: any text, in the bundled model's sizes."""
+
+    def prompt(self, _text: str) -> torch.Tensor:
+        return torch.ones(TINY.max_sequence_length, EMBED_DIM)
+
+
+@pytest.mark.parametrize("changes", [{}, ON], ids=["off", "on"])
+def test_the_switch_reaches_what_keeps_inputs_and_what_makes_way_for_decoding(
+    memory: Memory, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    job = parse_job(job_with({"sample.prompts": [{"prompt": "a red square"}], **changes}))
+    trainee = load_trainee(
+        job, BUNDLED_TINY_FOLDER / "transformer", device="cpu", progress=lambda *_: None
+    )
+    predict_velocity(
+        trainee.transformer,
+        torch.ones(1, 6, 128),
+        timestep=torch.tensor([0.5]),
+        embeds=torch.ones(1, 4, EMBED_DIM),
+        size=(2, 3),
+        guidance=1.0,
+    ).sum().backward()
+    # 2 double blocks with two inputs and two modulations, 4 single ones with one of each.
+    assert memory.num_kept == (2 * 4 + 4 * 2 if changes else 0)
+
+    parts = load_drawing_parts(
+        parts_of_pipeline(BUNDLED_TINY_FOLDER, Architecture.TINY), vae_dtype=torch.float32
+    )
+    pipeline = build_pipeline(TINY, trainee.transformer, parts)
+    folders = Folders(tmp_path, tmp_path, tmp_path)
+    encoded: Any = Prompts()
+    with opened_run(job, parent=tmp_path, run_number=None, token="") as record:
+        record.start(device="cpu", num_threads=1, versions={})
+        rounds = SampleRounds(job, pipeline, encoded, record, indexes=[], folders=folders)
+        rounds.draw_all(trainee)
+    assert memory.decoded_aside == [bool(changes)]
+    assert not memory.is_aside
 
 
 @pytest.mark.parametrize(

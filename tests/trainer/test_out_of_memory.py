@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.file_download
 import pytest
+import torch
+from huggingface_hub import constants
 
+import trainer.checkpoint
+import trainer.hub
+import trainer.model_filling
+import trainer.validation
+from tests.trainer.local_hub import LocalHub, serving
 from tests.trainer.short_runs import ShortRun, job_with, make_squares, run_here
-from trainer import encoding_process, loop
-from trainer.checkpoint import open_checkpoint
-from trainer.errors import OutOfMemory
-from trainer.events import RunFinished
+from trainer import encoding_process, loop, sample_round
+from trainer.checkpoint import MANIFEST_FILE, open_checkpoint
+from trainer.errors import EXIT_COMPLETED, OutOfMemory
+from trainer.events import Phase, RunFinished, Sample, SampleFailed
 from trainer.folders import Folders
-from trainer.saving import Saver
+from trainer.job_folder import JobFolder
+from trainer.variants import BUNDLED_TINY_FOLDER
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,6 +34,18 @@ pytestmark = [
 ]
 
 TWO_STEPS = {"training.steps": 2, "save.save_every": 2}
+# Two steps that are measured before and after, and leave a checkpoint and a result.
+BEGUN = {
+    **TWO_STEPS,
+    "advanced.validation": "held_out",
+    "advanced.held_out_share": 0.3,
+    "advanced.validation_noise_levels": 2,
+    "sample.prompts": [{"prompt": "a red square"}],
+}
+# What lowers a phase's peak on a CPU, as the plan knows it, in the order of trying.
+WEIGHTS = [{"quantization.transformer": "float8"}, {"quantization.transformer": "nf4"}]
+AUTOENCODER = {"model.vae_data_type": "bf16"}
+NUMBERS = {"training.data_type": "bf16"}
 # A step of 64 pictures without checkpointing: some hundreds of megabytes.
 LARGE_STEPS = {
     "training.steps": 4,
@@ -104,45 +126,207 @@ def test_a_step_that_does_not_fit_ends_the_run_and_leaves_the_checkpoint(
     assert open_checkpoint(checkpoint).step == 2
 
 
-@pytest.mark.long
-def test_memory_that_runs_out_while_saving_leaves_the_last_checkpoint(
-    folders: Folders,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Folders, ShortRun]:
+    """A training of two steps, everything cached: what is run again starts no encoding child."""
+    root = tmp_path_factory.mktemp("begun")
+    make_squares(root / "datasets")
+    folders = Folders(root / "datasets", root / "models", root / "cache")
+    run = run_here(job_with(BEGUN), folders, root / "output")
+    assert run.exit_code == EXIT_COMPLETED
+    return folders, run
+
+
+@pytest.fixture
+def copied(begun: tuple[Folders, ShortRun], tmp_path: Path) -> tuple[Folders, Path]:
+    """The same in an output folder of its own, to go on from its second step."""
+    folders, run = begun
+    shutil.copytree(run.folder.path, tmp_path / "output" / run.folder.path.name)
+    return folders, tmp_path / "output"
+
+
+def asking_for_too_much(
+    monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, *, at_call: int
 ) -> None:
-    parent = tmp_path / "output"
-    assert run_here(job_with(TWO_STEPS), folders, parent).exit_code == 0
+    """The allocator is asked for more than there is right after a call of `owner.name`."""
+    real, num_calls = getattr(owner, name), 0
 
-    def asks_for_too_much() -> None:
-        import torch
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        nonlocal num_calls
+        num_calls += 1
+        done = real(*args, **kwargs)
+        if num_calls == at_call:
+            torch.empty(2**55)
+        return done
 
-        torch.empty(2**55)
+    monkeypatch.setattr(owner, name, wrapped)
 
-    with monkeypatch.context() as patched:
-        before_first(patched, Saver, "_write", asks_for_too_much)
-        run = run_here(job_with(TWO_STEPS | {"training.steps": 3}), folders, parent)
+
+def content_of(folder: JobFolder, step: int) -> dict[str, bytes]:
+    """A checkpoint's files but for its manifest, which also says whether another is better."""
+    files = [path for path in folder.checkpoint(step).iterdir() if path.name != MANIFEST_FILE]
+    return {path.name: path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize(
+    ("phase", "owner", "name", "at_call", "said", "cures"),
+    [
+        (
+            "load",
+            trainer.model_filling,
+            "_place",
+            5,
+            "loading the model",
+            [*WEIGHTS, NUMBERS],
+        ),
+        (
+            "train",
+            torch.Tensor,
+            "backward",
+            1,
+            "training",
+            [*WEIGHTS, AUTOENCODER, NUMBERS],
+        ),
+        (
+            "validate",
+            trainer.validation,
+            "per_sample_loss",
+            2,
+            "measuring",
+            [*WEIGHTS, AUTOENCODER, NUMBERS],
+        ),
+        (
+            "save",
+            trainer.checkpoint,
+            "save_file",
+            1,
+            "saving a checkpoint",
+            [*WEIGHTS, AUTOENCODER, NUMBERS],
+        ),
+        (
+            "finish",
+            loop.shutil,
+            "copyfile",
+            1,
+            "writing the result",
+            [*WEIGHTS, AUTOENCODER, NUMBERS],
+        ),
+    ],
+)
+def test_memory_that_runs_out_amid_a_phase_ends_the_run_in_it(
+    begun: tuple[Folders, ShortRun],
+    copied: tuple[Folders, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    phase: Phase,
+    owner: Any,
+    name: str,
+    at_call: int,
+    said: str,
+    cures: list[dict[str, str]],
+) -> None:
+    before = begun[1].folder
+    asking_for_too_much(monkeypatch, owner, name, at_call=at_call)
+    run = run_here(job_with(BEGUN | {"training.steps": 3}), *copied)
     finished, problem = problem_of(run)
-    assert finished.phase == problem["params"]["phase"] == "save"
-    assert run.folder.checkpoint_steps() == [2]
+    assert finished.phase == problem["params"]["phase"] == phase
+    assert problem["message"].startswith(f"Out of memory while {said}: ")
+    assert problem["params"]["peak_bytes"] > 100 << 20
+    assert [change["settings"] for change in problem["params"]["changes"]] == cures
+    assert (
+        "In this order: choose float8 for the Transformer (Quantization); choose NF4"
+        in (problem["hint"])
+    )
+    # What was there before is there to the byte: the checkpoint, and the result of its step.
+    assert content_of(run.folder, 2) == content_of(before, 2)
     assert open_checkpoint(run.folder.checkpoint(2)).step == 2
+    assert run.folder.result.read_bytes() == before.result.read_bytes()
+    # A save that did not come to its end has left nothing, one that did is whole.
+    steps = run.folder.checkpoint_steps()
+    assert steps == ([2, 3] if phase == "finish" else [2])
+    assert open_checkpoint(run.folder.checkpoint(steps[-1])).step == steps[-1]
 
 
-@pytest.mark.long
-def test_memory_that_runs_out_while_loading_is_not_called_a_damaged_model(
-    folders: Folders,
+def test_memory_that_runs_out_while_downloading_is_no_fault_of_the_hub(
+    begun: tuple[Folders, ShortRun],
+    copied: tuple[Folders, Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def asks_for_too_much() -> None:
-        import torch
-
-        torch.empty(2**55)
-
-    before_first(monkeypatch, loop, "load_trainee", asks_for_too_much)
-    run = run_here(job_with(TWO_STEPS), folders, tmp_path / "output")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    monkeypatch.setattr(trainer.hub, "PROJECT_FOLDER", tmp_path)
+    trainer.hub._answers.clear()
+    with serving(LocalHub({"toys/tiny": BUNDLED_TINY_FOLDER})) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        asking_for_too_much(monkeypatch, huggingface_hub.file_download, "http_get", at_call=3)
+        before = begun[1].folder
+        changes = {"training.steps": 3, "model.name_or_path": "toys/tiny"}
+        run = run_here(job_with(BEGUN | changes), *copied)
+        assert len(hub.downloads()) == 3
     finished, problem = problem_of(run)
-    assert finished.phase == problem["params"]["phase"] == "load"
-    assert "Out of memory while loading the model" in problem["message"]
+    assert finished.phase == problem["params"]["phase"] == "download"
+    assert "Out of memory while downloading the model" in problem["message"]
+    assert problem["params"]["peak_bytes"] > 100 << 20
+    # Nothing of the job is in memory yet, so no setting is blamed.
+    assert problem["params"]["changes"] == []
+    assert problem["hint"].startswith("No setting of the job lowers what this takes: end other")
+    assert content_of(run.folder, 2) == content_of(before, 2)
+
+
+# A picture of 16 times the pixels of the others, and one that fits.
+PICTURES = {
+    "sample.first_sample_at_step_0": True,
+    "sample.sample_every": 2,
+    "sample.prompts": [
+        {"prompt": "a red square", "width": 1024, "height": 1024},
+        {"prompt": "a red square"},
+    ],
+}
+
+
+def test_a_picture_that_does_not_fit_says_what_would_help_and_the_training_goes_on(
+    begun: tuple[Folders, ShortRun],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    no_more_memory: Callable[[], None],
+) -> None:
+    folders, silent = begun
+    with monkeypatch.context() as patched:
+        before_first(patched, sample_round, "draw", no_more_memory)
+        run = run_here(job_with(BEGUN | PICTURES), folders, tmp_path)
+    assert run.exit_code == EXIT_COMPLETED
+    assert run.losses == silent.losses
+    failures = run.of_type(SampleFailed)
+    assert [(event.step, event.prompt_index) for event in failures] == [(0, 0), (2, 0)]
+    assert [(event.step, event.prompt_index) for event in run.of_type(Sample)] == [(0, 1), (2, 1)]
+    for event in failures:
+        assert event.code == "out_of_memory"
+        assert event.message.startswith("Out of memory while drawing samples: ")
+        assert event.params["phase"] == "sample"
+        assert event.params["peak_bytes"] > 100 << 20
+        labels = [change["label"] for change in event.params["changes"]]
+        assert labels[0] == "choose float8 for the Transformer (Quantization)"
+        assert "draw samples of at most 512 px" in labels
+        assert event.hint.startswith("In this order: ")
+        assert event.hint.endswith(". Training goes on.")
+    assert failures[0].hint in run.folder.run(1).log.read_text()
+
+
+def test_a_search_for_cures_that_fails_costs_the_training_as_little_as_the_picture(
+    begun: tuple[Folders, ShortRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(sample_round, "draw", out_of_memory)
+    monkeypatch.setattr(sample_round, "explained", out_of_memory)
+    run = run_here(job_with(BEGUN | PICTURES), begun[0], tmp_path)
+    assert run.exit_code == EXIT_COMPLETED
+    failures = run.of_type(SampleFailed)
+    assert [event.code for event in failures] == ["out_of_memory"] * 4
+    assert failures[0].params["peak_bytes"] > 100 << 20
 
 
 def test_a_child_that_lacks_memory_ends_the_run_in_its_phase(

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
-from optimum.quanto import QLinear, qfloat8, qint4
+from optimum.quanto import QLinear, WeightQBytesTensor, qfloat8, qint4
 from optimum.quanto.tensor.optimizers import AbsmaxOptimizer, MaxOptimizer
 from optimum.quanto.tensor.weights.quantization import quantize_weight
 from torch import nn
 
+from tests.trainer.short_runs import job_with
 from trainer import weight_codes
+from trainer.job_file import parse_job
+from trainer.offloading import frozen_linears
 from trainer.quantization import float8_linear, quantized
 from trainer.quantization_kinds import QUANTIZATION_KINDS, QuantizationKind, stored_bytes
 from trainer.quantized_linear import QuantizedLinear, kind_of, raw_tensors, set_raw_tensors
+from trainer.trainee import Trainee, load_trainee
+from trainer.training_step import predict_velocity
+from trainer.variants import BUNDLED_TINY_FOLDER
 from trainer.weight_codes import CodedKind
 
 STORED: tuple[QuantizationKind, ...] = QUANTIZATION_KINDS[1:]
@@ -246,7 +253,48 @@ print("fine")
     assert done.stdout.strip() == "fine", done.stderr
 
 
-def test_float8_stays_quantos_plain_tensor() -> None:
+@pytest.mark.usefixtures("no_chosen_kernel")
+def test_float8_is_quantos_plain_tensor_without_its_choice() -> None:
     layer = quantized(linear(torch.bfloat16), "float8")
     assert isinstance(layer, QLinear)
     assert type(layer.weight).__name__ == "WeightQBytesTensor"
+    assert layer(torch.ones(1, 192, dtype=torch.bfloat16)).isfinite().all()
+    # quanto's own way asks for the choice, so that the fixture is known to notice one.
+    with pytest.raises(AssertionError, match="asked to choose"):
+        _ = QLinear.from_module(linear(torch.bfloat16), weights=qfloat8).qweight  # pyright: ignore[reportOptionalMemberAccess]
+
+
+@pytest.mark.usefixtures("no_chosen_kernel")
+def test_no_load_no_stream_and_no_way_back_asks_quanto_for_a_class(tmp_path: Path) -> None:
+    changes = {"quantization.transformer": "float8", "training.data_type": "bf16"}
+    job = parse_job(job_with(changes))
+    for _ in range(2):  # the second one reads the kept weights
+        trainee = load_trainee(
+            job,
+            BUNDLED_TINY_FOLDER / "transformer",
+            device="cpu",
+            progress=lambda *_: None,
+            percent_streamed=50.0,
+            cache=tmp_path,
+        )
+        assert trainee.stream is not None
+        embeds = torch.ones(1, 4, trainee.transformer.config["joint_attention_dim"])
+
+        def step(trainee: Trainee = trainee, embeds: torch.Tensor = embeds) -> None:
+            velocity = predict_velocity(
+                trainee.transformer,
+                torch.ones(1, 6, 128, dtype=torch.bfloat16),
+                timestep=torch.tensor([0.5]),
+                embeds=embeds.bfloat16(),
+                size=(2, 3),
+                guidance=1.0,
+            )
+            velocity.float().sum().backward()
+
+        step()
+        with trainee.transformer_aside():
+            pass
+        step()
+        linears = frozen_linears(trainee.transformer)
+        kinds = {type(linear.weight.data) for linear in linears if isinstance(linear, QLinear)}
+        assert kinds == {WeightQBytesTensor}

@@ -212,6 +212,9 @@ def test_a_lost_database_gets_its_drawings_back_with_their_pictures(
     )
     assert [picture["state"] for picture in found["pictures"]] == ["drawn", "failed", "drawn"]
     assert "odd" in found["pictures"][1]["message"]
+    assert found["pictures"][1]["message"].endswith(
+        "Change its size or its LoRA, and draw it again."
+    )
     assert [picture["lora_label"] for picture in found["pictures"]] == [
         None,
         "style, step 250",

@@ -153,6 +153,30 @@ def test_a_refused_command_is_a_warning_of_the_run(
     assert "step 3" in said["message"]
 
 
+def test_a_picture_for_which_memory_ran_out_is_a_warning_with_what_would_help(
+    client: TestClient, database: Database, settings: Settings, job_id: int
+) -> None:
+    failed = events.SampleFailed(
+        step=3,
+        prompt_index=1,
+        prompt="a fox",
+        message="Out of memory while drawing samples.",
+        code="out_of_memory",
+        hint="In this order: draw samples of at most 512 px. Training goes on.",
+        params={"phase": "sample", "device": "gpu", "peak_bytes": 5, "changes": [{"label": "x"}]},
+    )
+    say(database, settings, job_id, started(), begins(), failed)
+    (run,) = client.get(f"/api/jobs/{job_id}").json()["runs"]
+    (said,) = run["problems"]
+    assert (said["code"], said["severity"]) == ("out_of_memory", "warning")
+    assert said["field"] == "sample.prompts.1"
+    assert said["message"].endswith("was not drawn: Out of memory while drawing samples.")
+    assert said["hint"] == failed.hint
+    # The changes are in the hint; a run keeps a problem for each picture.
+    measured = {"phase": "sample", "device": "gpu", "peak_bytes": 5}
+    assert said["params"] == {**measured, "step": 3, "prompt": "a fox"}
+
+
 def ask_to_change(database: Database, job_id: int, number: int, steps: int) -> None:
     """As the API and the worker do: noted, and given under a number."""
     with database.write() as session:

@@ -15,6 +15,7 @@ import { FailurePanel } from "@/features/jobs/failure-panel";
 import { LogPanel } from "@/features/jobs/log-panel";
 import { isMoving, useJobActions } from "@/features/jobs/use-job-actions";
 import { DrawingPictures } from "@/features/samples/drawing-pictures";
+import { isLostPicture } from "@/features/samples/gallery-model";
 import { words } from "@/messages/drawings";
 
 interface DrawingViewProps {
@@ -29,9 +30,7 @@ export function DrawingView({ drawing, onAgain, onRecipe, onDelete }: DrawingVie
   const actions = useJobActions();
   const alarming = new Set(drawing.alarms.map(({ code }) => code));
   // What a picture lacks stands in its own place.
-  const notes = drawing.warnings.filter(
-    ({ code }) => !alarming.has(code) && code !== "sample_failed",
-  );
+  const notes = drawing.warnings.filter(({ code }) => !alarming.has(code) && !isLostPicture(code));
   return (
     <>
       {(drawing.status === "failed" || drawing.status === "interrupted") && (

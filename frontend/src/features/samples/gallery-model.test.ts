@@ -122,18 +122,20 @@ describe("a gallery", () => {
   });
 
   test("reads failures from the records of runs and nothing else", () => {
-    const problem = (code: string, field: string) => ({
+    const problem = (code: string, field: string, hint = "") => ({
       code,
       field,
       message: "No memory.",
-      hint: "",
+      hint,
       params: { step: 50, prompt: "a fox" },
     });
     const runs = [
       { problems: [problem("sample_failed", "sample.prompts.2"), problem("slow_steps", "x")] },
+      { problems: [problem("out_of_memory", "sample.prompts.1", "Draw smaller samples.")] },
     ];
     expect(failuresOf({ runs } as never)).toEqual([
       { step: 50, promptIndex: 2, prompt: "a fox", message: "No memory." },
+      { step: 50, promptIndex: 1, prompt: "a fox", message: "No memory. Draw smaller samples." },
     ]);
   });
 });

@@ -290,14 +290,26 @@ export function stepsOf(lanes: Lane[]): number[] {
   return [...new Set(steps)].sort((one, other) => one - other);
 }
 
+/** Whether a warning of a run tells of a picture that was not drawn. */
+export function isLostPicture(code: string): boolean {
+  return code === "sample_failed" || code === "out_of_memory";
+}
+
 /** What the records of a job's runs say of pictures that were not drawn. */
 export function failuresOf(job: Job | undefined): Failure[] {
   const problems = job?.runs.flatMap((run) => run.problems) ?? [];
-  return problems.flatMap(({ code, field, message, params }) => {
+  return problems.flatMap(({ code, field, message, hint, params }) => {
     const index = /^sample\.prompts\.(\d+)$/.exec(field ?? "");
     const { step, prompt } = params as { step?: unknown; prompt?: unknown };
-    return code === "sample_failed" && index !== null && typeof step === "number"
-      ? [{ step, promptIndex: Number(index[1]), prompt: String(prompt ?? ""), message }]
+    return isLostPicture(code) && index !== null && typeof step === "number"
+      ? [
+          {
+            step,
+            promptIndex: Number(index[1]),
+            prompt: String(prompt ?? ""),
+            message: `${message} ${hint}`.trim(),
+          },
+        ]
       : [];
   });
 }
