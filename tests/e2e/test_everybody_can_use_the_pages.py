@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.e2e.conftest import ROOT, Darkroom, PageWithoutErrors, darkroom_in
-from tests.e2e.looking import DESKTOP, look_at
+from tests.e2e.looking import DESKTOP, NARROW_PHONE, look_at, settled, sideways_faults
 
 STAND_IN = ROOT / "tests" / "stand_in_trainer.py"
 TOKEN = "a-token-for-the-pages"
@@ -224,6 +224,29 @@ def test_a_plain_form_with_presets_and_a_file_to_import(
     page.get_by_role("button", name="Read it").click()
     expect(page.get_by_role("rowheader", name="train.optimizer")).to_be_visible()
     look_at(page)
+
+
+def test_a_plan_for_the_disk_of_a_folder_whose_name_does_not_break(
+    busy: Darkroom, open_page: Callable[..., Page]
+) -> None:
+    folder = "/" + "folder" * 9
+    shortfall = {"missing": "disk", "phase": None, "folder": "cache", "message": folder}
+
+    def lacks_room(route: Route) -> None:
+        answer = route.fetch()
+        plan = answer.json()
+        for device in plan["devices"]:
+            device["shortfalls"] += [shortfall | {"needed_bytes": 2, "available_bytes": 1}]
+        route.fulfill(response=answer, json=plan)
+
+    page = open_page(busy, "/")
+    page.route("**/api/jobs/plan*", lacks_room)
+    page.set_viewport_size(NARROW_PHONE)
+    page.goto("/jobs/new")
+    expect(page.get_by_text(folder)).to_be_attached()
+    unfold(page)
+    expect(page.get_by_text(folder)).to_be_visible()
+    assert settled(page, sideways_faults) == []
 
 
 def unfold(page: Page) -> None:
