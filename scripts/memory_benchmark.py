@@ -104,20 +104,25 @@ def main() -> int:
     parser.add_argument(
         "--usual-malloc", action="store_true", help="let freed memory stay, as a run does"
     )
+    parser.add_argument("--only", metavar="PHASE", nargs="+", help="these rows, and no starts")
     options = parser.parse_args()
+    unknown = set(options.only or ()) - {case.name for case in CASES}
+    if unknown or (options.only and options.write):
+        parser.error(f"--only takes rows of the table, and is not written: {sorted(unknown)}")
     if not options.usual_malloc and _GIVE_BACK.keys() - os.environ.keys():
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **_GIVE_BACK})
+    cases = [case for case in CASES if not options.only or case.name in options.only]
     rows: list[tuple[int, int]] = []
     with tempfile.TemporaryDirectory(prefix="darkroom-benchmark-") as folder:
         models = Path(folder)
         in_own_process(save_models, models)
         print("\n".join(HEADER))
-        for case in CASES:
+        for case in cases:
             rows.append(in_own_process(measure, case, models))
             print(table_line(case, *rows[-1]), flush=True)
-        starts = list(start_lines(models))
+        starts = [] if options.only else list(start_lines(models))
     if options.write:
-        lines = [table_line(case, *row) for case, row in zip(CASES, rows, strict=True)]
+        lines = [table_line(case, *row) for case, row in zip(cases, rows, strict=True)]
         page = PAGE.read_text(encoding="utf-8")
         page = between(page, BEGIN, END, [*HEADER, *lines])
         page = between(page, STARTS_BEGIN, STARTS_END, [*STARTS_HEADER, *starts])
