@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from backend.artifacts.addresses import thumbnail_url
@@ -322,17 +322,18 @@ def list_metrics(
     session: Session,
     job_id: int,
     *,
+    run_number: int | None = None,
     after_step: int,
     through_step: int | None = None,
     max_points: int,
 ) -> Page[MetricPoint]:
-    """One curve, or a part of it: each step from the run whose result it is part of."""
-    find_job(session, job_id)
+    """One curve, or a part of it: each step from the run whose result it is part of, or all that
+    the run with this number trained. Raises NotFound.
+    """
     metric, run = models.Metric, models.Run
     on_the_curve = and_(
-        metric.job_id == job_id,
+        _on_the_curve(session, metric, job_id, run_number),
         metric.step > after_step,
-        or_(run.kept_until_step.is_(None), metric.step <= run.kept_until_step),
         *([] if through_step is None else [metric.step <= through_step]),
     )
     joined = run.id == metric.run_id
@@ -354,22 +355,37 @@ def list_metrics(
     return Page[MetricPoint].model_construct(items=[MetricPoint(*row) for row in rows])
 
 
-def list_measurements(session: Session, job_id: int) -> Page[MeasurementPoint]:
-    """What was measured, each from the run whose result it is part of. Raises NotFound."""
-    find_job(session, job_id)
+def list_measurements(
+    session: Session, job_id: int, run_number: int | None = None
+) -> Page[MeasurementPoint]:
+    """What was measured, each from the run whose result it is part of, or all that the run with
+    this number measured. Raises NotFound.
+    """
     measurement, run = models.Measurement, models.Run
     rows = session.execute(
         select(measurement, run.number)
         .join(run, run.id == measurement.run_id)
-        .where(
-            measurement.job_id == job_id,
-            or_(run.kept_until_step.is_(None), measurement.step <= run.kept_until_step),
-        )
+        .where(_on_the_curve(session, measurement, job_id, run_number))
         .order_by(measurement.step, run.number)
     )
     # A step that two runs measured counts once.
     points = {row.step: measurement_point(row, number) for row, number in rows}
     return Page(items=list(points.values()))
+
+
+def _on_the_curve(
+    session: Session,
+    row: type[models.Metric] | type[models.Measurement],
+    job_id: int,
+    run_number: int | None,
+) -> ColumnElement[bool]:
+    """Of one run every row; of all, those that no later run took back. Raises NotFound."""
+    find_job(session, job_id)
+    of_job = row.job_id == job_id
+    if run_number is not None:
+        return and_(of_job, row.run_id == _find_run(session, job_id, run_number).id)
+    kept_until_step = models.Run.kept_until_step
+    return and_(of_job, or_(kept_until_step.is_(None), row.step <= kept_until_step))
 
 
 def measurement_point(row: models.Measurement, run_number: int) -> MeasurementPoint:
@@ -386,18 +402,27 @@ def measurement_point(row: models.Measurement, run_number: int) -> MeasurementPo
 def find_log(session: Session, settings: Settings, job_id: int, run_number: int | None) -> LogPlace:
     """Where the log of the run with this number is, or of the latest. Raises NotFound."""
     job = find_job(session, job_id)
-    query = select(models.Run.number).where(models.Run.job_id == job_id)
     if run_number is not None:
-        query = query.where(models.Run.number == run_number)
-    found = session.scalar(query.order_by(models.Run.number.desc()).limit(1))
-    if found is None and run_number is not None:
-        raise NotFound(
-            "no_such_run", f"Job {job_id} has no run {run_number}.", "The job lists its runs."
+        found = _find_run(session, job_id, run_number).number
+    else:
+        found = session.scalar(
+            select(func.max(models.Run.number)).where(models.Run.job_id == job_id)
         )
     if found is None:
         return LogPlace(job.training_name, None, None)
     folder = JobFolder(settings.output_dir, job.training_name)
     return LogPlace(job.training_name, folder.run(found).log, found)
+
+
+def _find_run(session: Session, job_id: int, number: int) -> models.Run:
+    run = session.scalar(
+        select(models.Run).where(models.Run.job_id == job_id, models.Run.number == number)
+    )
+    if run is None:
+        raise NotFound(
+            "no_such_run", f"Job {job_id} has no run {number}.", "The job lists its runs."
+        )
+    return run
 
 
 def job_as_yaml(session: Session, job_id: int) -> tuple[str, str]:

@@ -41,9 +41,21 @@ from backend.trash.schemas import Deletion
 
 router = APIRouter(tags=["jobs"])
 
-JobId = Annotated[int, Path(ge=1, le=2**63 - 1, examples=[1])]
+LARGEST = 2**63 - 1  # of the database's whole numbers, and of a file's bytes
+
+JobId = Annotated[int, Path(ge=1, le=LARGEST, examples=[1])]
 Limit = Annotated[int, Query(ge=1, le=500)]
-RunNumber = Annotated[int | None, Query(ge=1, description="Number; the latest if left out.")]
+RunNumber = Annotated[
+    int | None, Query(ge=1, le=LARGEST, description="Number; the latest if left out.")
+]
+RunOfCurve = Annotated[
+    int | None,
+    Query(
+        ge=1,
+        le=LARGEST,
+        description="Number: all that this run did, also what a later one took back.",
+    ),
+]
 
 
 @router.get("/job-schema", responses=error_responses())
@@ -179,17 +191,19 @@ def list_commands(job_id: JobId, database: DatabaseOf) -> Page[CommandEntry]:
 def list_metrics(
     job_id: JobId,
     database: DatabaseOf,
-    after_step: Annotated[int, Query(ge=-1)] = -1,
-    through_step: Annotated[int | None, Query(ge=0)] = None,
+    run: RunOfCurve = None,
+    after_step: Annotated[int, Query(ge=-1, le=LARGEST)] = -1,
+    through_step: Annotated[int | None, Query(ge=0, le=LARGEST)] = None,
     max_points: Annotated[int, Query(ge=2, le=20_000)] = 2_000,
 ) -> Response:
-    """One curve across resumes, thinned evenly to about `max_points`, its last step included; or a
-    part of it, which is thinned less.
+    """One curve across resumes, or that of one run, thinned evenly to about `max_points`, its last
+    step included; or a part of it, which is thinned less.
     """
     with database.read() as session:
         page = queries.list_metrics(
             session,
             job_id,
+            run_number=run,
             after_step=after_step,
             through_step=through_step,
             max_points=max_points,
@@ -200,10 +214,12 @@ def list_metrics(
 
 
 @router.get("/jobs/{job_id}/measurements", responses=error_responses(404))
-def list_measurements(job_id: JobId, database: DatabaseOf) -> Page[MeasurementPoint]:
-    """Validation and preservation over the steps, one curve across resumes."""
+def list_measurements(
+    job_id: JobId, database: DatabaseOf, run: RunOfCurve = None
+) -> Page[MeasurementPoint]:
+    """Validation and preservation over the steps, one curve across resumes or that of one run."""
     with database.read() as session:
-        return queries.list_measurements(session, job_id)
+        return queries.list_measurements(session, job_id, run)
 
 
 @router.get("/jobs/{job_id}/log", responses=error_responses(404))
@@ -212,8 +228,12 @@ def list_log(
     database: DatabaseOf,
     settings: SettingsOf,
     run: RunNumber = None,
-    offset: Annotated[int | None, Query(ge=0, description="Byte to read on from.")] = None,
-    before: Annotated[int | None, Query(ge=0, description="Byte to read back from.")] = None,
+    offset: Annotated[
+        int | None, Query(ge=0, le=LARGEST, description="Byte to read on from.")
+    ] = None,
+    before: Annotated[
+        int | None, Query(ge=0, le=LARGEST, description="Byte to read back from.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=5_000)] = 500,
 ) -> LogPart:
     """The last `limit` lines of the trainer's log, the next ones from `offset`, or those `before`

@@ -23,7 +23,7 @@ import {
 } from "./apply-event";
 import { type JobLists, withJob } from "./job-lists";
 import { jobsQuery, keys, MAX_CURVE_POINTS } from "./queries";
-import type { Command, Job, JobSummary, LoadHistory, Measurement, Sample } from "./types";
+import type { Command, Job, JobSummary, LoadHistory, Measurement, Metric, Sample } from "./types";
 
 let client: QueryClient;
 /** What the queue shows without a filter. */
@@ -54,6 +54,18 @@ describe("one curve across resumes", () => {
 
   test("gives way to a later run that trains the same steps again", () => {
     expect(outline(joined(steps(1, 5), steps(3, 4, 2)))).toBe("1/1 2/1 3/2 4/2");
+  });
+
+  test("takes live steps, and so does that of their own run, and no other", () => {
+    client.setQueryData(keys.metrics(1), steps(1, 5));
+    client.setQueryData(keys.metrics(1, 1), steps(1, 5));
+    client.setQueryData(keys.metrics(1, 2), []);
+    applySteps(client, 1, steps(3, 4, 2));
+    const known = (run?: number) =>
+      outline(client.getQueryData<Metric[]>(keys.metrics(1, run)) ?? []);
+    expect(known()).toBe("1/1 2/1 3/2 4/2");
+    expect(known(1)).toBe("1/1 2/1 3/1 4/1 5/1");
+    expect(known(2)).toBe("3/2 4/2");
   });
 });
 
@@ -220,6 +232,15 @@ describe("measurements", () => {
       [0, 1],
       [2, 2],
     ]);
+  });
+
+  test("reach the curve of their own run as well, and no other", () => {
+    client.setQueryData(keys.measurements(1, 1), [measurement(2), measurement(4)]);
+    client.setQueryData(keys.measurements(1, 2), []);
+    applyMeasurement(client, 1, measurement(2, { run: 2 }));
+    const known = (run: number) => client.getQueryData<Measurement[]>(keys.measurements(1, run));
+    expect(known(1)).toEqual([measurement(2), measurement(4)]);
+    expect(known(2)).toEqual([measurement(2, { run: 2 })]);
   });
 });
 

@@ -83,17 +83,17 @@ export function applyJobDeleted(client: QueryClient, id: number): void {
 }
 
 /**
- * Each step is drawn as it comes. A page that is open for days would hold them all; past twice what
- * a screen shows, the curve is fetched again, thinned out by the server.
+ * Each step is drawn as it comes, on the curve of all runs and on that of its own. A page that is
+ * open for days would hold them all; past twice what a screen shows, the curve is fetched again,
+ * thinned out by the server.
  */
 export function applySteps(client: QueryClient, id: number, items: Metric[]): void {
-  change<Metric[]>(client, keys.metrics(id), (metrics) => metrics && joined(metrics, items));
-  const length = client.getQueryData<Metric[]>(keys.metrics(id))?.length ?? 0;
-  if (length > 2 * MAX_CURVE_POINTS) {
-    void client.invalidateQueries(
-      { queryKey: keys.metrics(id), exact: true },
-      { cancelRefetch: false },
-    );
+  for (const queryKey of [keys.metrics(id), keys.metrics(id, items[0]?.run)]) {
+    change<Metric[]>(client, queryKey, (metrics) => metrics && joined(metrics, items));
+    const length = client.getQueryData<Metric[]>(queryKey)?.length ?? 0;
+    if (length > 2 * MAX_CURVE_POINTS) {
+      void client.invalidateQueries({ queryKey, exact: true }, { cancelRefetch: false });
+    }
   }
 }
 
@@ -122,15 +122,17 @@ export function joined(metrics: Metric[], items: Metric[]): Metric[] {
 
 /** A measurement takes the place of that of its step and of what an earlier run had beyond it. */
 export function applyMeasurement(client: QueryClient, id: number, point: Measurement): void {
-  change<Measurement[]>(client, keys.measurements(id), (known) => {
-    if (known === undefined || known.some(({ run }) => run > point.run)) {
-      return known;
-    }
-    const others = known.filter(
-      ({ step, run }) => step !== point.step && (run === point.run || step < point.step),
-    );
-    return [...others, point].sort((one, other) => one.step - other.step);
-  });
+  for (const queryKey of [keys.measurements(id), keys.measurements(id, point.run)]) {
+    change<Measurement[]>(client, queryKey, (known) => {
+      if (known === undefined || known.some(({ run }) => run > point.run)) {
+        return known;
+      }
+      const others = known.filter(
+        ({ step, run }) => step !== point.step && (run === point.run || step < point.step),
+      );
+      return [...others, point].sort((one, other) => one.step - other.step);
+    });
+  }
 }
 
 /** What was asked of the trainer, newest first; a change that it took is in the job's config. */

@@ -195,8 +195,13 @@ export const api = {
     body(
       http.GET("/api/jobs/{job_id}/metrics", { params: { ...ofJob(id), query: asked }, signal }),
     ),
-  measurements: (id: number, signal?: AbortSignal) =>
-    body(http.GET("/api/jobs/{job_id}/measurements", { params: ofJob(id), signal })),
+  measurements: (id: number, run: number | undefined, signal?: AbortSignal) =>
+    body(
+      http.GET("/api/jobs/{job_id}/measurements", {
+        params: { ...ofJob(id), query: { run } },
+        signal,
+      }),
+    ),
   fineContrast: (id: number, signal?: AbortSignal) =>
     body(http.GET("/api/jobs/{job_id}/fine-contrast", { params: ofJob(id), signal })),
   samples: (id: number, signal?: AbortSignal) =>

@@ -15,8 +15,9 @@ export const keys = {
   jobLists: ["jobs", "lists"] as const,
   queue: ["queue"] as const,
   job: (id: number) => ["job", id] as const,
-  metrics: (id: number) => ["job", id, "metrics"] as const,
-  measurements: (id: number) => ["job", id, "measurements"] as const,
+  /** Without a run, the one curve of all. */
+  metrics: (id: number, run?: number) => ["job", id, "metrics", run ?? null] as const,
+  measurements: (id: number, run?: number) => ["job", id, "measurements", run ?? null] as const,
   commands: (id: number) => ["job", id, "commands"] as const,
   preview: (id: number) => ["preview", id] as const,
   drawings: ["jobs", "drawings"] as const,
@@ -72,27 +73,27 @@ export const failureQuery = (id: number) =>
     queryFn: async ({ signal }) => (await inTurn(() => api.failure(id, signal))) ?? null,
   });
 
-export const metricsQuery = (id: number) =>
+export const metricsQuery = (id: number, run?: number) =>
   queryOptions({
-    queryKey: keys.metrics(id),
+    queryKey: keys.metrics(id, run),
     queryFn: async ({ signal }) =>
-      itemsOf(await api.metrics(id, { max_points: MAX_CURVE_POINTS }, signal)),
+      itemsOf(await api.metrics(id, { run, max_points: MAX_CURVE_POINTS }, signal)),
   });
 
 /** A part of a curve, as closely as a screen can show it. */
-export const metricsInQuery = (id: number, from: number, to: number) =>
+export const metricsInQuery = (id: number, run: number | undefined, from: number, to: number) =>
   queryOptions({
-    queryKey: [...keys.metrics(id), from, to] as const,
+    queryKey: [...keys.metrics(id, run), from, to] as const,
     queryFn: async ({ signal }) => {
-      const asked = { after_step: from - 1, through_step: to, max_points: MAX_CURVE_POINTS };
+      const asked = { run, after_step: from - 1, through_step: to, max_points: MAX_CURVE_POINTS };
       return itemsOf(await api.metrics(id, asked, signal));
     },
   });
 
-export const measurementsQuery = (id: number) =>
+export const measurementsQuery = (id: number, run?: number) =>
   queryOptions({
-    queryKey: keys.measurements(id),
-    queryFn: async ({ signal }) => itemsOf(await api.measurements(id, signal)),
+    queryKey: keys.measurements(id, run),
+    queryFn: async ({ signal }) => itemsOf(await api.measurements(id, run, signal)),
   });
 
 export const commandsQuery = (id: number) =>

@@ -823,8 +823,8 @@ export interface paths {
         };
         /**
          * List Metrics
-         * @description One curve across resumes, thinned evenly to about `max_points`, its last step included; or a
-         *     part of it, which is thinned less.
+         * @description One curve across resumes, or that of one run, thinned evenly to about `max_points`, its last
+         *     step included; or a part of it, which is thinned less.
          */
         get: operations["list_metrics"];
         put?: never;
@@ -844,7 +844,7 @@ export interface paths {
         };
         /**
          * List Measurements
-         * @description Validation and preservation over the steps, one curve across resumes.
+         * @description Validation and preservation over the steps, one curve across resumes or that of one run.
          */
         get: operations["list_measurements"];
         put?: never;
@@ -8534,6 +8534,8 @@ export interface operations {
     list_metrics: {
         parameters: {
             query?: {
+                /** @description Number: all that this run did, also what a later one took back. */
+                run?: number | null;
                 after_step?: number;
                 through_step?: number | null;
                 max_points?: number;
@@ -8613,7 +8615,10 @@ export interface operations {
     };
     list_measurements: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Number: all that this run did, also what a later one took back. */
+                run?: number | null;
+            };
             header?: never;
             path: {
                 job_id: number;

@@ -153,10 +153,9 @@ def items(client: TestClient, job: dict[str, Any], what: str) -> list[dict[str, 
 def everything(client: TestClient) -> dict[str, Any]:
     """What the API tells of the only job."""
     job = one_job(client)
-    return {"job": job} | {
-        what: items(client, job, what)
-        for what in ("metrics", "measurements", "samples", "checkpoints", "log")
-    }
+    of_runs = [f"metrics?run={run['number']}" for run in job["runs"]]
+    told = ("metrics", *of_runs, "measurements", "samples", "checkpoints", "log")
+    return {"job": job} | {what: items(client, job, what) for what in told}
 
 
 @contextmanager
@@ -190,6 +189,9 @@ def test_a_job_comes_back_with_its_runs_curve_pictures_and_checkpoints(
         (point["step"], point["loss"], point["run"]) for point in items(client, job, "metrics")
     ]
     assert curve == [(s, (1 if s <= 5 else 2) / s, 1 if s <= 5 else 2) for s in range(1, 11)]
+    own = [(p["step"], p["loss"], p["run"]) for p in items(client, job, "metrics?run=1")]
+    assert own == [(s, 1 / s, 1) for s in range(1, 7)], "with step 6, which run 2 took back"
+    assert [p["step"] for p in items(client, job, "metrics?run=2")] == list(range(6, 11))
     assert [sample["step"] for sample in items(client, job, "samples")] == [5, 10]
     saved = [(c["step"], c["is_final"]) for c in items(client, job, "checkpoints")]
     assert saved == [(5, False), (10, False), (10, True)]

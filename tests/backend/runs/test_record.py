@@ -245,6 +245,34 @@ def test_measurements_make_one_curve_across_resumes(
     assert client.get("/api/jobs/999/measurements").status_code == 404
 
 
+def test_a_run_keeps_its_own_curve_with_what_a_later_one_took_back(
+    client: TestClient, database: Database, settings: Settings, job_id: int
+) -> None:
+    first = [step(number, loss=1.0) for number in range(1, 5)]
+    say(database, settings, job_id, started(), begins(), *first, measured(2, 0.4), measured(4, 0.3))
+    with database.write() as session:
+        session.get_one(Job, job_id).status = JobStatus.STARTING
+        session.add(new_run(job_id, 2))
+    second = [step(number, loss=2.0) for number in (3, 4, 5)]
+    say(database, settings, job_id, started(2), begins(2), *second, measured(4, 0.25))
+
+    def curve(what: str, **asked: int) -> list[tuple[int, int]]:
+        items = client.get(f"/api/jobs/{job_id}/{what}", params=asked).json()["items"]
+        return [(point["step"], point["run"]) for point in items]
+
+    assert curve("metrics") == [(1, 1), (2, 1), (3, 2), (4, 2), (5, 2)]
+    assert curve("metrics", run=1) == [(1, 1), (2, 1), (3, 1), (4, 1)]
+    assert curve("metrics", run=2) == [(3, 2), (4, 2), (5, 2)]
+    assert curve("metrics", run=1, after_step=2, through_step=3) == [(3, 1)]
+    assert curve("metrics", run=1, max_points=2) == [(2, 1), (4, 1)]
+    assert curve("measurements") == [(2, 1), (4, 2)]
+    assert curve("measurements", run=1) == [(2, 1), (4, 1)]
+    assert curve("measurements", run=2) == [(4, 2)]
+    for what in ("metrics", "measurements", "log"):
+        answer = client.get(f"/api/jobs/{job_id}/{what}", params={"run": 3})
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, "no_such_run")
+
+
 def test_one_checkpoint_is_the_best_at_a_time_and_pinned_ones_are_marked(
     client: TestClient, database: Database, settings: Settings, job_id: int
 ) -> None:

@@ -62,6 +62,7 @@ function JobView({ job }: { job: Job }) {
   // What is alarming has a place of its own, and the words for what it may be.
   const alarming = new Set(job.alarms.map(({ code }) => code));
   const notes = job.warnings.filter(({ code }) => !alarming.has(code));
+  const runs = job.runs.map((run) => run.number);
   const expecting = ACTIVE.has(job.status) || job.status === "queued";
   return (
     <div className={classes.stack}>
@@ -101,7 +102,7 @@ function JobView({ job }: { job: Job }) {
             )}
           />
           <div className={classes.split}>
-            <CurvePanel jobId={job.id} name={job.training_name} expecting={expecting} />
+            <CurvePanel jobId={job.id} name={job.training_name} runs={runs} expecting={expecting} />
             <div className={`${classes.stack} ${classes.beside}`}>
               <CheckpointsPanel
                 jobId={job.id}
@@ -118,7 +119,7 @@ function JobView({ job }: { job: Job }) {
               </Suspense>
               <RunsPanel runs={job.runs} moves={job.moves} />
             </div>
-            <LogPanel jobId={job.id} runs={job.runs.map((run) => run.number)} />
+            <LogPanel jobId={job.id} runs={runs} />
           </div>
         </>
       )}

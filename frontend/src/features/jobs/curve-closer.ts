@@ -16,8 +16,8 @@ export function useCloser(sources: CurveSource[], range: StepRange): CurveSource
   const [from, to] = settled ?? [0, 0];
   const isClose = range !== null && settled !== null;
   const closer = useQueries({
-    queries: sources.map(({ jobId, metrics }) => ({
-      ...metricsInQuery(jobId, from, to),
+    queries: sources.map(({ jobId, run, metrics }) => ({
+      ...metricsInQuery(jobId, run, from, to),
       enabled: isClose && isThinned(metrics),
       placeholderData: keepPreviousData,
     })),

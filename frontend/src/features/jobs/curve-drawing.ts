@@ -6,6 +6,8 @@ import type { CurveKind } from "./curve-kinds";
 /** One job's numbers. The first source of a drawing is the page's own job, the others lie over it. */
 export interface CurveSource {
   jobId: number;
+  /** The numbers are this run's own; those of all runs without it. */
+  run?: number;
   name: string;
   metrics: Metric[];
   /** The steps in sight, where `metrics` is thinned out. */

@@ -4,7 +4,7 @@ import { act, render, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { checkpoint, jobSummary, measurement, metric, sample, wholeJob } from "@tests/examples";
 import { jobsOf, pageOf, SmallServer } from "@tests/small-server";
-import { beforeEach, expect, test, vi } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { LiveProvider } from "@/api/live";
 import type { CurveDrawing, CurveMark } from "./curve-drawing";
 import { CurvePanel } from "./curve-panel";
@@ -50,13 +50,13 @@ beforeEach(() => {
     .on("GET /api/jobs/2/measurements", () => pageOf());
 });
 
-function open() {
+function open(runs = [1]) {
   const client = new QueryClient({ defaultOptions: { queries: { retry: false } } });
   const page = render(
     <MantineProvider env="test">
       <QueryClientProvider client={client}>
         <LiveProvider onStatusMoved={() => {}} onAlarm={() => {}} onUnauthorized={() => {}}>
-          <CurvePanel jobId={1} name="ink" expecting />
+          <CurvePanel jobId={1} name="ink" runs={runs} expecting />
         </LiveProvider>
       </QueryClientProvider>
     </MantineProvider>,
@@ -139,6 +139,75 @@ test("shows each step of a long curve where somebody looks closely", async () =>
   expect(parts.map(({ query }) => query.get("through_step"))).toEqual(["123"]);
   await user.click(screen.getByRole("button", { name: "Show all" }));
   expect(drawn.drawing.steps).toEqual(thinned);
+});
+
+describe("of a job with several runs", () => {
+  let server: SmallServer;
+  beforeEach(() => {
+    const curves: Record<string, object[]> = {
+      all: [metric(1), metric(2), metric(3, { run: 2, loss: 0.3 })],
+      1: [metric(1), metric(2), metric(9, { loss: 0.9 })],
+      2: [metric(3, { run: 2, loss: 0.3 })],
+      3: [],
+    };
+    const measured: Record<string, object[]> = {
+      all: [measurement(2)],
+      1: [measurement(2), measurement(9, { validation_loss: 0.75 })],
+    };
+    server = new SmallServer()
+      .on("GET /api/jobs/1/metrics", ({ query }) =>
+        pageOf(...(curves[query.get("run") ?? "all"] ?? [])),
+      )
+      .on("GET /api/jobs/1/measurements", ({ query }) =>
+        pageOf(...(measured[query.get("run") ?? "all"] ?? [])),
+      )
+      .on("GET /api/jobs/1/checkpoints", () => pageOf(checkpoint(3)))
+      .on("GET /api/jobs/1/samples", () => pageOf(sample(1, 0, 0, "a fox")));
+  });
+
+  test("shows what one of them did, also what a later one took back", async () => {
+    const { user } = open([1, 2]);
+    await screen.findByRole("img", { name: /Curve of ink: Loss 0.3 at step 3/ });
+    await waitFor(() => expect(drawn.marks).toHaveLength(2));
+    await user.click(screen.getByLabelText("Smoothed"));
+    act(() => drawn.onRange([1, 2]));
+
+    const choice = screen.getByRole("combobox", { name: "Runs in the curve" });
+    expect(choice).toHaveDisplayValue("All runs");
+    await user.selectOptions(choice, "Run 1");
+    await screen.findByRole("img", { name: /Curve of ink, run 1: Loss 0.9 at step 9/ });
+    await screen.findByRole("img", { name: /Validation 0.75 at step 9/ });
+    expect(drawn.drawing.steps).toEqual([1, 2, 9]);
+    expect(labels(), "what was chosen stays").toEqual(["Loss", "Validation"]);
+    expect(drawn.range, "a part of another curve").toBeNull();
+    expect(drawn.marks, "of the curve of all runs").toEqual([]);
+
+    act(() => drawn.onRange([2, 9]));
+    await waitFor(() => expect(parts()).toEqual(["1"]));
+    await user.selectOptions(choice, "All runs");
+    await screen.findByRole("img", { name: /Curve of ink: Loss 0.3 at step 3/ });
+    expect(drawn.drawing.steps).toEqual([1, 2, 3]);
+    await waitFor(() => expect(drawn.marks).toHaveLength(2));
+  });
+
+  /** The run of each part that was looked at closely. */
+  const parts = () =>
+    server.requests
+      .filter(({ query }) => query.has("through_step"))
+      .map(({ query }) => query.get("run"));
+
+  test("says of one that trained nothing that it did not", async () => {
+    const { user } = open([1, 2, 3]);
+    await screen.findByRole("img", { name: /Curve of ink/ });
+    await user.selectOptions(screen.getByLabelText("Runs in the curve"), "Run 3");
+    expect(await screen.findByText("This run has trained no step.")).toBeVisible();
+  });
+
+  test("leaves nothing to choose while there is one", async () => {
+    open([1]);
+    await screen.findByRole("img", { name: /Curve of ink/ });
+    expect(screen.queryByLabelText("Runs in the curve")).toBeNull();
+  });
 });
 
 test("lays the curves of another job over it, which the address keeps", async () => {

@@ -1,4 +1,4 @@
-import { Skeleton, Switch } from "@mantine/core";
+import { NativeSelect, Skeleton, Switch } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Suspense, useMemo, useRef, useState } from "react";
 import { checkpointsQuery, measurementsQuery, metricsQuery, samplesQuery } from "@/api/queries";
@@ -30,22 +30,44 @@ const SMOOTHING_AT_FIRST = 0.95;
 interface CurvePanelProps {
   jobId: number;
   name: string;
+  /** Numbers of the job's runs, oldest first. */
+  runs: number[];
   /** Whether more may come. */
   expecting: boolean;
 }
 
-export function CurvePanel({ jobId, name, expecting }: CurvePanelProps) {
-  const metrics = useQuery(metricsQuery(jobId));
+export function CurvePanel({ jobId, name, runs, expecting }: CurvePanelProps) {
+  const [run, setRun] = useState<number>();
+  const metrics = useQuery(metricsQuery(jobId, run));
   // A step 0 that was measured is there before the first step.
-  const measured = useQuery(measurementsQuery(jobId));
+  const measured = useQuery(measurementsQuery(jobId, run));
   const measurements = measured.data ?? NONE;
   const [beside, setBeside] = useBeside(jobId);
   const [logScale, setLogScale] = useState(false);
+  const [chosen, setChosen] = useState<KindKey[]>(KINDS_AT_FIRST);
+  const [decay, setDecay] = useState(SMOOTHING_AT_FIRST);
   return (
     <Panel
       title={text.curve.title}
       aside={
         <>
+          {runs.length > 1 && (
+            <NativeSelect
+              aria-label={text.curve.run}
+              size="xs"
+              value={String(run ?? "")}
+              onChange={({ currentTarget: { value } }) =>
+                setRun(value === "" ? undefined : Number(value))
+              }
+              data={[
+                { value: "", label: text.curve.allRuns },
+                ...runs.map((number) => ({
+                  value: String(number),
+                  label: text.runs.number(number),
+                })),
+              ]}
+            />
+          )}
           <OverlayPicker jobId={jobId} chosen={beside} onChosen={setBeside} />
           <Switch
             label={text.curve.log}
@@ -60,14 +82,26 @@ export function CurvePanel({ jobId, name, expecting }: CurvePanelProps) {
         {(points) =>
           points.length === 0 && measurements.length === 0 && beside.length === 0 ? (
             <Empty icon="clock" title={text.curve.emptyTitle}>
-              {expecting ? text.curve.emptyWaiting : text.curve.emptyNever}
+              {emptyText(run, expecting)}
             </Empty>
           ) : (
             <Curve
+              // Another run has other steps: a part that was looked at is none of it.
+              key={run ?? "all"}
               jobId={jobId}
-              own={{ jobId, name, metrics: points, measurements }}
+              own={{
+                jobId,
+                run,
+                name: run === undefined ? name : text.curve.ofRun(name, run),
+                metrics: points,
+                measurements,
+              }}
               beside={beside}
               logScale={logScale}
+              chosen={chosen}
+              onChosen={setChosen}
+              decay={decay}
+              onDecay={setDecay}
             />
           )
         }
@@ -78,19 +112,29 @@ export function CurvePanel({ jobId, name, expecting }: CurvePanelProps) {
 
 const NONE: never[] = [];
 
+function emptyText(run: number | undefined, expecting: boolean): string {
+  if (run !== undefined) {
+    return text.curve.emptyRun;
+  }
+  return expecting ? text.curve.emptyWaiting : text.curve.emptyNever;
+}
+
 interface CurveProps {
   jobId: number;
   own: CurveSource;
   beside: number[];
   logScale: boolean;
+  chosen: KindKey[];
+  onChosen: (keys: KindKey[]) => void;
+  decay: number;
+  onDecay: (decay: number) => void;
 }
 
-function Curve({ jobId, own, beside, logScale }: CurveProps) {
+function Curve(props: CurveProps) {
+  const { jobId, own, beside, logScale, chosen, onChosen, decay, onDecay } = props;
   const others = useOtherSources(beside);
   const checkpoints = useQuery(checkpointsQuery(jobId)).data ?? NONE;
   const samples = useQuery(samplesQuery(jobId)).data ?? NONE;
-  const [chosen, setChosen] = useState<KindKey[]>(KINDS_AT_FIRST);
-  const [decay, setDecay] = useState(SMOOTHING_AT_FIRST);
   const [range, setRange] = useState<StepRange>(null);
 
   const sources = useCloser([own, ...others], range);
@@ -100,7 +144,12 @@ function Curve({ jobId, own, beside, logScale }: CurveProps) {
   );
   const shown = offered.filter(({ key }) => chosen.includes(key));
   const drawing = useDrawing(sources, shown, decay);
-  const marks = useMemo(() => curveMarks(checkpoints, samples), [checkpoints, samples]);
+  // Which run saved a checkpoint or drew a picture is not told: they lie on the curve of all.
+  const isMarked = own.run === undefined;
+  const marks = useMemo(
+    () => (isMarked ? curveMarks(checkpoints, samples) : NONE),
+    [isMarked, checkpoints, samples],
+  );
 
   return (
     <>
@@ -108,9 +157,9 @@ function Curve({ jobId, own, beside, logScale }: CurveProps) {
         offered={offered}
         missing={missing}
         chosen={chosen}
-        onChosen={setChosen}
+        onChosen={onChosen}
         decay={decay}
-        onDecay={setDecay}
+        onDecay={onDecay}
       />
       {shown.length === 0 ? (
         <Empty icon="info" title={text.curve.noneSelected} />
@@ -128,11 +177,15 @@ function Curve({ jobId, own, beside, logScale }: CurveProps) {
       )}
       <StepsInSight steps={drawing.steps} range={range} onRange={setRange} />
       <p className={classes.help}>
-        <span aria-hidden="true">▲ {text.curve.mark.checkpoint}</span>
-        <span aria-hidden="true" className={classes.best}>
-          ▲ {text.curve.mark.best}
-        </span>
-        <span aria-hidden="true">● {text.curve.mark.sample}</span>
+        {isMarked && (
+          <>
+            <span aria-hidden="true">▲ {text.curve.mark.checkpoint}</span>
+            <span aria-hidden="true" className={classes.best}>
+              ▲ {text.curve.mark.best}
+            </span>
+            <span aria-hidden="true">● {text.curve.mark.sample}</span>
+          </>
+        )}
         <span>{text.curve.help}</span>
       </p>
       <CurveTable drawing={drawing} marks={marks} />
