@@ -135,6 +135,8 @@ def finish_job(database: Database, settings: Settings, entry: Entry) -> Restored
         if job is None:  # a draft, or a folder that a rescan could not read
             config = entry.note.known["config"]
             job = Job(training_name=name, kind=kind_of(config), config=config)
+            if "created_at" in entry.note.known:  # by which the settling knows that it is back
+                job.created_at = datetime.fromisoformat(entry.note.known["created_at"])
             session.add(job)
             session.flush()
         if job.status in EDITABLE:

@@ -9,9 +9,10 @@ from typing import Any
 
 from sqlalchemy import func, or_, select
 
-from backend.db.models import JobMove, Lease, Metric, Run
+from backend.db.models import Job, JobMove, Lease, Metric, Run
 from backend.jobs import queries
 from backend.jobs.status import LEGAL_MOVES, JobStatus
+from backend.trash.entries import entries
 from tests.faults.house import TRUTH_SECONDS, House, NotSo, eventually
 from trainer.durable_write import TEMPORARY_PREFIX
 from trainer.errors import FolderInUse
@@ -41,12 +42,25 @@ def check_everything(house: House, is_undisturbed: ResultCheck) -> None:
         known = session.scalar(select(func.count(func.distinct(Run.job_id))))
         if known != len(jobs):
             raise NotSo(f"{known} jobs have runs, {len(jobs)} were queued")
+    _nothing_is_left_of_a_deletion(house)
     house.refuse_tracebacks()
     eventually(
         lambda: not house.left_behind(),
         lambda: f"every process of the house is gone; left behind: {house.left_behind()}",
         TRUTH_SECONDS,
     )
+
+
+def _nothing_is_left_of_a_deletion(house: House) -> None:
+    """Every job that was deleted was restored: each is there once, and the trash is empty."""
+    with house.database.read() as session:
+        names = sorted(session.scalars(select(Job.training_name)))
+    wanted = sorted(job.training_name for job in house.jobs())
+    if names != wanted:
+        raise NotSo(f"the jobs are {names}, {wanted} were queued")
+    left = [entry.id for entry in entries(house.settings.output_dir)]
+    if left:
+        raise NotSo(f"of jobs that were restored there is still in the trash: {left}")
 
 
 def _no_half_checkpoints(folder: JobFolder) -> None:

@@ -7,19 +7,28 @@ import random
 import shutil
 import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 
 import psutil
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from backend.db.models import Run
+from backend.db.models import Job, Run
 from backend.errors import Conflict
 from backend.jobs import queries, waiting
 from backend.jobs.service import stop_job
 from backend.jobs.status import ACTIVE, JobStatus
-from tests.faults.house import WORDS_OF_A_FULL_DISK, WORDS_OF_A_LOCK, House
+from tests.faults.house import (
+    CALM_SECONDS,
+    WORDS_OF_A_FULL_DISK,
+    WORDS_OF_A_LOCK,
+    House,
+    NotSo,
+    eventually,
+)
 from trainer.job_folder import JobFolder
 
 Fault = Callable[[House, random.Random], str]
@@ -28,6 +37,8 @@ HOUR_SECONDS = 3600.0
 NOT_POSSIBLE_HERE = "not possible here"
 # In a job's folder: steps of the checkpoints that a fault damaged. Nobody need have noticed.
 DAMAGED = "damaged-by-a-fault.txt"
+# About as long as a deletion or a restoration takes: a death strikes in it or right after.
+LONGEST_LIFE_SECONDS = 0.1
 
 
 def kill_worker(house: House, rng: random.Random) -> str:
@@ -170,6 +181,23 @@ def queue_ended_jobs(house: House, rng: random.Random) -> str:
     return "ended jobs were queued"
 
 
+def delete_and_restore(house: House, rng: random.Random) -> str:
+    """A person deletes a job with its files and takes it back; the server may die over either."""
+    chosen = rng.choice(house.jobs())
+    death_over_deletion, death_over_restoration = _maybe_a_death(rng), _maybe_a_death(rng)
+    _await_answer(house)
+    _ask_and_kill(house, "DELETE", f"/api/jobs/{chosen.id}?files=true", death_over_deletion)
+    _await_answer(house)
+    eventually(
+        lambda: not _is_being_deleted(house, chosen.id),
+        lambda: f"job {chosen.id}, which is to be deleted, is gone",
+    )
+    if _id_of(house, chosen.training_name) is not None:
+        return "a job's deletion came to nothing"
+    _restore(house, chosen, death_over_restoration)
+    return "a job was deleted and restored"
+
+
 def lock_database(house: House, rng: random.Random) -> str:
     """Another program holds the database, as a backup does."""
     seconds = rng.uniform(0.2, 2.0)
@@ -250,6 +278,7 @@ STAND_IN_FAULTS: tuple[Fault, ...] = (
     *(kill_server, kill_server, freeze_server),
     *(kill_trainer, kill_trainer, terminate_trainer, freeze_trainer),
     *(stop_a_job, queue_ended_jobs, pause_the_queue, move_a_job, change_priority),
+    *(delete_and_restore, delete_and_restore),
     *(lock_database, fill_disk),
     *(lose_samples, damage_newest_checkpoint, lose_job_file, reuse_process_id),
 )
@@ -258,7 +287,7 @@ REAL_FAULTS: tuple[Fault, ...] = (
     *(kill_worker, freeze_worker, wrong_clock, kill_server, freeze_server),
     *(kill_trainer, kill_trainer, terminate_trainer),
     *(freeze_trainer, stop_a_job, queue_ended_jobs, lock_database, damage_newest_checkpoint),
-    *(reuse_process_id, pause_the_queue),
+    *(reuse_process_id, pause_the_queue, delete_and_restore),
 )
 
 
@@ -269,6 +298,72 @@ def _signal_trainer(house: House, rng: random.Random, number: signal.Signals) ->
         with suppress(psutil.Error):
             process.send_signal(number)
     return f"{number.name} to {len(chosen)} trainers"
+
+
+def _maybe_a_death(rng: random.Random) -> float | None:
+    """Seconds from a request to the server's death; None, as often, lets it live."""
+    seconds = rng.uniform(0, LONGEST_LIFE_SECONDS)
+    return rng.choice([None, seconds])
+
+
+def _ask_and_kill(house: House, method: str, path: str, death: float | None) -> None:
+    """Ask the server, and kill it `death` seconds after."""
+    # Nothing that was asked may still be under way when the deed looks at what became of it.
+    words = {"method": method, "timeout_seconds": CALM_SECONDS}
+    if death is None:
+        house.ask(path, **words)
+        return
+    request = threading.Thread(target=house.ask, args=(path,), kwargs=words)
+    request.start()
+    time.sleep(death)
+    house.end_server(signal.SIGKILL)
+    request.join()
+
+
+def _await_answer(house: House) -> None:
+    def answers() -> bool:
+        house.start_server()
+        return house.get("/api/trash") is not None
+
+    eventually(answers, lambda: "the server answers")
+
+
+def _is_being_deleted(house: House, job_id: int) -> bool:
+    """Whether a worker still has to carry it out; there is one."""
+    if not house.live_workers():
+        house.start_worker()
+    with house.database.read() as session:
+        job = session.get(Job, job_id)
+        return job is not None and job.delete_request is not None
+
+
+def _restore(house: House, lost: Job, death: float | None) -> None:
+    """Take the job back, again if that is cut off. Raises NotSo if there is nothing to take."""
+    deaths = [death]
+
+    def is_back() -> bool:
+        _await_answer(house)
+        # In this order: what is not in the database by now has been in the trash before.
+        found = _id_of(house, lost.training_name)
+        if found is not None:
+            house.job_ids[house.job_ids.index(lost.id)] = found
+            return True
+        answer = house.get("/api/trash") or {"items": []}
+        of_job = [e for e in answer["items"] if e["training_name"] == lost.training_name]
+        deleted = [entry["id"] for entry in of_job if entry["kind"] == "job"]
+        if not deleted:
+            raise NotSo(f"job {lost.id}, {lost.training_name}, was lost")
+        path = f"/api/trash/{deleted[0]}/restore"
+        _ask_and_kill(house, "POST", path, deaths.pop() if deaths else None)
+        return False
+
+    eventually(is_back, lambda: f"{lost.training_name} is restored")
+
+
+def _id_of(house: House, training_name: str) -> int | None:
+    """The job's id now, which a restoration changes."""
+    with house.database.read() as session:
+        return session.scalar(select(Job.id).where(Job.training_name == training_name))
 
 
 def _a_folder(house: House, rng: random.Random) -> JobFolder:

@@ -27,7 +27,7 @@ from backend.db.engine import Database
 from backend.db.models import Job, Run
 from backend.errors import Conflict, Unusable
 from backend.jobs.service import create_job, queue_job
-from backend.jobs.status import ACTIVE, ENDS, JobStatus
+from backend.jobs.status import ACTIVE, EDITABLE, JobStatus
 from backend.launchers.processes import has_word, is_alive
 from backend.settings import Settings
 from tests.backend.installation import environment_in, settings_in
@@ -39,6 +39,7 @@ DISK_MB = 24
 HOUSE_VARIABLE = "FAULT_HOUSE"
 CALM_SECONDS = 240.0  # a machine may be very busy
 TRUTH_SECONDS = 10.0
+ANSWER_SECONDS = 5.0
 
 
 # What may be said of a fault, and be the reason for an end, in a round in which it struck.
@@ -107,13 +108,33 @@ class House:
             child, self.server = self.server, None
             self._end(child, number)
 
-    def ask(self, path: str, *, method: str = "POST", body: dict[str, Any] | None = None) -> bool:
+    def ask(
+        self,
+        path: str,
+        *,
+        method: str = "POST",
+        body: dict[str, Any] | None = None,
+        timeout_seconds: float = ANSWER_SECONDS,
+    ) -> bool:
         """Ask the server, as the page does. False if it did not answer or is in trouble."""
+        answer = self._request(method, path, body, timeout_seconds)
+        return answer is not None and not answer.is_server_error
+
+    def get(self, path: str) -> Any:
+        """What the server says there; None if it did not answer or is in trouble."""
+        answer = self._request("GET", path, None, ANSWER_SECONDS)
+        return answer.json() if answer is not None and answer.is_success else None
+
+    def _request(
+        self, method: str, path: str, body: dict[str, Any] | None, timeout_seconds: float
+    ) -> httpx.Response | None:
+        address = f"{self.address}{path}"
         try:
-            answer = httpx.request(method, f"{self.address}{path}", json=body, timeout=5.0)
+            # verify: to load certificates, of which nothing here has need, takes 0.2 s, in which
+            # a server that is killed right after a request would never hear of it.
+            return httpx.request(method, address, json=body, timeout=timeout_seconds, verify=False)
         except httpx.HTTPError:
-            return False
-        return not answer.is_server_error
+            return None
 
     def _start(self, name: str, more: dict[str, str], *module: str) -> Child:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("DARKROOM_")}
@@ -198,11 +219,11 @@ class House:
             return [session.get_one(Job, job_id) for job_id in self.job_ids]
 
     def queue_again(self) -> None:
-        """Queue every job that ended otherwise than completed, as a person would: in the page if
-        there is one, else by hand.
+        """Queue every job that ended otherwise than completed, or is a draft since it was restored
+        without a run, as a person would: in the page if there is one, else by hand.
         """
         for job in self.jobs():
-            if job.status in ENDS - {JobStatus.COMPLETED}:
+            if job.status in EDITABLE - {JobStatus.COMPLETED}:
                 if self.ask(f"/api/jobs/{job.id}/queue"):
                     continue
                 # Its worker was quicker, or the disk is full just now.

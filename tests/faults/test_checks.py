@@ -13,6 +13,7 @@ import pytest
 
 from backend.db.models import Job, JobMove, Metric, Run
 from backend.jobs.status import JobStatus
+from backend.trash import entries
 from tests.backend.installation import job_config
 from tests.faults import checks
 from tests.faults.house import (
@@ -175,6 +176,33 @@ def test_a_job_that_completed_twice_is_told(house: House) -> None:
     go(*DOWN_TO_COMPLETED)
     with pytest.raises(NotSo, match="completed 2 times"):
         checks._moves_are_a_chain(house, job_id)
+
+
+def test_what_is_left_of_a_deletion_is_told(house: House) -> None:
+    job_id = a_job(house)
+    checks._nothing_is_left_of_a_deletion(house)
+    with house.database.write() as session:
+        session.add(Job(training_name="night-again", config={}))
+    with pytest.raises(NotSo, match=r"the jobs are .*night-again"):
+        checks._nothing_is_left_of_a_deletion(house)
+    house.job_ids.append(job_id + 1)
+    checks._nothing_is_left_of_a_deletion(house)
+    entries.put(
+        house.settings.output_dir,
+        house.settings.output_dir / "night",
+        kind="job",
+        training_name="night",
+        known={},
+    )
+    with pytest.raises(NotSo, match=r"still in the trash: .*night-"):
+        checks._nothing_is_left_of_a_deletion(house)
+
+
+def test_a_draft_is_queued_again(house: House) -> None:
+    """A job that was restored without a run is one."""
+    a_job(house, JobStatus.DRAFT)
+    house.queue_again()
+    assert house.jobs()[0].status == JobStatus.QUEUED
 
 
 def test_a_run_that_goes_on_after_the_next_one_began_is_told(tmp_path: Path) -> None:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from backend.db.models import FeedEntry, Job
 from backend.jobs.order import JobOrder, sorted_jobs
+from backend.jobs.status import ENDS
 from tests.backend.installation import job_config
+from tests.faults import checks
 from tests.faults.faults import (
     NOT_POSSIBLE_HERE,
     change_priority,
+    delete_and_restore,
     fill_disk,
     move_a_job,
     pause_the_queue,
 )
-from tests.faults.house import House, house_in
+from tests.faults.house import House, NotSo, eventually, house_in
 from tests.faults.scenes import stand_in_scene
+from trainer.job_folder import JobFolder
 
 
 @pytest.fixture
@@ -67,3 +72,62 @@ def test_a_disk_that_cannot_be_filled_is_not_said_to_be_full(house: House) -> No
     house.disk_is_small = was_small
     assert said.startswith(NOT_POSSIBLE_HERE)
     assert not house.excuses
+
+
+class Dice(random.Random):
+    """What is drawn is the first of its kind, and the server lives or dies as is said."""
+
+    def __init__(self, *deaths: float | None) -> None:
+        super().__init__(0)
+        self.deaths = list(deaths)
+
+    def choice(self, seq: Sequence[Any]) -> Any:
+        return self.deaths.pop(0) if None in seq else seq[0]
+
+
+@pytest.mark.slow
+def test_a_waiting_job_is_deleted_and_restored(house: House) -> None:
+    before = house.jobs()
+    said = delete_and_restore(house, Dice(None, None))
+    assert said == "a job was deleted and restored"
+    after = house.jobs()
+    assert [job.training_name for job in after] == [job.training_name for job in before]
+    assert after[0].id > before[-1].id
+    assert [job.id for job in after[1:]] == [job.id for job in before[1:]]
+    checks._nothing_is_left_of_a_deletion(house)
+
+
+@pytest.mark.slow
+def test_a_running_job_is_stopped_deleted_and_restored_with_its_files(house: House) -> None:
+    house.start_worker()
+    first = house.jobs()[0]
+    folder = JobFolder(house.settings.output_dir, first.training_name)
+    eventually(folder.checkpoint_steps, lambda: "it has saved a checkpoint")
+    said = delete_and_restore(house, Dice(None, 0.05))
+    assert said == "a job was deleted and restored"
+    assert house.jobs()[0].id != first.id
+    assert house.jobs()[0].status in ENDS
+    assert folder.checkpoint_steps()
+    checks._nothing_is_left_of_a_deletion(house)
+
+
+@pytest.mark.slow
+def test_a_server_that_dies_over_a_deletion_leaves_the_job_or_all_of_it_in_the_trash(
+    house: House,
+) -> None:
+    names = [job.training_name for job in house.jobs()]
+    for death in (0.0, 0.02):
+        said = delete_and_restore(house, Dice(death, None))
+        assert said in ("a job was deleted and restored", "a job's deletion came to nothing")
+        assert [job.training_name for job in house.jobs()] == names
+    checks._nothing_is_left_of_a_deletion(house)
+
+
+@pytest.mark.slow
+def test_a_deleted_job_that_is_not_in_the_trash_was_lost(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_house = house.get
+    monkeypatch.setattr(house, "get", lambda path: of_house(path) and {"items": []})
+    with pytest.raises(NotSo, match="job 1, night-0, was lost"):
+        delete_and_restore(house, Dice(None, None))

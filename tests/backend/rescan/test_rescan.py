@@ -278,7 +278,7 @@ def test_a_run_that_is_missing_in_the_middle_is_put_in_its_place(
 
 def without_ids(value: Any) -> Any:
     """The answer without what a second database numbers and times anew."""
-    anew = {"id", "url", "thumbnail_url", "updated_at", "created_at"}
+    anew = {"id", "url", "thumbnail_url", "updated_at", "created_at", "moved_at"}
     if isinstance(value, dict):
         return {key: without_ids(inner) for key, inner in value.items() if key not in anew}
     return [without_ids(inner) for inner in value] if isinstance(value, list) else value

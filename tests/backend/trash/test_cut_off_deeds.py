@@ -19,6 +19,7 @@ from backend.trash import entries, pictures, service
 from backend.trash.deletion import delete_job
 from backend.trash.settling import settle_all
 from backend.worker.loop import Worker
+from tests.backend.installation import job_config
 from tests.backend.queue.puppets import Puppeteer, device
 from tests.backend.rescan.test_rescan import everything, without_ids
 from tests.backend.trash.test_trash_api import style, trash
@@ -121,6 +122,20 @@ def test_a_restoration_that_was_cut_off_is_finished(
     assert trash(client) == []
     assert without_ids(everything(client)) == without_ids(before)
     assert files_of(style) == files
+
+
+def test_a_draft_whose_restoration_was_cut_off_is_not_offered_again(
+    client: TestClient, settings: Settings, database: Database
+) -> None:
+    """It has no files, so that only the moment at which it was made says that it is back."""
+    made = client.post("/api/jobs", json={"config": job_config("idea")}).json()
+    delete_with_files(database, settings, made["id"])
+    (entry,) = trash(client)
+    killed(settings, database, service.restore, entry["id"], point="purge")
+    settle_all(database, settings)
+    assert trash(client) == []
+    (idea,) = client.get("/api/jobs").json()["items"]
+    assert (idea["training_name"], idea["created_at"]) == ("idea", made["created_at"])
 
 
 def test_what_was_deleted_and_restored_to_the_end_is_left_alone(
