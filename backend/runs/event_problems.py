@@ -16,7 +16,7 @@ def of_failed_sample(event: events.SampleFailed) -> Problem:
     return Problem(
         event.code,
         f"The picture of prompt {event.prompt_index + 1} at step {event.step} was not drawn: "
-        f"{event.message}",
+        f"{_sentence(event.message)}",
         event.hint
         or (
             "Make room on the disk; training goes on."
@@ -34,7 +34,7 @@ def of_failed_picture(event: events.SampleFailed) -> Problem:
     """Of a drawing, which has no steps and nothing else to go on with than its other pictures."""
     return Problem(
         event.code,
-        f"Picture {event.prompt_index + 1} was not drawn: {event.message}",
+        f"Picture {event.prompt_index + 1} was not drawn: {_sentence(event.message)}",
         event.hint
         or (
             "Make room on the disk, then queue the drawing again."
@@ -45,6 +45,11 @@ def of_failed_picture(event: events.SampleFailed) -> Problem:
         Severity.WARNING,
         _measured(event) | {"picture": event.prompt_index, "prompt": event.prompt},
     )
+
+
+def _sentence(message: str) -> str:
+    """Ended as one: what to do about it follows."""
+    return message if message.endswith((".", "!", "?")) else f"{message}."
 
 
 def _measured(event: events.SampleFailed) -> dict[str, Any]:

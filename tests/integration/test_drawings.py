@@ -82,7 +82,9 @@ def test_a_drawing_is_drawn_and_its_device_is_free_again(
         turn_until(own, database, drawing_id, S.COMPLETED)
     drawing = drawing_of(database, settings, drawing_id)
     assert states(drawing) == ["drawn", "failed", "drawn", "drawn"]
-    assert drawing.pictures[1].message == "Picture 2 was not drawn: ValueError: odd"
+    assert drawing.pictures[1].message == (
+        "Picture 2 was not drawn: ValueError: odd. Change its size or its LoRA, and draw it again."
+    )
     assert (drawing.step, drawing.total_steps) == (3, 4)
     assert drawing.warnings[0].field == "pictures.1"
     folder = JobFolder(settings.output_dir, drawing.training_name)
