@@ -219,4 +219,6 @@ def assert_nothing_missing_and_nothing_double(page: Page, folder: Path, steps: i
     assert shown.inner_text().splitlines() == written.splitlines()
     pictures = page.get_by_role("button", name=re.compile("^Open prompt 1, "))
     drawn = sorted((folder / "samples").rglob("*.png"))
+    # Columns that lie out of sight are not in the page.
+    page.set_viewport_size({"width": 2200, "height": 1000})
     expect(pictures).to_have_count(len(drawn))
