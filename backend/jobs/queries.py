@@ -284,7 +284,7 @@ def _warnings(job: models.Job, runs: Sequence[models.Run]) -> list[ProblemEntry]
 def _is_a_warning_now(problem: dict[str, Any]) -> bool:
     """An alarm that is over stays in the run's record and warns no more."""
     is_over = (problem.get("params") or {}).get("active") is False
-    return problem["severity"] == "warning" and not is_over
+    return problem.get("severity", "error") == "warning" and not is_over
 
 
 def _run_entry(run: models.Run) -> RunEntry:

@@ -270,6 +270,18 @@ test("deletes what has the focus, what is selected and what is open, and keeps t
   ]);
 });
 
+test("keeps the focus where it is while a picture goes, comes back and goes again", () => {
+  open();
+  cell("Open prompt 1, step 50").focus();
+  const without = samples.filter(({ id }) => id !== 3);
+  changeTo({ samples: without });
+  expect(screen.getByText("Not drawn")).toHaveFocus();
+  changeTo({ samples });
+  expect(cell("Open prompt 1, step 50")).toHaveFocus();
+  changeTo({ samples: without });
+  expect(screen.getByText("Not drawn")).toHaveFocus();
+});
+
 test("S stars, in the grid and in the lightbox, and a note is kept when the field is left", async () => {
   mark.mockClear();
   const starred = samples.map((one) => ({ ...one, is_starred: one.id === 3 }));

@@ -1,5 +1,13 @@
 import { ActionIcon } from "@mantine/core";
-import { type KeyboardEvent, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import {
+  type FocusEvent,
+  type KeyboardEvent,
+  useEffect,
+  useLayoutEffect,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
 import { Icon } from "@/components/ui/icons";
 import { text } from "@/messages";
 import type { Gallery, Lane } from "./gallery-model";
@@ -63,7 +71,7 @@ export function SampleGrid(props: SampleGridProps) {
   const total = left(columns) - GAP_PX;
 
   const led = useRef<Place | null>(null);
-  const leaving = useRef<number | null>(null);
+  const held = useRef<HTMLElement | null>(null);
   const moveTo = (row: number, column: number) => {
     const lane = lanes[row];
     const step = gallery.steps[column];
@@ -74,17 +82,25 @@ export function SampleGrid(props: SampleGridProps) {
     }
   };
   // After each drawing: the cell that a key led to may not have been on the page before, and may
-  // not be there yet when the next key comes. A picture that was deleted takes the focus with it;
-  // what stands in its place gets it back.
+  // not be there yet when the next key comes. A cell that is taken away with the focus, as that of
+  // a picture that is deleted, or comes back, leaves it to what stands in its place.
   useEffect(() => {
-    const shown = lanes[at.row]?.lane.byStep.get(gallery.steps[at.column] ?? -1)?.id;
-    const isGone = leaving.current !== null && shown !== leaving.current;
-    if (isGone || (led.current !== null && led.current === active)) {
-      led.current = leaving.current = null;
+    const isLost = held.current?.isConnected === false && document.activeElement === document.body;
+    if (isLost || (led.current !== null && led.current === active)) {
+      led.current = null;
       const cell = scroller.current?.querySelector<HTMLElement>('[data-cell][tabindex="0"]');
       cell?.focus({ preventScroll: true });
     }
   });
+  const onFocus = (event: FocusEvent) => {
+    held.current = event.target instanceof HTMLElement ? event.target : null;
+  };
+  const onBlur = (event: FocusEvent) => {
+    // Without another element that gets it, the cell may be on its way out of the page.
+    if (event.relatedTarget !== null) {
+      held.current = null;
+    }
+  };
 
   const onKeyDown = (event: KeyboardEvent) => {
     if (!(event.target instanceof HTMLElement) || event.target.dataset.cell === undefined) {
@@ -105,7 +121,6 @@ export function SampleGrid(props: SampleGridProps) {
     } else if (key === "s" && sample !== undefined) {
       props.onStar?.(sample.id);
     } else if (key === "delete" && sample !== undefined && props.onRemove !== undefined) {
-      leaving.current = sample.id;
       props.onRemove(sample.id);
     } else if (key === "p" && lane !== undefined && lane.byStep.size > 0) {
       event.stopPropagation(); // the lightbox is open before the key reaches the window, and pauses
@@ -124,6 +139,8 @@ export function SampleGrid(props: SampleGridProps) {
       aria-rowcount={lanes.length + 1}
       aria-colcount={columns + 1}
       onKeyDown={onKeyDown}
+      onFocus={onFocus}
+      onBlur={onBlur}
       style={{ "--cell": `${width}px`, "--sight": `${sight.width}px` }}
     >
       {/* biome-ignore lint/a11y/useSemanticElements: as above */}
