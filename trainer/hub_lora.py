@@ -20,10 +20,14 @@ from trainer.hub import HubAccess, HubRepository, cached_snapshot, download_file
 
 PREFIX = "hub:"
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_FILE_PART = (
+    r"(?!\.{1,2}(?:/|$))[^/\\\x00-\x1f]+"  # people's names hold spaces, brackets, any script
+)
 _NAME = re.compile(
     rf"hub:(?P<repo>{_PART}/{_PART})(?:@(?P<revision>{_PART}))?"
-    rf"/(?P<file>(?:{_PART}/)*{_PART}\.safetensors)"
+    rf"/(?P<file>(?:{_FILE_PART}/)*{_FILE_PART})"
 )
+_PICKLE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth")
 _CURES = {
     "model_offline": "Check the connection and draw again, or download the file and upload it.",
     "model_not_on_hub": "Check the name: owner/name and the file's path, as on the hub's page.",
@@ -53,7 +57,15 @@ class HubLora:
 def hub_lora(name: str, *, place: int) -> HubLora:
     """What a name that begins with `hub:` says. Raises JobRefused if it is none."""
     match = _NAME.fullmatch(name)
-    if match is None:
+    if match is not None and match["file"].lower().endswith(_PICKLE_SUFFIXES):
+        raise JobRefused(
+            f"{match['file']} is a pickle, which can run code while it loads.",
+            "Take the LoRA as .safetensors.",
+            code="lora_is_pickle",
+            field=f"loras.{place}",
+            params={"path": name},
+        )
+    if match is None or not match["file"].endswith(".safetensors"):
         raise JobRefused(
             f"{name!r} names no file on the hub.",
             "Write hub:owner/name/file.safetensors, or hub:owner/name@revision/file.safetensors.",

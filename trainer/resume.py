@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,13 +133,19 @@ def set_aside_from(folder: JobFolder, first: int, *, run_number: int) -> Path | 
     aside = folder.superseded / f"{run_number:04d}"
     for path in moved:
         move_aside(folder, path, aside)
-    _move_pins(folder, aside, first)
+
+    def key_aside(kind: str, key: str) -> str | None:
+        number = re.search(r"\d+", key)
+        return key if number is not None and int(number[0]) >= first else None
+
+    _move_marks(folder, aside, key_aside)
     return aside
 
 
-def move_aside(folder: JobFolder, path: Path, aside: Path) -> None:
+def move_aside(folder: JobFolder, path: Path, aside: Path) -> Path:
     """Move a file or folder of the job to the same place below `aside`, or beside what is there.
 
+    Returns where it is now.
     It is on the disk when this returns: a future that came back beside its successor after a power
     cut would be taken for the newest.
     """
@@ -149,6 +155,7 @@ def move_aside(folder: JobFolder, path: Path, aside: Path) -> None:
         number += 1
         target = place.with_stem(f"{place.stem}-{number}")
     move(path, target)
+    return target
 
 
 def set_aside_other_base_pictures(
@@ -167,31 +174,34 @@ def set_aside_other_base_pictures(
         and read_recipe(path)
         != (wanted[index].recipe(job.job.training_name, 0) if index in wanted else None)
     ]
-    for path in others:
-        move_aside(folder, path, aside)
-    return aside if others else None
+    if not others:
+        return None
+    names = {path.name: move_aside(folder, path, aside).name for path in others}
+    _move_marks(folder, aside, lambda kind, key: names.get(key) if kind == "samples" else None)
+    return aside
 
 
-def _move_pins(folder: JobFolder, aside: Path, first: int) -> None:
-    """Marks on what was moved go with it, so that its successor does not inherit them."""
+def _move_marks(
+    folder: JobFolder, aside: Path, key_aside: Callable[[str, str], str | None]
+) -> None:
+    """Marks on what was moved go with it, so that its successor does not inherit them.
+
+    key_aside: of a kind and a key of pins.json, the key in the folder aside; None for what stays.
+    """
+    kept_aside = aside / folder.pins.name
     try:
-        pins = read_pins(folder.pins)
+        pins, gone = read_pins(folder.pins), read_pins(kept_aside)
     except ValueError:
         return  # the first save says so
-
-    def is_moved(key: str) -> bool:
-        number = re.search(r"\d+", key)
-        return number is not None and int(number[0]) >= first
-
-    gone = {
-        kind: {key: marks for key, marks in entries.items() if is_moved(key)}
-        for kind, entries in pins.items()
-    }
-    if not any(gone.values()):
+    stays: dict[str, dict[str, Any]] = {kind: {} for kind in pins}
+    for kind, entries in pins.items():
+        for key, marks in entries.items():
+            new_key = key_aside(kind, key)
+            if new_key is None:
+                stays[kind][key] = marks
+            else:
+                gone.setdefault(kind, {})[new_key] = marks
+    if stays == pins:
         return
-    stays = {
-        kind: {key: marks for key, marks in entries.items() if key not in gone[kind]}
-        for kind, entries in pins.items()
-    }
-    write_text(aside / "pins.json", json.dumps(gone, ensure_ascii=False, indent=1))
+    write_text(kept_aside, json.dumps(gone, ensure_ascii=False, indent=1))
     write_text(folder.pins, json.dumps(stays, ensure_ascii=False, indent=1))

@@ -124,10 +124,10 @@ def sample_entry(row: Sample, marks: JobMarks) -> SampleEntry:
         control_images=row.control_images or [],
         file=row.path,
         superseded_by=row.superseded_by,
-        thumbnail_url=thumbnail_url(row.job_id, row.id),
+        thumbnail_url=thumbnail_url(row.job_id, row.id, row.path, row.created_at),
         is_starred=own.is_starred,
         note=own.note,
-        url=sample_url(row.job_id, row.id),
+        url=sample_url(row.job_id, row.id, row.path, row.created_at),
     )
 
 

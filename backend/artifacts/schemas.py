@@ -39,10 +39,10 @@ class SampleEntry(BaseModel):
                 "control_images": [],
                 "file": "samples/step-000100-prompt-00.png",
                 "superseded_by": None,
-                "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
+                "thumbnail_url": "/api/jobs/1/samples/7/thumbnail?v=9f2c41d07ab3",
                 "is_starred": False,
                 "note": "",
-                "url": "/api/jobs/1/samples/7/image",
+                "url": "/api/jobs/1/samples/7/image?v=9f2c41d07ab3",
             }
         }
     )
@@ -62,7 +62,7 @@ class SampleEntry(BaseModel):
     superseded_by: int | None = Field(
         description="Number of the run that went on from an earlier step and set it aside."
     )
-    thumbnail_url: str = Field(description="A WebP of 256 px; `?side=640` for a larger one.")
+    thumbnail_url: str = Field(description="A WebP of 256 px; `&side=640` for a larger one.")
     is_starred: bool
     note: str
     url: str = Field(description="The PNG; a sample drawn anew gets a new id and address.")

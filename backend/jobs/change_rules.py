@@ -5,6 +5,7 @@ Saving refuses with these problems, and the validation of a form shows them befo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -113,10 +114,14 @@ def checkpoints_that_are_gone(
 def _settings_that_need_a_clone(
     settings: Settings, job: Job, config: dict[str, Any]
 ) -> list[Problem]:
-    if not JobFolder(settings.output_dir, job.training_name).checkpoint_steps():
-        return []
+    folder = JobFolder(settings.output_dir, job.training_name)
+    fixed: Iterable[str] = ()
+    if folder.checkpoint_steps():
+        fixed = FIXED_SETTINGS
+    elif folder.result.exists():  # a LoRA for this model, which the job's page offers as that
+        fixed = ("model.model_architecture",)
     changed: list[Problem] = []
-    for path in FIXED_SETTINGS:
+    for path in fixed:
         panel, _, setting = path.partition(".")
         model: Any = JobConfig.model_fields[panel].annotation
         old = queries.setting_of(job.config, panel, setting, model)

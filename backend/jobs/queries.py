@@ -100,7 +100,7 @@ def read_job(session: Session, settings: Settings, job_id: int) -> Job:
 def summaries(session: Session, jobs: Sequence[models.Job]) -> list[JobSummary]:
     """The jobs as lists and events show them; six queries at most, however many they are."""
     positions = _queue_positions(session, jobs)
-    thumbnails = _newest_samples(session, [job.id for job in jobs])
+    thumbnails = _thumbnails(session, [job.id for job in jobs])
     reasons = _reasons_to_wait(session, jobs)
     alarms = _active_alarms(session, jobs)
     return [
@@ -146,7 +146,7 @@ def _jobs_of(ids: Sequence[int]) -> Select[Any]:
 def _summary(
     job: models.Job,
     position: int | None,
-    thumbnail: int | None,
+    thumbnail: str | None,
     reason: WaitsFor | None,
     alarms: list[ProblemEntry],
 ) -> JobSummary:
@@ -176,7 +176,7 @@ def _summary(
         started_at=job.started_at,
         finished_at=job.finished_at,
         last_sign_at=job.last_sign_at if job.status in ACTIVE else None,
-        thumbnail_url=None if thumbnail is None else thumbnail_url(job.id, thumbnail),
+        thumbnail_url=thumbnail,
         error=ProblemEntry(**job.error) if job.error else None,
         likely_cause=_likely_cause(job.error) if job.error else None,
         alarms=alarms,
@@ -260,18 +260,20 @@ def _active_alarms(session: Session, jobs: Sequence[models.Job]) -> dict[int, li
     }
 
 
-def _newest_samples(session: Session, job_ids: Sequence[int]) -> dict[int, int]:
-    """The id of each job's newest sample, of its first prompt."""
+def _thumbnails(session: Session, job_ids: Sequence[int]) -> dict[int, str]:
+    """The address of each job's newest sample, of its first prompt."""
     sample = models.Sample
     place = func.row_number().over(
         partition_by=sample.job_id, order_by=(sample.step.desc(), sample.prompt_index)
     )
-    ranked = select(sample.job_id, sample.id, place.label("place")).where(
-        sample.job_id.in_(job_ids), sample.superseded_by.is_(None)
-    )
+    ranked = select(
+        sample.job_id, sample.id, sample.path, sample.created_at, place.label("place")
+    ).where(sample.job_id.in_(job_ids), sample.superseded_by.is_(None))
     newest = ranked.subquery()
-    query = select(newest.c.job_id, newest.c.id).where(newest.c.place == 1)
-    return {job_id: sample_id for job_id, sample_id in session.execute(query)}
+    columns = newest.c
+    query = select(columns.job_id, columns.id, columns.path, columns.created_at)
+    rows = session.execute(query.where(columns.place == 1))
+    return {job: thumbnail_url(job, number, path, made_at) for job, number, path, made_at in rows}
 
 
 def _warnings(job: models.Job, runs: Sequence[models.Run]) -> list[ProblemEntry]:

@@ -204,7 +204,7 @@ EXAMPLE_SUMMARY: dict[str, Any] = {
     "started_at": "2026-01-31T20:15:02Z",
     "finished_at": None,
     "last_sign_at": "2026-01-31T20:17:09Z",
-    "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
+    "thumbnail_url": "/api/jobs/1/samples/7/thumbnail?v=9f2c41d07ab3",
     "error": None,
     "likely_cause": None,
     "alarms": [],

@@ -158,10 +158,10 @@ export function sample(id: number, step: number, promptIndex: number, prompt: st
     control_images: [],
     file: `samples/step-${String(step).padStart(6, "0")}-prompt-0${promptIndex}.png`,
     superseded_by: null,
-    thumbnail_url: `/api/jobs/1/samples/${id}/thumbnail`,
+    thumbnail_url: `/api/jobs/1/samples/${id}/thumbnail?v=${id}`,
     is_starred: false,
     note: "",
-    url: `/api/jobs/1/samples/${id}/image`,
+    url: `/api/jobs/1/samples/${id}/image?v=${id}`,
   };
 }
 

@@ -85,6 +85,20 @@ def test_a_file_is_announced_downloaded_alone_and_used_offline_from_then_on(
 
 
 @pytest.mark.parametrize(
+    "name", ["My Ink v2 (1).safetensors", "_final.safetensors", "墨.safetensors"]
+)
+def test_a_file_may_be_named_as_people_name_files(
+    hub: LocalHub,
+    files: dict[str, Path],  # noqa: F811
+    short_folders: Folders,
+    name: str,
+) -> None:
+    shutil.copy(files["lora"], hub.repositories[INK] / name)
+    assert judged(files, short_folders, f"hub:{INK}/{name}").errors == []
+    assert obtained(f"hub:{INK}/{name}").name == name
+
+
+@pytest.mark.parametrize(
     ("name", "code"),
     [
         (f"hub:{SECRET}/klein/ink.safetensors", "model_needs_token"),
@@ -93,7 +107,8 @@ def test_a_file_is_announced_downloaded_alone_and_used_offline_from_then_on(
         (f"hub:{INK}@v9/klein/ink.safetensors", "model_revision_missing"),
         ("hub:ink.safetensors", "bad_hub_name"),
         ("hub:someone/ink-style/../../ink.safetensors", "bad_hub_name"),
-        ("hub:someone/ink-style/ink.ckpt", "bad_hub_name"),
+        ("hub:someone/ink-style/ink.txt", "bad_hub_name"),
+        ("hub:someone/ink-style/ink.ckpt", "lora_is_pickle"),
     ],
 )
 def test_what_cannot_be_had_is_refused_by_name_at_its_field(
@@ -106,7 +121,7 @@ def test_what_cannot_be_had_is_refused_by_name_at_its_field(
     (problem,) = judged(files, short_folders, name).errors
     assert (problem.code, problem.field) == (code, "loras.0")
     assert "Name or Path" not in problem.hint
-    if code != "bad_hub_name":
+    if code not in ("bad_hub_name", "lora_is_pickle"):
         with pytest.raises(BadLora) as refusal:
             obtained(name)
         assert refusal.value.problems[0].field == "loras.0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.trainer.original_files import write_original_transformer
 from tests.trainer.pipeline_pictures import sample_at
 from tests.trainer.short_runs import ShortRun, job_with, run_here
 from tests.trainer.toy_klein import save_toy_klein
+from trainer.comfyui_workflow import workflow_name
 from trainer.events import Step
 from trainer.folders import Folders
 from trainer.lora_convert import convert_lora
@@ -93,6 +95,13 @@ def test_a_klein_trains_and_samples(trained: ShortRun) -> None:
 
 
 @pytest.mark.slow
+def test_the_result_has_a_workflow_for_comfyui_beside_it(trained: ShortRun) -> None:
+    result = trained.folder.result
+    workflow = json.loads(result.with_name(workflow_name(result.name)).read_text())
+    assert PROMPT in json.dumps(workflow)
+    assert f'"{result.name}"' in json.dumps(workflow)
+
+
 def test_samples_with_and_without_guidance_are_the_pipelines(
     trained: ShortRun, klein_folders: Folders
 ) -> None:

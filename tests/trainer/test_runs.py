@@ -243,17 +243,25 @@ def test_base_pictures_of_a_prompt_that_has_changed_are_set_aside_and_drawn_anew
     prompts = [{"prompt": "a red square"}, {"prompt": "[trigger], a red square"}]
     first = run_here(job_with({**changes, "sample.prompts": prompts}), short_folders, tmp_path)
     before = first.samples()
+    names = [f"step-000000-prompt-{index:02d}.png" for index in (0, 1)]
+    marks = {"samples": {names[1]: {"starred": True}, "step-000001-prompt-00.png": {"note": "!"}}}
+    first.folder.pins.write_text(json.dumps(marks))
     again = run_here(
         job_with({**changes, "training.steps": 2, "sample.prompts": prompts[::-1]}),
         short_folders,
         tmp_path,
     )
     after = again.samples()
-    names = [f"step-000000-prompt-{index:02d}.png" for index in (0, 1)]
     aside = again.folder.superseded / "0002" / "samples"
     assert [(aside / name).read_bytes() for name in names] == [before[name] for name in names]
     assert read_recipe(again.folder.samples / names[0])["prompt"] == "zorvex, a red square"  # type: ignore[index]
     assert after[names[0]] != before[names[0]]
+    assert json.loads(again.folder.pins.read_text()) == {
+        "samples": {"step-000001-prompt-00.png": {"note": "!"}}
+    }
+    assert json.loads((aside.parent / "pins.json").read_text()) == {
+        "samples": {names[1]: {"starred": True}}
+    }
 
 
 def test_starting_a_completed_job_again_does_nothing(

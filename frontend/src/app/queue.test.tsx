@@ -72,7 +72,7 @@ test("the list is narrowed by state and by model, from the figures on top as wel
 });
 
 test("a job at work says how far it is, how fast, and when it ends, with its last sample", async () => {
-  const thumbnail_url = "/api/jobs/1/samples/7/thumbnail";
+  const thumbnail_url = "/api/jobs/1/samples/7/thumbnail?v=7";
   server.on("GET /api/jobs", jobsOf(jobSummary({ thumbnail_url })));
   openPage();
   const card = within(await section("Running")).getByRole("article");

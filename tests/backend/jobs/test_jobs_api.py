@@ -348,6 +348,22 @@ def test_a_job_that_ran_can_be_edited_but_not_what_its_checkpoints_are_made_of(
     assert "needs_clone" not in codes_of(validated(client, other)), "a new job may"
 
 
+def test_a_result_without_checkpoints_keeps_the_model_that_it_is_for(
+    client: TestClient, database: Database, settings: Settings
+) -> None:
+    job_id = create(client, job_config(), queue=True)["id"]
+    put(database, job_id, JobStatus.COMPLETED)
+    result = settings.output_dir / "style" / "style.safetensors"
+    result.parent.mkdir(parents=True)
+    result.write_bytes(b"a LoRA")
+    other = job_config(target={"linear_rank": 8}, model={"model_architecture": "klein-base-4b"})
+    answer = client.patch(f"/api/jobs/{job_id}", json={"config": other})
+    assert answer.status_code == 409
+    assert [error["field"] for error in answer.json()["errors"]] == ["model.model_architecture"]
+    result.unlink()
+    assert client.patch(f"/api/jobs/{job_id}", json={"config": other}).status_code == 200
+
+
 def test_validation_of_a_job_that_ran_does_not_call_its_checkpoints_an_earlier_training(
     client: TestClient, database: Database, settings: Settings
 ) -> None:

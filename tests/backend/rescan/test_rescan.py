@@ -284,6 +284,28 @@ def without_ids(value: Any) -> Any:
     return [without_ids(inner) for inner in value] if isinstance(value, list) else value
 
 
+def test_an_address_never_shows_another_picture_than_before_the_database_was_lost(
+    client: TestClient, settings: Settings, style: JobFolder
+) -> None:
+    for number in style.run_numbers():  # which would keep the number of the lost picture
+        style.run(number).events.unlink()
+    rescan(client)
+    kept_by_a_browser = shown_at(client)
+    style.sample(5, 0).unlink()
+    with without_database(settings) as again:
+        rescan(again)
+        now = shown_at(again)
+    left = {url.partition("?")[0] for url in now}
+    assert left < {url.partition("?")[0] for url in kept_by_a_browser}, "numbered as the lost one"
+    assert not now & kept_by_a_browser
+
+
+def shown_at(client: TestClient) -> set[str]:
+    """The addresses of pictures and thumbnails."""
+    samples = items(client, one_job(client), "samples")
+    return {sample[of] for sample in samples for of in ("url", "thumbnail_url")}
+
+
 def test_pictures_and_checkpoints_come_back_although_the_events_are_lost(
     client: TestClient, style: JobFolder
 ) -> None:

@@ -104,7 +104,7 @@ describe("the grid", () => {
   test("lays two jobs under one prompt, each by its name", () => {
     const other = {
       ...sample(70, 50, 4, "a fox"),
-      thumbnail_url: "/api/jobs/2/samples/70/thumbnail",
+      thumbnail_url: "/api/jobs/2/samples/70/thumbnail?v=70",
     };
     open({}, { id: 2, name: "chalk", samples: [other], failures: [] });
     expect(cell("Open prompt 1, step 50, ink")).toBeVisible();

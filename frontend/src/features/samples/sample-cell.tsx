@@ -168,7 +168,7 @@ function Picture({ sample, title, isLarge }: PictureProps) {
   return (
     <img
       className={classes.picture}
-      src={isLarge ? `${sample.thumbnail_url}?side=640` : sample.thumbnail_url}
+      src={isLarge ? `${sample.thumbnail_url}&side=640` : sample.thumbnail_url}
       width={sample.width}
       height={sample.height}
       alt={text.samples.alt(sample.prompt, title)}
