@@ -117,6 +117,18 @@ describe("the form", () => {
     });
   });
 
+  test("asks for the device that was chosen", async () => {
+    const user = open("/try");
+    await user.click(await screen.findByText("More settings"));
+    await chooseInk(user);
+    await user.selectOptions(await screen.findByRole("combobox", { name: "GPU" }), "CPU");
+    await waitFor(() =>
+      expect(server.asked("POST /api/drawings/validate").at(-1)?.body).toMatchObject({
+        config: { gpu: "cpu" },
+      }),
+    );
+  });
+
   test("keeps what was typed over a reload", async () => {
     const user = open("/try");
     await user.type(await screen.findByRole("textbox", { name: "Prompt 1" }), "a hat");
