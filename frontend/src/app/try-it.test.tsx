@@ -370,6 +370,27 @@ describe("a drawing", () => {
     await waitFor(() => expect(window.location.pathname).toBe("/try/7"));
   });
 
+  test("of several LoRAs lays strengths or LoRAs across, also without the base model", async () => {
+    const loras = ["ink", "chalk"].map((label) => ({ file: `/${label}`, label }));
+    const pictures = [0, 1].flatMap((place) =>
+      [0.5, 1, 1.25].map((strength, column) => ({
+        ...strong(place * 3 + column, strength),
+        lora: place,
+      })),
+    );
+    server.on("GET /api/drawings/7", () => wholeDrawing(pictures, { loras }));
+    const user = open("/try/7");
+    expect(await screen.findByRole("columnheader", { name: "Strength 1.25" })).toBeVisible();
+    await user.click(screen.getByRole("radio", { name: "LoRAs" }));
+    expect(await screen.findByRole("columnheader", { name: "chalk" })).toBeVisible();
+  });
+
+  test("of one LoRA has nothing else to lay across", async () => {
+    at();
+    expect(await screen.findByRole("columnheader", { name: "Strength 0.5" })).toBeVisible();
+    expect(screen.queryByRole("radio", { name: "LoRAs" })).toBeNull();
+  });
+
   test("can be changed and drawn again", async () => {
     const user = at({ status: "completed" });
     await user.click(await screen.findByRole("button", { name: "Change and draw again" }));
