@@ -86,7 +86,7 @@ export const samples = {
   noOther: "There is no other picture to compare with.",
   divider: "Divider between the two pictures",
   dividerAt: (percent: number) => `${percent} % of the other picture`,
-  blinkNow: "Show the other",
+  showOther: "Show the other",
   difference: (share: string) => `${share} of full scale apart on average`,
   differentSizes: "Pictures of different sizes cannot be subtracted.",
   differenceFails: "One of the pictures cannot be read.",
