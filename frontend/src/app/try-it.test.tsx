@@ -370,6 +370,18 @@ describe("a drawing", () => {
     await waitFor(() => expect(window.location.pathname).toBe("/try/7"));
   });
 
+  test("does not promise to delete a single picture", async () => {
+    const [base, ...others] = three;
+    const pictures = [{ ...base, state: "drawn", sample: sample(31, 0, 0, "a fox") }, ...others];
+    const user = at({ pictures });
+    expect(await screen.findByText(/^In the grid: .* through its steps\.$/)).toBeVisible();
+    await user.click(screen.getByRole("button", { name: "Open prompt 1, base" }));
+    const box = await screen.findByRole("dialog", { name: "Sample" });
+    await user.click(within(box).getByText("Keys"));
+    expect(within(box).getByText("star it")).toBeVisible();
+    expect(within(box).queryByText(/Delete/)).toBeNull();
+  });
+
   test("of several LoRAs lays strengths or LoRAs across, also without the base model", async () => {
     const loras = ["ink", "chalk"].map((label) => ({ file: `/${label}`, label }));
     const pictures = [0, 1].flatMap((place) =>

@@ -61,8 +61,8 @@ export const samples = {
   downloadAll: (name: string) => `All of ${name}`,
   play: (number: number) => `Play prompt ${number} through its steps`,
   playShort: "Play",
-  gridKeys:
-    "In the grid: arrow keys move, Enter opens, S stars, X selects, P plays the prompt through its steps, Delete deletes.",
+  gridKeys: (canDelete: boolean) =>
+    `In the grid: arrow keys move, Enter opens, S stars, X selects, P plays the prompt through its steps${canDelete ? ", Delete deletes" : ""}.`,
 
   lightbox: "Sample",
   previousStep: "Earlier step",
@@ -105,8 +105,8 @@ export const samples = {
     ["S", "star it"],
     ["+ − 0", "zoom; Shift and arrows move it"],
     ["P", "play the prompt through its steps"],
-    ["Delete", "move it to the trash"],
   ] as [string, string][],
+  deleteKey: ["Delete", "move it to the trash"] as [string, string],
   keysTitle: "Keys",
   recipe: "Recipe",
   seed: "Seed",

@@ -286,6 +286,7 @@ test("S stars, in the grid and in the lightbox, and a note is kept when the fiel
   mark.mockClear();
   const starred = samples.map((one) => ({ ...one, is_starred: one.id === 3 }));
   const user = open({ samples: starred });
+  expect(screen.getByText(/^In the grid: .*, Delete deletes\.$/)).toBeVisible();
   cell("Open prompt 1, base").focus();
   await user.keyboard("s{ArrowRight}{Enter}");
   const box = await lightbox();

@@ -135,6 +135,7 @@ export function Lightbox(props: LightboxProps) {
       .filter(Boolean)
       .join(", ");
   };
+  const { keys, deleteKey } = text.samples;
   const title = titleOf(shownPlace);
   const otherTitle = second === undefined || besidePlace === undefined ? "" : titleOf(besidePlace);
   return (
@@ -280,7 +281,7 @@ export function Lightbox(props: LightboxProps) {
             <details className={classes.keys}>
               <summary>{text.samples.keysTitle}</summary>
               <dl>
-                {text.samples.keys.map(([key, what]) => (
+                {(props.onRemove === undefined ? keys : [...keys, deleteKey]).map(([key, what]) => (
                   <div key={key}>
                     <dt>
                       <kbd>{key}</kbd>
