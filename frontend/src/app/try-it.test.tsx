@@ -117,6 +117,18 @@ describe("the form", () => {
     });
   });
 
+  test("asks for the device that was chosen", async () => {
+    const user = open("/try");
+    await user.click(await screen.findByText("More settings"));
+    await chooseInk(user);
+    await user.selectOptions(await screen.findByRole("combobox", { name: "GPU" }), "CPU");
+    await waitFor(() =>
+      expect(server.asked("POST /api/drawings/validate").at(-1)?.body).toMatchObject({
+        config: { gpu: "cpu" },
+      }),
+    );
+  });
+
   test("keeps what was typed over a reload", async () => {
     const user = open("/try");
     await user.type(await screen.findByRole("textbox", { name: "Prompt 1" }), "a hat");
@@ -356,6 +368,39 @@ describe("a drawing", () => {
     cleanup();
     open("/jobs/7");
     await waitFor(() => expect(window.location.pathname).toBe("/try/7"));
+  });
+
+  test("does not promise to delete a single picture", async () => {
+    const [base, ...others] = three;
+    const pictures = [{ ...base, state: "drawn", sample: sample(31, 0, 0, "a fox") }, ...others];
+    const user = at({ pictures });
+    expect(await screen.findByText(/^In the grid: .* through its steps\.$/)).toBeVisible();
+    await user.click(screen.getByRole("button", { name: "Open prompt 1, base" }));
+    const box = await screen.findByRole("dialog", { name: "Sample" });
+    await user.click(within(box).getByText("Keys"));
+    expect(within(box).getByText("star it")).toBeVisible();
+    expect(within(box).queryByText(/Delete/)).toBeNull();
+  });
+
+  test("of several LoRAs lays strengths or LoRAs across, also without the base model", async () => {
+    const loras = ["ink", "chalk"].map((label) => ({ file: `/${label}`, label }));
+    const pictures = [0, 1].flatMap((place) =>
+      [0.5, 1, 1.25].map((strength, column) => ({
+        ...strong(place * 3 + column, strength),
+        lora: place,
+      })),
+    );
+    server.on("GET /api/drawings/7", () => wholeDrawing(pictures, { loras }));
+    const user = open("/try/7");
+    expect(await screen.findByRole("columnheader", { name: "Strength 1.25" })).toBeVisible();
+    await user.click(screen.getByRole("radio", { name: "LoRAs" }));
+    expect(await screen.findByRole("columnheader", { name: "chalk" })).toBeVisible();
+  });
+
+  test("of one LoRA has nothing else to lay across", async () => {
+    at();
+    expect(await screen.findByRole("columnheader", { name: "Strength 0.5" })).toBeVisible();
+    expect(screen.queryByRole("radio", { name: "LoRAs" })).toBeNull();
   });
 
   test("can be changed and drawn again", async () => {

@@ -17,6 +17,23 @@ export function deviceName(device: Named, devices: Named[]): string {
   return isAlone ? device.name : text.system.cardOf(device.name, shortId(device.id));
 }
 
+/** Where a job may run, as a list offers it; `present` as well where no such device is here. */
+export function deviceChoices(
+  devices: Named[],
+  present: string,
+): { value: string; label: string }[] {
+  const offered = [
+    { value: "any", label: text.form.deviceAny },
+    ...devices
+      .filter(({ id }) => id !== "cpu")
+      .map((device) => ({ value: device.id, label: deviceName(device, devices) })),
+    { value: "cpu", label: text.form.deviceCpu },
+  ];
+  return offered.some(({ value }) => value === present)
+    ? offered
+    : [...offered, { value: present, label: text.form.deviceMissing(present) }];
+}
+
 function shortId(id: string): string {
   return id.replace(/^(GPU|MIG)-/, "").slice(0, SHORT_ID_LENGTH);
 }

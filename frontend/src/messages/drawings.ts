@@ -117,6 +117,7 @@ export const words = {
     own: "model's own",
     trigger: "Trigger word",
     negative: "Negative prompt",
+    gpu: "GPU",
     first: "Before trainings that wait",
     model: "Model and how it is loaded",
   },

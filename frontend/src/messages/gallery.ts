@@ -61,8 +61,8 @@ export const samples = {
   downloadAll: (name: string) => `All of ${name}`,
   play: (number: number) => `Play prompt ${number} through its steps`,
   playShort: "Play",
-  gridKeys:
-    "In the grid: arrow keys move, Enter opens, S stars, X selects, P plays the prompt through its steps, Delete deletes.",
+  gridKeys: (canDelete: boolean) =>
+    `In the grid: arrow keys move, Enter opens, S stars, X selects, P plays the prompt through its steps${canDelete ? ", Delete deletes" : ""}.`,
 
   lightbox: "Sample",
   previousStep: "Earlier step",
@@ -86,7 +86,7 @@ export const samples = {
   noOther: "There is no other picture to compare with.",
   divider: "Divider between the two pictures",
   dividerAt: (percent: number) => `${percent} % of the other picture`,
-  blinkNow: "Show the other",
+  showOther: "Show the other",
   difference: (share: string) => `${share} of full scale apart on average`,
   differentSizes: "Pictures of different sizes cannot be subtracted.",
   differenceFails: "One of the pictures cannot be read.",
@@ -105,8 +105,8 @@ export const samples = {
     ["S", "star it"],
     ["+ − 0", "zoom; Shift and arrows move it"],
     ["P", "play the prompt through its steps"],
-    ["Delete", "move it to the trash"],
   ] as [string, string][],
+  deleteKey: ["Delete", "move it to the trash"] as [string, string],
   keysTitle: "Keys",
   recipe: "Recipe",
   seed: "Seed",

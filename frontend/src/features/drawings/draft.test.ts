@@ -107,6 +107,14 @@ test("a job gives its model, its sizes and the first of its prompts with their r
   expect(asInJob(filled, job, { prompts: false }).prompts).toEqual(filled.prompts);
 });
 
+test("a drawing takes any free card whichever its LoRA's training has, but stays on the processor", () => {
+  const asOn = (gpu: string) => asInJob(EMPTY_DRAFT, wholeJob({ config: { job: { gpu } } }), like);
+  const like = { prompts: true };
+  expect(asOn("GPU-8f3a2b10-1c2d-4e5f-8091-a2b3c4d5e6f7").gpu).toBe("any");
+  expect(asOn("any").gpu).toBe("any");
+  expect(asOn("cpu").gpu).toBe("cpu");
+});
+
 test("a drawing can be made again from its config", () => {
   const config = configOf({ ...filled, prompts: ["a fox", "a hat"] });
   const drawing = {

@@ -164,7 +164,8 @@ export function asInJob(draft: Draft, job: Job, { prompts }: { prompts: boolean 
     model: of("model"),
     quantization: of("quantization"),
     dataType: textOf(of("training").data_type) || draft.dataType,
-    gpu: textOf(of("job").gpu) || draft.gpu,
+    // Not the card of a training: that may be busy while another is free.
+    gpu: of("job").gpu === "cpu" ? "cpu" : EMPTY_DRAFT.gpu,
     triggerWord: textOf(of("job").trigger_word),
     negativePrompt: textOf(sample.negative_prompt),
     width: typedOf(first?.width ?? sample.width),

@@ -1,11 +1,14 @@
 import { Button, NativeSelect, Switch, Textarea, TextInput } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
 import { api } from "@/api/client";
 import { ApiError, problemsOf } from "@/api/errors";
+import { systemQuery } from "@/api/queries";
 import type { Problem, WholeDrawing } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
 import { Panel } from "@/components/ui/panel";
 import { toastFailure } from "@/components/ui/toast";
+import { deviceChoices } from "@/lib/device-name";
 import { useAnswer } from "@/lib/use-answer";
 import { words } from "@/messages/drawings";
 import {
@@ -146,6 +149,7 @@ export function DrawingForm({
             value={draft.negativePrompt}
             onChange={(event) => set({ negativePrompt: event.currentTarget.value })}
           />
+          <DeviceField gpu={draft.gpu} onChange={(gpu) => set({ gpu })} />
           <Switch
             label={words.settings.first}
             checked={draft.isFirst}
@@ -243,6 +247,18 @@ function PictureFields({ draft, set }: PictureFieldsProps) {
         onChange={(sampleSteps) => set({ sampleSteps })}
       />
     </div>
+  );
+}
+
+function DeviceField({ gpu, onChange }: { gpu: string; onChange: (gpu: string) => void }) {
+  const devices = useQuery(systemQuery).data?.devices ?? [];
+  return (
+    <NativeSelect
+      label={words.settings.gpu}
+      value={gpu}
+      data={deviceChoices(devices, gpu)}
+      onChange={(event) => onChange(event.currentTarget.value)}
+    />
   );
 }
 

@@ -9,7 +9,7 @@ import {
   TextInput,
 } from "@mantine/core";
 import { useEffect, useRef } from "react";
-import { deviceName } from "@/lib/device-name";
+import { deviceChoices } from "@/lib/device-name";
 import { text } from "@/messages";
 import { useForm } from "./form-context";
 import { NumberWidget } from "./number-widget";
@@ -185,16 +185,6 @@ function choiceOf({ choices, nullable }: Setting, chosen: string): unknown {
 function DeviceWidget({ id, describedBy, value, invalid, onChange }: WidgetProps) {
   const { devices } = useForm();
   const present = asText(value);
-  const offered = [
-    { value: "any", label: text.form.deviceAny },
-    ...devices
-      .filter((device) => device.id !== "cpu")
-      .map((device) => ({ value: device.id, label: deviceName(device, devices) })),
-    { value: "cpu", label: text.form.deviceCpu },
-  ];
-  const missing = offered.some((device) => device.value === present)
-    ? []
-    : [{ value: present, label: text.form.deviceMissing(present) }];
   return (
     <NativeSelect
       id={id}
@@ -202,7 +192,7 @@ function DeviceWidget({ id, describedBy, value, invalid, onChange }: WidgetProps
       error={invalid}
       value={present}
       onChange={(event) => onChange(event.currentTarget.value)}
-      data={[...offered, ...missing]}
+      data={deviceChoices(devices, present)}
     />
   );
 }

@@ -135,7 +135,7 @@ function recipeOf({ config, pictures }: WholeDrawing, index: number): string {
 }
 
 /** Places in the drawing's own list of LoRAs, of those that a picture is drawn with. */
-function lorasOf({ pictures }: WholeDrawing): number[] {
+export function lorasOf({ pictures }: WholeDrawing): number[] {
   return ascending(pictures.flatMap(({ lora }) => (lora === null ? [] : [lora])));
 }
 

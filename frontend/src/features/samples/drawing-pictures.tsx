@@ -4,7 +4,7 @@ import { type ReactNode, useId, useMemo, useState } from "react";
 import { previewQuery } from "@/api/queries";
 import type { Sample, WholeDrawing } from "@/api/types";
 import { text } from "@/messages";
-import { type Across, galleryOfDrawing, mostlyAcross } from "./drawing-model";
+import { type Across, galleryOfDrawing, lorasOf, mostlyAcross } from "./drawing-model";
 import { GalleryView } from "./gallery";
 import classes from "./gallery.module.css";
 import { placeOfPreview } from "./gallery-round";
@@ -39,7 +39,7 @@ export function DrawingPictures({ drawing, actions }: DrawingPicturesProps) {
     [drawing],
   );
   const mark = useSampleMarks();
-  const hasTwoAxes = new Set(drawing.pictures.map(({ lora }) => lora)).size > 2;
+  const hasTwoAxes = lorasOf(drawing).length > 1;
   return (
     <div className={classes.gallery}>
       {hasTwoAxes && (

@@ -286,6 +286,7 @@ test("S stars, in the grid and in the lightbox, and a note is kept when the fiel
   mark.mockClear();
   const starred = samples.map((one) => ({ ...one, is_starred: one.id === 3 }));
   const user = open({ samples: starred });
+  expect(screen.getByText(/^In the grid: .*, Delete deletes\.$/)).toBeVisible();
   cell("Open prompt 1, base").focus();
   await user.keyboard("s{ArrowRight}{Enter}");
   const box = await lightbox();
@@ -328,6 +329,69 @@ describe("the lightbox", () => {
     expect(await within(box).findByText("Compared with step 50")).toBeVisible();
     await user.click(within(box).getByRole("button", { name: "Compare with the base" }));
     expect(await within(box).findByText("Compared with base")).toBeVisible();
+  });
+
+  test("stars and deletes the picture that is in view", async () => {
+    mark.mockClear();
+    removed.mockClear();
+    const user = open();
+    await user.click(cell("Open prompt 1, step 100"));
+    const box = await lightbox();
+    await user.click(within(box).getByRole("button", { name: "Show the base model's" }));
+    expect(within(box).getByRole("img", { name: "Base: a fox" })).toBeVisible();
+    await user.keyboard("s{Delete}");
+    expect(mark.mock.calls.map(([{ id }, marks]) => [id, marks])).toEqual([[1, { starred: true }]]);
+    expect(removed.mock.calls).toEqual([[[[1, 1]]]]);
+    expect(within(box).getByRole("img", { name: "Step 100: a fox" })).toBeVisible();
+    await user.keyboard("{Delete}");
+    expect(removed.mock.calls.at(-1)).toEqual([[[1, 5]]]);
+    expect(within(box).getByRole("img", { name: "Step 50: a fox" })).toBeVisible();
+  });
+
+  test("is about the picture that was walked to where two are in view", async () => {
+    removed.mockClear();
+    const user = open();
+    await user.click(cell("Open prompt 1, step 100"));
+    const box = await lightbox();
+    await user.click(within(box).getByRole("button", { name: "Show the base model's" }));
+    await user.keyboard("2");
+    expect(await within(box).findByRole("heading", { name: "Step 100" })).toBeVisible();
+    await user.keyboard("{Delete}");
+    expect(removed.mock.calls).toEqual([[[[1, 5]]]]);
+  });
+
+  test("shows the other one that was chosen, and calls it that", async () => {
+    const user = open();
+    await user.click(cell("Open prompt 1, step 50"));
+    const box = await lightbox();
+    await user.keyboard("c{ArrowRight}");
+    expect(within(box).getByRole("heading", { name: "Step 100" })).toBeVisible();
+    await user.click(within(box).getByRole("button", { name: "Show the other" }));
+    expect(within(box).getByRole("heading", { name: "Step 50" })).toBeVisible();
+    expect(within(box).queryByRole("button", { name: "Show the base model's" })).toBeNull();
+  });
+
+  test("compares the next ones with the picture in view", async () => {
+    const user = open();
+    await user.click(cell("Open prompt 1, step 100"));
+    const box = await lightbox();
+    await user.click(within(box).getByRole("button", { name: "Show the base model's" }));
+    await user.keyboard("c{ArrowLeft}2");
+    expect(await within(box).findByText("Compared with base")).toBeVisible();
+  });
+
+  test("names the job whose base model's picture it compares with", async () => {
+    const of = (job: number, id: number, step: number) => ({
+      ...sample(id, step, 0, "a fox"),
+      thumbnail_url: `/api/jobs/${job}/samples/${id}/thumbnail`,
+    });
+    const chalk = { id: 2, name: "chalk", samples: [of(2, 70, 0), of(2, 71, 50)], failures: [] };
+    const user = open({ samples: [of(1, 60, 50)] }, chalk);
+    await user.click(cell("Open prompt 1, step 50, ink"));
+    const box = await lightbox();
+    await user.keyboard("2");
+    expect(await within(box).findByText("Compared with base, chalk")).toBeVisible();
+    expect(within(box).getByRole("img", { name: "Base, chalk: a fox" })).toBeVisible();
   });
 
   test("plays a prompt through its steps and stops when one is chosen", async () => {

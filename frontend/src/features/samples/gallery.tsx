@@ -168,7 +168,7 @@ export function GalleryView(props: GalleryViewProps) {
             </Button>
           )}
         </span>
-        <span className={classes.keys}>{text.samples.gridKeys}</span>
+        <span className={classes.keys}>{text.samples.gridKeys(remove !== undefined)}</span>
       </p>
       {opened !== null && (
         <Lightbox

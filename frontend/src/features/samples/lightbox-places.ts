@@ -10,11 +10,12 @@ export function sampleAt(gallery: Gallery, place: Place | undefined): Sample | u
   return place === undefined ? undefined : laneAt(gallery, place)?.byStep.get(place.step);
 }
 
-/** The base model's picture of the same prompt; of another job's lane if its own has none. */
-export function baseOf(gallery: Gallery, place: Place): Sample | undefined {
+/** Where the base model's picture of the same prompt is; another job's lane if its own has none. */
+export function baseOf(gallery: Gallery, place: Place): Place | undefined {
   const group = gallery.groups.find(({ lanes }) => lanes.some(({ key }) => key === place.lane));
-  const own = laneAt(gallery, place)?.byStep.get(0);
-  return own ?? group?.lanes.map((lane) => lane.byStep.get(0)).find((sample) => sample);
+  const own = laneAt(gallery, place);
+  const lane = [own, ...(group?.lanes ?? [])].find((one) => one?.byStep.has(0));
+  return lane && { lane: lane.key, step: 0 };
 }
 
 export interface Moves {

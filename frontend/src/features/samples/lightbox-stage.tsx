@@ -204,7 +204,7 @@ function BlinkView({ sample, other, title, otherTitle, zoom }: TwoProps) {
           aria-pressed={isOther}
           onClick={() => setOther((before) => !before)}
         >
-          {text.samples.blinkNow}
+          {text.samples.showOther}
         </Button>
       )}
     </figure>

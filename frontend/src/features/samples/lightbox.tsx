@@ -46,13 +46,20 @@ export function Lightbox(props: LightboxProps) {
 
   const lane = laneAt(gallery, place);
   const sample = sampleAt(gallery, place);
-  const beside = (other !== null ? sampleAt(gallery, other) : undefined) ?? baseOf(gallery, place);
+  const isOtherThere = other !== null && sampleAt(gallery, other) !== undefined;
+  const besidePlace = isOtherThere ? other : baseOf(gallery, place);
+  const beside = sampleAt(gallery, besidePlace);
   const second = beside !== undefined && beside.id !== sample?.id ? beside : undefined;
+  // What buttons and keys act on. Ways to look that show both are about what was walked to.
+  const isFlipped = flipped && mode === "single" && second !== undefined;
+  const shown = isFlipped ? second : sample;
+  const shownPlace = isFlipped && besidePlace !== undefined ? besidePlace : place;
   const moves = useMemo(() => movesFrom(gallery, place), [gallery, place]);
   usePreloaded(Object.values(moves).map((target) => sampleAt(gallery, target)?.url));
 
-  /** Its neighbour takes the place of the picture that was looked at. */
+  /** Its neighbour takes the place of a picture that was walked to; it itself that of the other. */
   const remove = (gone: Sample) => {
+    setFlipped(false);
     const next = neighbourOf(gallery, moves);
     if (gone.id === sample?.id && next !== undefined) {
       onMove(next);
@@ -62,8 +69,8 @@ export function Lightbox(props: LightboxProps) {
     props.onRemove?.(gone);
   };
 
-  const latest = useRef({ moves, onMove, place, sample, remove, props, zoom });
-  latest.current = { moves, onMove, place, sample, remove, props, zoom };
+  const latest = useRef({ moves, onMove, shown, shownPlace, remove, props, zoom });
+  latest.current = { moves, onMove, shown, shownPlace, remove, props, zoom };
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || isForAControl(event)) {
@@ -87,13 +94,13 @@ export function Lightbox(props: LightboxProps) {
       } else if (key === "b") {
         setFlipped(true);
       } else if (key === "c") {
-        setOther(now.place);
+        setOther(now.shownPlace);
       } else if (key === "p") {
         setPlaying((before) => !before);
-      } else if (key === "s" && now.sample !== undefined) {
-        now.props.onStar?.(now.sample.id);
-      } else if (key === "delete" && now.sample !== undefined && now.props.onRemove) {
-        now.remove(now.sample);
+      } else if (key === "s" && now.shown !== undefined) {
+        now.props.onStar?.(now.shown.id);
+      } else if (key === "delete" && now.shown !== undefined && now.props.onRemove) {
+        now.remove(now.shown);
       } else if (key === "+" || key === "=") {
         now.zoom.by(1.25);
       } else if (key === "-") {
@@ -118,7 +125,7 @@ export function Lightbox(props: LightboxProps) {
     };
   }, []);
 
-  if (lane === undefined || sample === undefined) {
+  if (lane === undefined || sample === undefined || shown === undefined) {
     return null;
   }
   const severalJobs = new Set(gallery.groups.flatMap((g) => g.lanes.map((l) => l.jobId))).size > 1;
@@ -128,10 +135,9 @@ export function Lightbox(props: LightboxProps) {
       .filter(Boolean)
       .join(", ");
   };
-  const isOtherThere = other !== null && sampleAt(gallery, other) !== undefined;
-  const besidePlace = isOtherThere ? other : { lane: place.lane, step: 0 };
-  const shown = flipped && second !== undefined ? second : sample;
-  const title = titleOf(flipped && second !== undefined ? besidePlace : place);
+  const { keys, deleteKey } = text.samples;
+  const title = titleOf(shownPlace);
+  const otherTitle = second === undefined || besidePlace === undefined ? "" : titleOf(besidePlace);
   return (
     <Modal.Root opened onClose={props.onClose} fullScreen padding={0}>
       <Modal.Content className={classes.content} aria-label={text.samples.lightbox}>
@@ -140,10 +146,10 @@ export function Lightbox(props: LightboxProps) {
             <Stage
               key={mode}
               mode={second === undefined ? "single" : mode}
-              sample={mode === "single" ? shown : sample}
+              sample={shown}
               other={second}
-              title={mode === "single" ? title : titleOf(place)}
-              otherTitle={second === undefined ? "" : titleOf(besidePlace)}
+              title={title}
+              otherTitle={otherTitle}
               zoom={zoom}
             />
             <Arrow
@@ -224,10 +230,10 @@ export function Lightbox(props: LightboxProps) {
                 <p className={classes.compared}>
                   {second === undefined
                     ? text.samples.noOther
-                    : text.samples.comparedWith(titleOf(besidePlace).toLowerCase())}
+                    : text.samples.comparedWith(otherTitle.toLowerCase())}
                 </p>
               )}
-              <Button size="xs" variant="default" onClick={() => setOther(place)}>
+              <Button size="xs" variant="default" onClick={() => setOther(shownPlace)}>
                 {text.samples.compareWith}
               </Button>
               {other !== null && (
@@ -242,7 +248,7 @@ export function Lightbox(props: LightboxProps) {
                   aria-pressed={flipped}
                   onClick={() => setFlipped((before) => !before)}
                 >
-                  {text.samples.showBase}
+                  {isOtherThere ? text.samples.showOther : text.samples.showBase}
                 </Button>
               )}
             </div>
@@ -275,7 +281,7 @@ export function Lightbox(props: LightboxProps) {
             <details className={classes.keys}>
               <summary>{text.samples.keysTitle}</summary>
               <dl>
-                {text.samples.keys.map(([key, what]) => (
+                {(props.onRemove === undefined ? keys : [...keys, deleteKey]).map(([key, what]) => (
                   <div key={key}>
                     <dt>
                       <kbd>{key}</kbd>
