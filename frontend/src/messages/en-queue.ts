@@ -13,6 +13,7 @@ export const enQueue = {
     option: (name: string, count: number) => `${name} (${count})`,
     clear: "Show all jobs",
     none: "No job is like that.",
+    unread: (why: string) => `The jobs could not be looked through. ${why}`,
     found: (count: number, isMore: boolean) =>
       `${count}${isMore ? " or more" : ""} ${count === 1 && !isMore ? "job" : "jobs"} found.`,
   },
