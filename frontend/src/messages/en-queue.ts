@@ -8,6 +8,7 @@ export const enQueue = {
     search: "Search by name",
     state: "State",
     anyState: "Any state",
+    active: "Under way",
     architecture: "Architecture",
     anyArchitecture: "Any architecture",
     option: (name: string, count: number) => `${name} (${count})`,
