@@ -183,7 +183,8 @@ function choiceOf({ choices, nullable }: Setting, chosen: string): unknown {
 }
 
 function DeviceWidget({ id, describedBy, value, invalid, onChange }: WidgetProps) {
-  const { devices } = useForm();
+  const { devices: known } = useForm();
+  const devices = known ?? [];
   const present = asText(value);
   const offered = [
     { value: "any", label: text.form.deviceAny },
@@ -192,9 +193,9 @@ function DeviceWidget({ id, describedBy, value, invalid, onChange }: WidgetProps
       .map((device) => ({ value: device.id, label: deviceName(device, devices) })),
     { value: "cpu", label: text.form.deviceCpu },
   ];
-  const missing = offered.some((device) => device.value === present)
-    ? []
-    : [{ value: present, label: text.form.deviceMissing(present) }];
+  // While it is not known what there is, nothing is missing.
+  const label = known === null ? present : text.form.deviceMissing(present);
+  const others = offered.some(({ value }) => value === present) ? [] : [{ value: present, label }];
   return (
     <NativeSelect
       id={id}
@@ -202,7 +203,7 @@ function DeviceWidget({ id, describedBy, value, invalid, onChange }: WidgetProps
       error={invalid}
       value={present}
       onChange={(event) => onChange(event.currentTarget.value)}
-      data={[...offered, ...missing]}
+      data={[...offered, ...others]}
     />
   );
 }
