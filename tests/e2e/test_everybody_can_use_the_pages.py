@@ -414,7 +414,8 @@ def test_what_is_wrong_with_a_page_would_be_found(
     page.locator("main").evaluate(
         """(main) => {
           main.insertAdjacentHTML(
-            'beforeend', '<button></button><p style="width: 350px">too long for some phones</p>');
+            'beforeend', '<button></button><p style="width: 350px">too long for some phones</p>' +
+            '<button style="font-size: 9px; padding: 0">small</button>'.repeat(2));
           main.animate([{ opacity: 0.9 }, { opacity: 1 }], { duration: 900, iterations: Infinity });
         }"""
     )
@@ -422,6 +423,7 @@ def test_what_is_wrong_with_a_page_would_be_found(
         look_at(page)
     said = str(found.value)
     assert "light, 1280 px: button-name (critical)" in said
+    assert "light, 1280 px: target-size (serious)" in said
     assert "320 px: too wide: <p" in said
     assert "1280 px: too wide" not in said
     assert "moves: <main" in said

@@ -18,11 +18,14 @@ export interface JobList {
 
 export type JobLists = Record<JobSection, JobList>;
 
+/** A state, or `active`: under way, whichever of its states that is just now. */
+export type WantedState = JobStatus | "active";
+
 /** What a person looks for; empty or null leaves nothing out. */
 export interface JobFilter {
   search: string;
   architecture: string | null;
-  status: JobStatus | null;
+  status: WantedState | null;
 }
 
 export const noFilter: JobFilter = { search: "", architecture: null, status: null };
@@ -57,6 +60,11 @@ const sections = {
 export type JobSection = keyof typeof sections;
 
 export const sectionNames = Object.keys(sections) as JobSection[];
+
+/** The states that a job may be in to be wanted. */
+export function statusesOf(wanted: WantedState): JobStatus[] {
+  return wanted === "active" ? sections.running.statuses : [wanted];
+}
 
 const FIRST_PAGE = 25;
 const NEXT_PAGE = 50;
@@ -118,7 +126,7 @@ async function fetchJobs(
 ): Promise<JobList> {
   const { statuses, scheduled, order }: SectionOf = sections[name];
   const wanted = {
-    status: status === null ? statuses : [status],
+    status: status === null ? statuses : statusesOf(status).filter((one) => statuses.includes(one)),
     ...(scheduled === undefined ? {} : { scheduled }),
     ...(search === "" ? {} : { search }),
     ...(architecture === null ? {} : { architecture }),
@@ -172,14 +180,15 @@ export function isFiltered({ search, architecture, status }: JobFilter): boolean
 
 /** Whether a section can hold anything that the filter wants. */
 export function isInSight(name: JobSection, { status }: JobFilter): boolean {
-  return status === null || (sections[name].statuses as JobStatus[]).includes(status);
+  const { statuses }: SectionOf = sections[name];
+  return status === null || statusesOf(status).some((one) => statuses.includes(one));
 }
 
 function isWanted(job: JobSummary, { search, architecture, status }: JobFilter): boolean {
   return (
     job.training_name.toLowerCase().includes(search.toLowerCase()) &&
     (architecture === null || job.architecture === architecture) &&
-    (status === null || job.status === status)
+    (status === null || statusesOf(status).includes(job.status))
   );
 }
 

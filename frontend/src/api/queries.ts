@@ -50,15 +50,18 @@ export const queueQuery = queryOptions({
   queryFn: ({ signal }) => api.queue(signal),
 });
 
-/** More than anybody looks through. */
-const NAMED_JOBS = 500;
+/** More than anybody looks through; those beyond are found by their names. */
+const NAMED_JOBS = 200;
 
-/** The jobs to choose another from, newest first. */
-export const jobNamesQuery = queryOptions({
-  queryKey: [...keys.jobs, "names"] as const,
-  queryFn: async ({ signal }) =>
-    itemsOf(await api.jobs({ order: "newest", limit: NAMED_JOBS }, signal)),
-});
+/** The jobs to choose another from, newest first: those whose names hold `search`. */
+export const jobNamesQuery = (search: string) =>
+  queryOptions({
+    queryKey: [...keys.jobs, "names", search] as const,
+    queryFn: async ({ signal }) => {
+      const named = search === "" ? {} : { search };
+      return itemsOf(await api.jobs({ ...named, order: "newest", limit: NAMED_JOBS }, signal));
+    },
+  });
 
 export const jobQuery = (id: number) =>
   queryOptions({ queryKey: keys.job(id), queryFn: ({ signal }) => api.job(id, signal) });

@@ -3,7 +3,7 @@
 import { screen, waitFor, within } from "@testing-library/react";
 import { jobSummary, loadSample, queueState, system, trashEntry, wholeJob } from "@tests/examples";
 import { namesIn, openPage, section, streamed, waitingJob } from "@tests/page";
-import { jobsOf, problem, Refusal, SmallServer } from "@tests/small-server";
+import { jobsOf, pageOf, problem, Refusal, SmallServer } from "@tests/small-server";
 import { beforeEach, describe, expect, test } from "vitest";
 
 let server: SmallServer;
@@ -69,6 +69,42 @@ test("the list is narrowed by state and by model, from the figures on top as wel
   await user.click(await screen.findByRole("button", { name: "1 failed" }));
   await waitFor(async () => expect(await namesIn("Finished")).toEqual(["large"]));
   expect(window.location.search).toBe("?state=failed");
+});
+
+test("what is counted as running is what a click on it shows, a job that starts among it", async () => {
+  server
+    .on("GET /api/queue", () =>
+      queueState({ num_jobs: { starting: 1, stopping: 1, completed: 1 } }),
+    )
+    .on(
+      "GET /api/jobs",
+      jobsOf(
+        jobSummary({ id: 1, training_name: "first", status: "starting" }),
+        jobSummary({ id: 2, training_name: "second", status: "stopping" }),
+        jobSummary({ id: 3, training_name: "third", status: "completed" }),
+      ),
+    );
+  const user = openPage();
+  await user.click(await screen.findByRole("button", { name: "2 running" }));
+  expect(await screen.findByText("2 jobs found.")).toBeInTheDocument();
+  expect((await namesIn("Running")).toSorted()).toEqual(["first", "second"]);
+  expect(screen.queryByText("third")).toBeNull();
+  expect(window.location.search).toBe("?state=active");
+  expect(screen.getByLabelText("State")).toHaveDisplayValue("Under way (2)");
+  const moved = jobSummary({ id: 1, training_name: "first", status: "completed" });
+  await streamed(server, "job", moved, 4);
+  await waitFor(async () => expect(await namesIn("Running")).toEqual(["second"]));
+});
+
+test("the title counts the jobs that wait, not the rows that were fetched of them", async () => {
+  const waiting = Array.from({ length: 60 }, (_, place) => waitingJob(place + 1, place + 1));
+  server
+    .on("GET /api/queue", () => queueState({ num_jobs: { queued: 60 } }))
+    .on("GET /api/jobs", (request) =>
+      request.query.get("scheduled") === "true" ? pageOf() : jobsOf(...waiting)(request),
+    );
+  openPage();
+  await waitFor(() => expect(document.title).toBe("60 waiting — Queue · Darkroom"));
 });
 
 test("a job at work says how far it is, how fast, and when it ends, with its last sample", async () => {

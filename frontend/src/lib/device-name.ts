@@ -17,21 +17,27 @@ export function deviceName(device: Named, devices: Named[]): string {
   return isAlone ? device.name : text.system.cardOf(device.name, shortId(device.id));
 }
 
-/** Where a job may run, as a list offers it; `present` as well where no such device is here. */
+/**
+ * Where a job may run, as a list offers it; `present` as well where no such device is here. While it
+ * is not known what there is, `devices` is null and nothing is missing.
+ */
 export function deviceChoices(
-  devices: Named[],
+  devices: Named[] | null,
   present: string,
 ): { value: string; label: string }[] {
+  const known = devices ?? [];
   const offered = [
     { value: "any", label: text.form.deviceAny },
-    ...devices
+    ...known
       .filter(({ id }) => id !== "cpu")
-      .map((device) => ({ value: device.id, label: deviceName(device, devices) })),
+      .map((device) => ({ value: device.id, label: deviceName(device, known) })),
     { value: "cpu", label: text.form.deviceCpu },
   ];
-  return offered.some(({ value }) => value === present)
-    ? offered
-    : [...offered, { value: present, label: text.form.deviceMissing(present) }];
+  if (offered.some(({ value }) => value === present)) {
+    return offered;
+  }
+  const label = devices === null ? present : text.form.deviceMissing(present);
+  return [...offered, { value: present, label }];
 }
 
 function shortId(id: string): string {

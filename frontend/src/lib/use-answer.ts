@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from "react";
 import { ApiError, ServerAway } from "@/api/errors";
 
 const PAUSE_MS = 350;
-const RETRY_MS = 3000;
+export const RETRY_MS = 3000;
 
 export interface Answer<Data> {
   /**
@@ -60,7 +60,8 @@ export function useAnswer<Data>(
   return known;
 }
 
-function stateAfter(error: unknown): "refused" | "away" | "failed" {
+/** What a failed question leaves: all but `refused` is worth asking again. */
+export function stateAfter(error: unknown): "refused" | "away" | "failed" {
   if (error instanceof ServerAway) {
     return "away";
   }

@@ -8,11 +8,13 @@ export const enQueue = {
     search: "Search by name",
     state: "State",
     anyState: "Any state",
+    active: "Under way",
     architecture: "Architecture",
     anyArchitecture: "Any architecture",
     option: (name: string, count: number) => `${name} (${count})`,
     clear: "Show all jobs",
     none: "No job is like that.",
+    unread: (why: string) => `The jobs could not be looked through. ${why}`,
     found: (count: number, isMore: boolean) =>
       `${count}${isMore ? " or more" : ""} ${count === 1 && !isMore ? "job" : "jobs"} found.`,
   },

@@ -218,6 +218,7 @@ export const en = {
     missingTitle: "Still to fill in",
     missing: (count: number) => `${count} still to fill in`,
     notChecked: "Not checked: the server is not answering.",
+    checkFailed: "Not checked: the server could not work it out. It is asked again.",
     goToField: (label: string) => `Go to ${label}`,
     saveDraft: "Save draft",
     save: "Save changes",

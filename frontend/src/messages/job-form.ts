@@ -157,6 +157,7 @@ export const words = {
     problems: "What is wrong with it",
     waiting: "Shown as soon as every setting has a value that can be read.",
     away: "Not shown: the server is not answering.",
+    failed: "Not shown: the server could not work it out. It is asked again.",
     checking: "Looking…",
     alt: (name: string, caption: string) => `${name}: ${caption}`,
   },

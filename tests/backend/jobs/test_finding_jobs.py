@@ -72,6 +72,20 @@ def test_jobs_that_something_holds_back_are_told_from_those_that_could_start(
     assert found(client, status="queued", scheduled=False) == ["Ink-style"]
 
 
+def test_the_states_under_way_are_asked_for_at_once_one_that_was_asked_to_stop_among_them(
+    client: TestClient, database: Database, four: dict[str, int]
+) -> None:
+    put(database, four["Ink-style"], JobStatus.STARTING)
+    put(database, four["pink_lake"], JobStatus.STARTING)
+    with database.write() as session:
+        session.get_one(Job, four["pink_lake"]).stop_requested_at = datetime.now(UTC)
+    counted = client.get("/api/queue").json()["num_jobs"]
+    assert (counted["starting"], counted["stopping"]) == (1, 1)
+    active = ["starting", "running", "stopping"]
+    assert found(client, status=active) == ["pink_lake", "Ink-style"]
+    assert found(client, status="running") == []
+
+
 def test_the_pages_of_a_search_are_whole(client: TestClient, four: dict[str, int]) -> None:
     first = client.get("/api/jobs", params={"search": "ink", "limit": 1}).json()
     rest = client.get(

@@ -159,7 +159,7 @@ function NewForm({ schema, storageKey, saved }: NewFormProps) {
         schema={schema}
         storageKey={storageKey}
         saved={start}
-        devices={system.data?.devices ?? []}
+        devices={system.data?.devices ?? null}
         renderDatasetPicker={renderDatasetPicker}
         renderDatasetContents={renderDatasetContents}
         renderAbove={(aid) => (
@@ -236,7 +236,7 @@ function EditForm({ schema, job, gift }: EditFormProps) {
         jobId={job.id}
         storageKey={storageKey}
         saved={start}
-        devices={system.data?.devices ?? []}
+        devices={system.data?.devices ?? null}
         renderDatasetPicker={renderDatasetPicker}
         renderDatasetContents={renderDatasetContents}
         renderAbove={(aid) => <Preset aid={aid} open={false} />}

@@ -58,7 +58,7 @@ export default function JobPage({ jobId }: { jobId: number }) {
 function JobView({ job }: { job: Job }) {
   const system = useQuery(systemQuery);
   const change = useChangeDrawer([job]);
-  useGlance(markOfJob(job), keys.job(job.id), { exact: true });
+  useGlance(markOfJob(job), [keys.job(job.id)], { exact: true });
   // What is alarming has a place of its own, and the words for what it may be.
   const alarming = new Set(job.alarms.map(({ code }) => code));
   const notes = job.warnings.filter(({ code }) => !alarming.has(code));

@@ -12,7 +12,7 @@ import {
   queueQuery,
   systemQuery,
 } from "@/api/queries";
-import type { JobConfigValue } from "@/api/types";
+import type { JobConfigValue, QueueState } from "@/api/types";
 import { announce } from "@/components/ui/announcer";
 import { Empty } from "@/components/ui/empty";
 import { ErrorBoundary } from "@/components/ui/error-boundary";
@@ -85,6 +85,7 @@ export function QueuePage() {
               <Jobs
                 lists={lists}
                 filter={filter}
+                numJobs={queue?.num_jobs ?? {}}
                 isPaused={queue?.paused.includes(WHOLE_QUEUE) ?? false}
                 isFetching={jobs.isPlaceholderData}
               />
@@ -115,13 +116,15 @@ function ExplainedQueue() {
 interface JobsProps {
   lists: JobLists;
   filter: JobFilter;
+  numJobs: QueueState["num_jobs"];
   isPaused: boolean;
   isFetching: boolean;
 }
 
-function Jobs({ lists, filter, isPaused, isFetching }: JobsProps) {
+function Jobs({ lists, filter, numJobs, isPaused, isFetching }: JobsProps) {
   const filtered = isFiltered(filter);
-  useGlance(filtered ? null : markOfQueue(lists, isPaused), keys.jobLists);
+  const mark = filtered ? null : markOfQueue(lists, numJobs, isPaused);
+  useGlance(mark, [keys.jobLists, keys.queue]);
   const sections = Object.values(lists);
   const count = sections.reduce((sum, { items }) => sum + items.length, 0);
   const isMore = sections.some(({ next }) => next !== null);

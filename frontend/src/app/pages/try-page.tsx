@@ -133,7 +133,7 @@ function Shown({ id, ...handlers }: ShownProps) {
 
 function ModelFields({ values, problems, onChange }: ModelFieldsProps) {
   const schema = useQuery(jobSchemaQuery);
-  const devices = useQuery(systemQuery).data?.devices ?? [];
+  const devices = useQuery(systemQuery).data?.devices ?? null;
   return (
     <QueryView query={schema} loading={160}>
       {(loaded) => (

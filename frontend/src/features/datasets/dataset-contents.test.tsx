@@ -108,6 +108,16 @@ describe("what a dataset holds", () => {
     expect(await screen.findByText("Torn: 3.png. Replace it.")).toBeVisible();
   });
 
+  test("is asked for again when the server could not work it out", async () => {
+    server.on(ROUTE, () => new Refusal(500, [problem("defect", "A defect.")]));
+    open(config());
+    expect(await screen.findByText(/the server could not work it out/)).toBeVisible();
+    expect(screen.queryByText(/Shown as soon as/)).toBeNull();
+    server.on(ROUTE, () => answer());
+    const shown = { name: "What ink holds" };
+    expect(await screen.findByRole("region", shown, { timeout: 4000 })).toBeVisible();
+  });
+
   test("says why it is not shown", async () => {
     server.on(ROUTE, () => new Refusal(422, [problem("bad_job", "Bad.")]));
     open(config());

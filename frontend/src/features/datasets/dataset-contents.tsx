@@ -2,17 +2,23 @@ import { Button } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
-import { ApiError } from "@/api/errors";
 import { jobDatasetsQuery } from "@/api/queries";
 import type { DatasetContents as Contents, JobConfigValue, JobDatasets } from "@/api/types";
 import { ProblemList } from "@/components/ui/problem-list";
 import { Thumbnail } from "@/components/ui/thumbnail";
 import { formatCount } from "@/lib/format";
+import { RETRY_MS, stateAfter } from "@/lib/use-answer";
 import { words } from "@/messages/job-form";
 import classes from "./dataset-contents.module.css";
 
 const PAUSE_MS = 400;
 const FIRST_PICTURES = 12;
+
+const whyNotShown = {
+  refused: words.contents.waiting,
+  away: words.contents.away,
+  failed: words.contents.failed,
+};
 
 interface DatasetContentsProps {
   config: JobConfigValue;
@@ -28,15 +34,16 @@ export function DatasetContents({ config, place }: DatasetContentsProps) {
     ...jobDatasetsQuery(settled),
     placeholderData: keepPreviousData,
     enabled: chosenName(config, place) !== "",
+    refetchInterval: ({ state }) =>
+      state.status === "error" && stateAfter(state.error) !== "refused" ? RETRY_MS : false,
   });
   const found = query.data;
   const dataset = found?.datasets[place];
 
   if (query.isError && !query.isPlaceholderData) {
-    const refused = query.error instanceof ApiError;
     return (
       <p className={classes.note} role="status">
-        {refused ? words.contents.waiting : words.contents.away}
+        {whyNotShown[stateAfter(query.error)]}
       </p>
     );
   }

@@ -251,7 +251,7 @@ function PictureFields({ draft, set }: PictureFieldsProps) {
 }
 
 function DeviceField({ gpu, onChange }: { gpu: string; onChange: (gpu: string) => void }) {
-  const devices = useQuery(systemQuery).data?.devices ?? [];
+  const devices = useQuery(systemQuery).data?.devices ?? null;
   return (
     <NativeSelect
       label={words.settings.gpu}

@@ -47,10 +47,10 @@ export function ActionBar(props: ActionBarProps) {
 
 function Verdict({ validation, problems, onShowProblems }: ActionBarProps) {
   const errors = problems.filter(({ severity }) => severity === "error").length;
-  if (validation === "away") {
+  if (validation === "away" || validation === "failed") {
     return (
       <span className={classes.verdict} data-tone="warn" role="status">
-        {text.form.notChecked}
+        {validation === "away" ? text.form.notChecked : text.form.checkFailed}
       </span>
     );
   }

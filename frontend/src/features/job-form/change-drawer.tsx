@@ -122,7 +122,7 @@ function ChangeForm({
     change: changeAt,
     problems,
     plain: false,
-    devices: [],
+    devices: null,
     defaults: schema.defaults,
     renderDatasetPicker,
   };

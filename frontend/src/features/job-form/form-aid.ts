@@ -6,7 +6,8 @@ import type { SettingsByPath } from "./settings-by-path";
 export interface FormAid {
   config: JobConfigValue;
   panels: PanelModel[];
-  devices: Device[];
+  /** Of this machine; null while they are not known. */
+  devices: Device[] | null;
   /** A job with every default. */
   defaults: JobConfigValue;
   /** What the LoRA is to learn, if the person said so. */

@@ -11,7 +11,8 @@ export interface FormContextValue {
   plain: boolean;
   /** Opens a new job's form with what is typed here; left out where that makes no sense. */
   onClone?: () => void;
-  devices: Device[];
+  /** Of this machine; null while they are not known. */
+  devices: Device[] | null;
   /** The job with every default, which new entries are copied from. */
   defaults: JobConfigValue;
   /** Draws the dataset picker, which is another feature's. */

@@ -2,7 +2,7 @@ import { MantineProvider } from "@mantine/core";
 import { act, render, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { syntheticSchema } from "@tests/examples";
-import { problem, type Request, SmallServer } from "@tests/small-server";
+import { problem, Refusal, type Request, SmallServer } from "@tests/small-server";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { ApiError } from "@/api/errors";
 import type { JobConfigValue } from "@/api/types";
@@ -212,6 +212,26 @@ describe("validation while typing", () => {
     server.away = true;
     open();
     expect(await screen.findByText("Not checked: the server is not answering.")).toBeVisible();
+  });
+
+  test("says so when the server could not work it out, and asks again", async () => {
+    let isBroken = true;
+    server.on("POST /api/jobs/validate", () =>
+      isBroken ? new Refusal(500, [problem("defect", "A defect.")]) : allGood(),
+    );
+    open();
+    expect(await screen.findByText(/the server could not work it out/)).toBeVisible();
+    expect(screen.queryByText(/not answering/)).toBeNull();
+    isBroken = false;
+    expect(await screen.findByText("Ready to queue", {}, { timeout: 4000 })).toBeVisible();
+  });
+
+  test("shows what was refused of the check itself", async () => {
+    const refused = new Refusal(413, [problem("too_large", "The job is too large.")]);
+    server.on("POST /api/jobs/validate", () => refused);
+    open();
+    expect(await screen.findByText("The job is too large.")).toBeVisible();
+    expect(screen.queryByText(/Not checked/)).toBeNull();
   });
 
   test("shows why queueing was refused and keeps what was typed", async () => {

@@ -42,7 +42,8 @@ export interface JobFormProps {
   storageKey: string;
   /** What the form begins with. */
   saved: JobConfigValue;
-  devices: Device[];
+  /** Of this machine; null while they are not known. */
+  devices: Device[] | null;
   renderDatasetPicker: FormContextValue["renderDatasetPicker"];
   renderDatasetContents?: FormContextValue["renderDatasetContents"];
   /** Drawn above the panels and beside them, over what the form holds. */

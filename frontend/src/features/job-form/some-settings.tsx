@@ -14,7 +14,8 @@ interface SomeSettingsProps {
   panels: string[];
   values: JobConfigValue;
   problems: Problem[];
-  devices: Device[];
+  /** Of this machine; null while they are not known. */
+  devices: Device[] | null;
   onChange: (values: JobConfigValue) => void;
 }
 

@@ -1,15 +1,18 @@
 import { useEffect, useRef, useState } from "react";
 import { api } from "@/api/client";
-import { ApiError } from "@/api/errors";
+import { problemsOf } from "@/api/errors";
 import type { JobConfigValue } from "@/api/types";
+import { RETRY_MS, stateAfter } from "@/lib/use-answer";
 import { type FieldProblem, problemsOfValidation } from "./field-problems";
 
 const PAUSE_MS = 300;
-const RETRY_MS = 3000;
 
 export interface ValidationState {
-  /** `checking` until the present config has an answer; `away` when nobody answers. */
-  state: "checking" | "valid" | "invalid" | "away";
+  /**
+   * `checking` until the present config has an answer. After `away` (nobody answered) and `failed`
+   * (the server could not work it out) the same is asked again by itself.
+   */
+  state: "checking" | "valid" | "invalid" | "away" | "failed";
   problems: FieldProblem[];
 }
 
@@ -50,12 +53,13 @@ export function useValidation(
         if (question !== asked.current || abort.signal.aborted) {
           return;
         }
-        if (error instanceof ApiError && error.status === 404) {
-          // The job was deleted meanwhile: asking again would not bring it back.
-          const problems = error.problems.map((one) => ({ ...one, severity: "error" as const }));
+        const state = stateAfter(error);
+        if (state === "refused") {
+          // As of a job that was deleted meanwhile: asking again would not bring it back.
+          const problems = problemsOf(error).map((one) => ({ ...one, severity: "error" as const }));
           setKnown({ state: "invalid", problems });
         } else {
-          setKnown((before) => ({ ...before, state: "away" }));
+          setKnown((before) => ({ ...before, state }));
           timer = setTimeout(() => void ask(), RETRY_MS);
         }
       }

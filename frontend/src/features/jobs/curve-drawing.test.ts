@@ -6,13 +6,52 @@ import { type KindKey, kinds, offeredKinds } from "./curve-kinds";
 const some = (...keys: KindKey[]) => kinds.filter(({ key }) => keys.includes(key));
 
 describe("the smoothed loss", () => {
+  const steps = (values: (number | null)[]) =>
+    values.map((value, place): [number, number | null] => [place + 1, value]);
+  const valuesOf = (points: [number, number | null][], decay: number) =>
+    smoothed(points, decay).map(([, value]) => value);
+
   test("is the weighted mean of all before, with no pull towards the first value", () => {
     // By hand: weights 0.5 and 0.25 of 1 and 3, over their sum.
-    expect(smoothed([3, 1], 0.5)).toEqual([3, (0.5 * 1 + 0.25 * 3) / 0.75]);
-    expect(smoothed([2, 2, 2], 0.9).map((value) => value?.toFixed(9))).toEqual(
+    expect(valuesOf(steps([3, 1]), 0.5)).toEqual([3, (0.5 * 1 + 0.25 * 3) / 0.75]);
+    expect(valuesOf(steps([2, 2, 2]), 0.9).map((value) => value?.toFixed(9))).toEqual(
       new Array(3).fill("2.000000000"),
     );
-    expect(smoothed([1, null, 3], 0)).toEqual([1, null, 3]);
+    expect(valuesOf(steps([1, null, 3]), 0)).toEqual([1, null, 3]);
+  });
+
+  test("counts steps, not points: a gap is as long as it is", () => {
+    // By hand: three steps of 1 after one of 3. Their weights are 0.5, 0.25, 0.125 and 0.0625.
+    const expected = (0.875 * 1 + 0.0625 * 3) / 0.9375;
+    expect(
+      valuesOf(
+        [
+          [1, 3],
+          [4, 1],
+        ],
+        0.5,
+      ),
+    ).toEqual([3, expected]);
+    expect(valuesOf(steps([3, 1, 1, 1]), 0.5).at(-1)).toBe(expected);
+  });
+
+  test("of a curve that was thinned out is near that of the whole", () => {
+    const whole: [number, number][] = Array.from({ length: 100_000 }, (_, place) => [
+      place + 1,
+      1 - place / 100_000,
+    ]);
+    const thinned = whole.filter(([step]) => step % 25 === 0);
+    const closely = [...thinned.slice(0, 3000), ...whole.slice(75_000)];
+    const at = (points: [number, number | null][], wanted: number) =>
+      points.find(([step]) => step === wanted)?.[1] ?? Number.NaN;
+    for (const decay of [0.95, 0.99]) {
+      const [all, few, zoomed] = [whole, thinned, closely].map((one) => smoothed(one, decay));
+      for (const step of [75_100, 90_000, 100_000]) {
+        // Within what 15 steps change; over points it would lag 25 times as far behind.
+        expect(Math.abs(at(few ?? [], step) - at(all ?? [], step))).toBeLessThan(15 / 100_000);
+        expect(Math.abs(at(zoomed ?? [], step) - at(all ?? [], step))).toBeLessThan(15 / 100_000);
+      }
+    }
   });
 });
 

@@ -83,29 +83,36 @@ function pointsOf(
     return measurements.map((point) => [point.step, point[kind.key]]);
   }
   if (kind.key === "smoothed") {
-    const values = smoothed(
-      metrics.map(({ loss }) => loss),
+    return smoothed(
+      metrics.map(({ step, loss }) => [step, loss]),
       decay,
     );
-    return metrics.map(({ step }, index) => [step, values[index] ?? null]);
   }
   return metrics.map((point) => [point.step, point[kind.key]]);
 }
 
 /**
  * Exponential moving average, started without a pull towards its first value: each value is the
- * weighted mean of all up to it, with weights that fall by `decay` a step back.
+ * weighted mean of all up to it, with weights that fall by `decay` a step back. A value stands for
+ * the steps since the one before it, so that a curve which the server thinned out is smoothed over as
+ * many steps as the whole.
  */
-export function smoothed(values: (number | null)[], decay: number): (number | null)[] {
+export function smoothed(
+  points: [step: number, value: number | null][],
+  decay: number,
+): [step: number, value: number | null][] {
   let sum = 0;
   let weight = 0;
-  return values.map((value) => {
+  let before: number | null = null;
+  return points.map(([step, value]) => {
     if (value === null || !Number.isFinite(value)) {
-      return null;
+      return [step, null];
     }
-    sum = decay * sum + (1 - decay) * value;
-    weight = decay * weight + (1 - decay);
-    return sum / weight;
+    const kept = decay ** (before === null ? 1 : step - before);
+    before = step;
+    sum = kept * sum + (1 - kept) * value;
+    weight = kept * weight + (1 - kept);
+    return [step, sum / weight];
   });
 }
 

@@ -1,13 +1,14 @@
 /** Other jobs' curves over this one: which, kept in the page's address, and their numbers. */
 
 import { MultiSelect } from "@mantine/core";
-import { useQueries, useQuery } from "@tanstack/react-query";
+import { useQueries } from "@tanstack/react-query";
 import { useState } from "react";
 import { useSearchParams } from "wouter";
 import { useTopics } from "@/api/live";
-import { jobNamesQuery, jobQuery, measurementsQuery, metricsQuery } from "@/api/queries";
+import { jobQuery, measurementsQuery, metricsQuery } from "@/api/queries";
 import { text } from "@/messages";
 import type { CurveSource } from "./curve-drawing";
+import { useNamedJobs } from "./use-named-jobs";
 
 const PARAMETER = "beside";
 /** More lines than that cannot be told apart. */
@@ -59,8 +60,9 @@ interface OverlayPickerProps {
 
 export function OverlayPicker({ jobId, chosen, onChosen }: OverlayPickerProps) {
   const [asked, setAsked] = useState(false);
-  const offered = useQuery({ ...jobNamesQuery, enabled: asked });
-  const withCurves = offered.data?.filter(({ started_at }) => started_at !== null) ?? [];
+  const [typed, setTyped] = useState("");
+  const { jobs, nothing } = useNamedJobs(typed, asked);
+  const withCurves = jobs.filter(({ started_at }) => started_at !== null);
   const named = useQueries({ queries: chosen.map((id) => jobQuery(id)) });
   const names = new Map<number, string>();
   for (const job of [...withCurves, ...named.flatMap(({ data }) => data ?? [])]) {
@@ -79,12 +81,13 @@ export function OverlayPicker({ jobId, chosen, onChosen }: OverlayPickerProps) {
         data={[...names].map(([id, label]) => ({ value: String(id), label }))}
         value={chosen.map(String).filter((id) => names.has(Number(id)))}
         onChange={(ids) => onChosen(ids.map(Number))}
+        onSearchChange={setTyped}
         onFocus={() => setAsked(true)}
         maxValues={MOST_OTHERS}
         limit={50}
         searchable
         clearable
-        nothingFoundMessage={offered.isPending ? text.app.loading : text.curve.besideNothing}
+        nothingFoundMessage={nothing(text.curve.besideNothing)}
       />
       {chosen.map((id) => (
         <Followed key={id} jobId={id} />

@@ -2,26 +2,35 @@
 
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
-import type { JobLists } from "@/api/job-lists";
-import type { JobSummary } from "@/api/types";
+import { type JobLists, statusesOf } from "@/api/job-lists";
+import type { JobSummary, QueueState } from "@/api/types";
 import { type Mark, setPageMark } from "@/components/ui/page-title";
 import { ACTIVE } from "@/lib/job-states";
 import { text } from "@/messages";
 
-/** What the whole queue comes to: what runs, else what keeps it from running. */
-export function markOfQueue(lists: JobLists, isPaused: boolean): Mark | null {
+/**
+ * What the whole queue comes to: what runs, else what keeps it from running. The lists hold jobs only
+ * as far as they are shown; how many there are, the queue says.
+ */
+export function markOfQueue(
+  lists: JobLists,
+  numJobs: QueueState["num_jobs"],
+  isPaused: boolean,
+): Mark | null {
   const running = lists.running.items;
   const [only, ...others] = running;
   if (only !== undefined && others.length === 0) {
     return markOfJob(only);
   }
   if (only !== undefined) {
-    return { words: text.glance.several(running.length), picture: "running", percent: null };
+    const count = statusesOf("active").reduce((sum, one) => sum + (numJobs[one] ?? 0), 0);
+    const several = text.glance.several(Math.max(count, running.length));
+    return { words: several, picture: "running", percent: null };
   }
   if (isPaused) {
     return { words: text.glance.paused, picture: "paused", percent: null };
   }
-  const waiting = lists.waiting.items.length + lists.scheduled.items.length;
+  const waiting = numJobs.queued ?? 0;
   if (waiting > 0) {
     return { words: text.glance.waiting(waiting), picture: "waiting", percent: null };
   }
@@ -52,26 +61,28 @@ export function markOfJob(job: JobSummary): Mark | null {
 const HIDDEN_MS = 30_000;
 
 /**
- * Show the mark while the component is on the page. A hidden tab has no stream: `queryKey` is then
- * fetched twice a minute, for the title is all that is seen of it. `exact`: that query alone, without
- * those whose keys begin like it.
+ * Show the mark while the component is on the page. A hidden tab has no stream: `queryKeys` are
+ * then fetched twice a minute, for the title is all that is seen of it. `exact`: those queries alone,
+ * without others whose keys begin like theirs.
  */
 export function useGlance(
   mark: Mark | null,
-  queryKey: readonly unknown[],
+  queryKeys: readonly (readonly unknown[])[],
   { exact = false }: { exact?: boolean } = {},
 ): void {
   const client = useQueryClient();
   // A mark that says the same changes nothing, so that this may be called with a new one each time.
   useEffect(() => setPageMark(mark));
   useEffect(() => () => setPageMark(null), []);
-  const key = JSON.stringify(queryKey);
+  const asked = JSON.stringify(queryKeys);
   useEffect(() => {
     const timer = setInterval(() => {
       if (document.visibilityState === "hidden") {
-        void client.refetchQueries({ queryKey: JSON.parse(key), exact, type: "active" });
+        for (const queryKey of JSON.parse(asked)) {
+          void client.refetchQueries({ queryKey, exact, type: "active" });
+        }
       }
     }, HIDDEN_MS);
     return () => clearInterval(timer);
-  }, [client, key, exact]);
+  }, [client, asked, exact]);
 }

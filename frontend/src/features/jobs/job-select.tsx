@@ -1,9 +1,8 @@
 import { Select } from "@mantine/core";
-import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { jobNamesQuery } from "@/api/queries";
 import type { JobSummary } from "@/api/types";
 import { text } from "@/messages";
+import { useNamedJobs } from "./use-named-jobs";
 
 interface JobSelectProps {
   label: string;
@@ -16,9 +15,11 @@ interface JobSelectProps {
 /** Another job, by its name. */
 export function JobSelect({ label, except, chosen, onChosen }: JobSelectProps) {
   const [asked, setAsked] = useState(false);
-  const jobs = useQuery({ ...jobNamesQuery, enabled: asked });
+  const [typed, setTyped] = useState("");
+  // The field holds the name of the chosen one until another is typed.
+  const { jobs, nothing } = useNamedJobs(typed === chosen?.training_name ? "" : typed, asked);
   const names = new Map<number, string>();
-  for (const { id, training_name } of [...(jobs.data ?? []), ...(chosen ? [chosen] : [])]) {
+  for (const { id, training_name } of [...jobs, ...(chosen ? [chosen] : [])]) {
     if (id !== except) {
       names.set(id, training_name || text.job.unnamed);
     }
@@ -31,11 +32,12 @@ export function JobSelect({ label, except, chosen, onChosen }: JobSelectProps) {
       data={[...names].map(([id, name]) => ({ value: String(id), label: name }))}
       value={chosen === null ? null : String(chosen.id)}
       onFocus={() => setAsked(true)}
+      onSearchChange={setTyped}
       onChange={(id) => id !== null && onChosen(Number(id))}
       placeholder={text.compare.choose}
       limit={50}
       searchable
-      nothingFoundMessage={jobs.isPending ? text.app.loading : text.compare.none}
+      nothingFoundMessage={nothing(text.compare.none)}
     />
   );
 }

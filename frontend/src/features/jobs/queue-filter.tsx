@@ -2,9 +2,8 @@ import { Button, NativeSelect, TextInput } from "@mantine/core";
 import { useDebouncedCallback } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { isFiltered, type JobFilter } from "@/api/job-lists";
+import { isFiltered, type JobFilter, statusesOf, type WantedState } from "@/api/job-lists";
 import { queueQuery } from "@/api/queries";
-import type { JobStatus } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
 import { text } from "@/messages";
 import classes from "./queue-filter.module.css";
@@ -26,9 +25,10 @@ export function QueueFilter({ filter, onChange }: QueueFilterProps) {
     flushOnUnmount: false,
   });
   const architectures = queue?.architectures ?? [];
-  const counted = (status: JobStatus) => {
-    const count = queue?.num_jobs[status] ?? 0;
-    return count === 0 ? text.status[status] : text.find.option(text.status[status], count);
+  const counted = (state: WantedState) => {
+    const name = state === "active" ? text.find.active : text.status[state];
+    const count = statusesOf(state).reduce((sum, one) => sum + (queue?.num_jobs[one] ?? 0), 0);
+    return count === 0 ? name : text.find.option(name, count);
   };
 
   return (
@@ -49,13 +49,13 @@ export function QueueFilter({ filter, onChange }: QueueFilterProps) {
         aria-label={text.find.state}
         value={filter.status ?? ""}
         onChange={(event) =>
-          onChange({ status: (event.currentTarget.value || null) as JobStatus | null })
+          onChange({ status: (event.currentTarget.value || null) as WantedState | null })
         }
         data={[
           { value: "", label: text.find.anyState },
-          ...(Object.keys(text.status) as JobStatus[]).map((status) => ({
-            value: status,
-            label: counted(status),
+          ...(["active", ...Object.keys(text.status)] as WantedState[]).map((state) => ({
+            value: state,
+            label: counted(state),
           })),
         ]}
       />

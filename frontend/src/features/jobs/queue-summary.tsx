@@ -1,16 +1,17 @@
 import { Link } from "wouter";
+import { statusesOf, type WantedState } from "@/api/job-lists";
 import type { JobStatus, QueueState } from "@/api/types";
 import { ACTIVE } from "@/lib/job-states";
 import { paths } from "@/lib/paths";
 import { text } from "@/messages";
 import classes from "./queue-summary.module.css";
 
-const shown: { state: JobStatus; of: JobStatus[] }[] = [
-  { state: "running", of: ["starting", "running", "stopping"] },
-  { state: "queued", of: ["queued"] },
-  { state: "failed", of: ["failed"] },
-  { state: "interrupted", of: ["interrupted"] },
-  { state: "completed", of: ["completed"] },
+const shown: { state: JobStatus; wanted: WantedState }[] = [
+  { state: "running", wanted: "active" },
+  { state: "queued", wanted: "queued" },
+  { state: "failed", wanted: "failed" },
+  { state: "interrupted", wanted: "interrupted" },
+  { state: "completed", wanted: "completed" },
 ];
 
 /** Drawings that hold a device or wait for one; those that are over are no matter of the queue. */
@@ -18,15 +19,16 @@ const PENDING: JobStatus[] = [...ACTIVE, "queued"];
 
 interface QueueSummaryProps {
   queue: QueueState;
-  onChoose: (status: JobStatus) => void;
+  onChoose: (state: WantedState) => void;
 }
 
 /** The queue in figures, large enough for the other end of the room; each shows its jobs. */
 export function QueueSummary({ queue, onChoose }: QueueSummaryProps) {
   const counted = shown
-    .map(({ state, of }) => ({
+    .map(({ state, wanted }) => ({
       state,
-      count: of.reduce((sum, one) => sum + (queue.num_jobs[one] ?? 0), 0),
+      wanted,
+      count: statusesOf(wanted).reduce((sum, one) => sum + (queue.num_jobs[one] ?? 0), 0),
     }))
     .filter(({ count }) => count > 0);
   const drawings = PENDING.reduce((sum, one) => sum + (queue.num_drawings[one] ?? 0), 0);
@@ -36,13 +38,13 @@ export function QueueSummary({ queue, onChoose }: QueueSummaryProps) {
   }
   return (
     <ul className={classes.summary} aria-label={text.glance.label}>
-      {counted.map(({ state, count }) => (
+      {counted.map(({ state, wanted, count }) => (
         <li key={state}>
           <button
             type="button"
             className={classes.state}
             data-status={state}
-            onClick={() => onChoose(state)}
+            onClick={() => onChoose(wanted)}
           >
             <span className={classes.count}>{count}</span> {text.status[state].toLowerCase()}
           </button>

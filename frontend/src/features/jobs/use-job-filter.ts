@@ -1,7 +1,6 @@
 import { useCallback, useMemo } from "react";
 import { useSearchParams } from "wouter";
-import { type JobFilter, noFilter } from "@/api/job-lists";
-import type { JobStatus } from "@/api/types";
+import { type JobFilter, noFilter, type WantedState } from "@/api/job-lists";
 import { text } from "@/messages";
 
 /** What is looked for stands in the address: it outlives a reload and can be sent to somebody. */
@@ -11,8 +10,8 @@ export function useJobFilter(): [JobFilter, (change: Partial<JobFilter>) => void
   const architecture = parameters.get("architecture");
   const state = parameters.get("state");
   const filter = useMemo((): JobFilter => {
-    const status =
-      state !== null && Object.hasOwn(text.status, state) ? (state as JobStatus) : null;
+    const isKnown = state === "active" || (state !== null && Object.hasOwn(text.status, state));
+    const status = isKnown ? (state as WantedState) : null;
     return search === "" && architecture === null && status === null
       ? noFilter
       : { search, architecture, status };
