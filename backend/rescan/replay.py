@@ -69,8 +69,8 @@ def replay_run(session: Session, job: Job, found: FoundJob, read: ReadRun) -> Ru
     )
     session.add(run)
     session.flush()
-    record_events(Place(session, job, run, found.folder), read.events)
-    for fault in read.faults:
+    unrecorded = record_events(Place(session, job, run, found.folder), read.events)
+    for fault in [*read.faults, *unrecorded[:1]]:
         add_problem(run, fault)
     _settle(session, job, run, read)
     return run

@@ -30,7 +30,7 @@ class EventLines:
         found: list[AnyEvent] = []
         faults: list[Problem] = []
         for line in lines:
-            event, fault = _read(line)
+            event, fault = read_line(line)
             if event is None:
                 faults += [fault] if fault is not None and self._foreign_seq is None else []
             elif isinstance(event, RunStarted) and event.token not in ("", self._token):
@@ -50,7 +50,7 @@ class EventLines:
         return event.seq != self._last_seq + 1
 
 
-def _read(line: str) -> tuple[AnyEvent | None, Problem | None]:
+def read_line(line: str) -> tuple[AnyEvent | None, Problem | None]:
     """The event on a line, or what is wrong with the line."""
     try:
         event = parse_line(line)
@@ -58,9 +58,16 @@ def _read(line: str) -> tuple[AnyEvent | None, Problem | None]:
         return None, _unreadable(error)
     if event is None:
         return None, _unknown(line)
-    if not is_storable(event.model_dump()):
+    if not _is_storable(event):
         return None, _unreadable(BadLine(line, "holding what is no finite number or text"))
     return event, None
+
+
+def _is_storable(event: AnyEvent) -> bool:
+    try:
+        return is_storable(event.model_dump())
+    except (ValueError, RecursionError):  # nested too deep to be written anywhere
+        return False
 
 
 def _unreadable(error: BadLine) -> Problem:

@@ -124,11 +124,17 @@ class RunWatch:
         self._is_behind = False
         # Polled before reading: whatever a trainer wrote before it ended is then in the files.
         ended = self._poll()
-        self._obey_requests()
-        more = self._record_events()
-        more |= self._record_log()
+        try:
+            more = self._take_in()
+            if ended is None:
+                self._judge_alarms()
+        except RunLost:
+            raise
+        except Exception:
+            if ended is None:  # whatever cannot be read or written, who was told to stop does
+                self._stop_if_it_does_not()
+            raise
         if ended is None:
-            self._judge_alarms()
             self._stop_if_it_does_not()
             return False
         while more:
@@ -143,6 +149,11 @@ class RunWatch:
             used_force=self._stop.used_force,
         )
         return True
+
+    def _take_in(self) -> bool:
+        """Pass requests on, and record a window of each file; whether there was anything in it."""
+        self._obey_requests()
+        return self._record_events() | self._record_log()
 
     def _let_go(self) -> None:
         """A trainer of a run that is over for everybody else has nobody who watches it."""
@@ -219,7 +230,7 @@ class RunWatch:
             if run.events_offset != offset:  # another worker has read on meanwhile
                 self._events_offset = run.events_offset
                 return True
-            record_events(Place(session, job, run, self.watched.folder), found)
+            faults += record_events(Place(session, job, run, self.watched.folder), found)
             for fault in faults:
                 self._report(run, fault)
             run.events_offset = end

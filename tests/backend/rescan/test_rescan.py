@@ -371,6 +371,27 @@ def test_what_is_damaged_is_said_once_each_and_stops_nothing_else(
     assert jobs["whole"]["status"] == "draft"
 
 
+def test_odd_lines_keep_no_job_from_coming_back(
+    client: TestClient, settings: Settings, style: JobFolder
+) -> None:
+    odd = ['{"type": []}', "[" * 100_000, '{"type": "phase", "phase": "train", "time": 1e18}']
+    for number, line in enumerate(odd):
+        folder = make_job(settings, f"first-{number}")
+        write_run(folder, 1, begin=None, last=5, outcome="stopped")
+        file = folder.run(1).events
+        file.write_text(f"{line}\n{file.read_text()}")
+    taken = {"type": "command", "command": "change", "command_seq": 1, "step": 1}
+    with style.run(2).events.open("a") as events_file:
+        events_file.writelines(f"{line}\n" for line in odd)
+        events_file.write(json.dumps(taken | {"settings": {"datasets.0": 1}}) + "\n")
+    report = rescan(client)
+    assert sorted(report["brought_back"]) == ["first-0", "first-1", "first-2", "style"]
+    assert codes(report).count("unreadable_event") == 4
+    jobs = {job["training_name"]: job for job in client.get("/api/jobs").json()["items"]}
+    assert (jobs["style"]["status"], jobs["style"]["step"]) == ("completed", 10)
+    assert jobs["first-1"]["step"] == 5
+
+
 def test_a_checkpoint_without_its_lora_is_named_and_rows_of_lost_files_go(
     client: TestClient, style: JobFolder
 ) -> None:
