@@ -6,6 +6,7 @@ says of a damaged checkpoint in tests/trainer.
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from backend.db.engine import Database
+from backend.launchers.launcher import Order, TrainerProcess
 from backend.settings import Settings
 from backend.worker.loop import Worker
 from tests.backend.bundles.packed_jobs import save_checkpoint
@@ -245,7 +247,7 @@ def test_a_job_file_changed_by_hand_is_kept_beside_and_named(
 ) -> None:
     job_id = queue(client, "style")
     folder = JobFolder(settings.output_dir, "style")
-    for changed in ("steps: 77", "steps: [no"):
+    for changed in ("steps: 77", "steps: [no", "steps: 2026-13-01"):
         worker.turn()
         puppet = puppet_of(puppeteer, "style")
         shutil.copy(folder.job_file, puppet.files.job_file)  # as the trainer does
@@ -270,6 +272,84 @@ def test_a_job_file_changed_by_hand_is_kept_beside_and_named(
         client.post(f"/api/jobs/{job_id}/queue")
     worker.turn()
     assert job(client, job_id)["runs"][-1]["problems"] == [], "what was said once is not repeated"
+
+
+def test_a_run_folder_that_cannot_be_read_fails_its_job_and_no_other(
+    client: TestClient,
+    worker: Worker,
+    puppeteer: Puppeteer,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken, fine = queue(client, "broken"), queue(client, "fine")
+    folder = JobFolder(settings.output_dir, "broken")
+    run_numbers = JobFolder.run_numbers
+
+    def refused(self: JobFolder) -> list[int]:
+        """Of a folder without the right to read it, which root always has."""
+        if self == folder:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self.runs))
+        return run_numbers(self)
+
+    monkeypatch.setattr(JobFolder, "run_numbers", refused)
+    for _ in range(3):
+        worker.turn()
+    ended = job(client, broken)
+    assert (ended["status"], ended["error"]["code"]) == ("failed", "launch_failed")
+    assert "Permission denied" in ended["error"]["message"]
+    assert len(ended["runs"]) == 1
+    assert job(client, fine)["status"] == "running"
+
+
+def test_a_mistake_of_ours_at_a_start_fails_that_job_alone(
+    client: TestClient, worker: Worker, puppeteer: Puppeteer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, fine = queue(client, "broken"), queue(client, "fine")
+    start = puppeteer.start
+
+    def mistaken(order: Order) -> TrainerProcess:
+        assert "broken" not in str(order.log), "a mistake"
+        return start(order)
+
+    monkeypatch.setattr(puppeteer, "start", mistaken)
+    for _ in range(3):
+        worker.turn()
+    assert job(client, broken)["error"]["code"] == "launch_failed"
+    assert job(client, fine)["status"] == "running"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"known": None},
+        {"known": {"path": [1]}, "kind": "picture"},
+        {"path": 7},
+        {"size_bytes": "x"},
+        {"training_name": None},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_note_in_the_trash_changed_by_hand_keeps_nothing_waiting(
+    client: TestClient,
+    worker: Worker,
+    puppeteer: Puppeteer,
+    settings: Settings,
+    change: dict[str, Any],
+) -> None:
+    gone = queue(client, "style", DEVICES[0])
+    client.post(f"/api/jobs/{gone}/stop")
+    assert client.delete(f"/api/jobs/{gone}?files=true").status_code == 204
+    (note,) = settings.output_dir.glob(".trash/*/trash.json")
+    note.write_text(json.dumps(json.loads(note.read_text()) | change))
+    again = queue(client, "style")
+    worker.turn()
+    assert job(client, again)["status"] == "starting"
+    worker.turn()
+    client.delete(f"/api/jobs/{again}?files=true")
+    puppet_of(puppeteer, "style").finish("stopped")
+    worker.turn()
+    assert client.get(f"/api/jobs/{again}").status_code == 404
+    assert client.get("/api/trash").status_code == 200
 
 
 def test_a_job_whose_folder_went_away_says_that_it_begins_anew(

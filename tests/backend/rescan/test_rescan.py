@@ -353,15 +353,16 @@ def test_what_is_damaged_is_said_once_each_and_stops_nothing_else(
     (style.checkpoint(5) / LORA_FILE).write_bytes(LORA[:4])
     shutil.copytree(style.run(2).path, style.run(3).path)
     make_job(settings, "whole")
-    hopeless = settings.output_dir / "hopeless"
-    hopeless.mkdir()
-    (hopeless / "job.yaml").write_text("- a list")
+    texts = {"hopeless": "- a list", "dated": "a: 2026-13-01", "nested": "[" * 3_000}
+    for name, text in texts.items():
+        (settings.output_dir / name).mkdir()
+        (settings.output_dir / name / "job.yaml").write_text(text)
     report = rescan(client)
     assert sorted(report["brought_back"]) == ["style", "whole"]
     assert sorted(codes(report)) == [
         "checkpoint_damaged",
         "job_file_damaged",
-        "no_job_file",
+        *["no_job_file"] * 3,
         "run_copied",
         "unknown_event",
         "unreadable_event",
