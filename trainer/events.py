@@ -3,8 +3,9 @@
 The file is the run's record and its only voice: the worker, the gallery and a person with `tail`
 read the same lines. Each has `seq` (1, 2, 3, ... within the run), `time` (Unix seconds) and `type`.
 Readers skip types and fields they do not know. A line is written with one `write` call, so a
-reader that waits for the newline never sees half of one; a torn last line after a power cut is cut
-off when the next run of the same folder starts its own file.
+reader that waits for the newline never sees half of one. Where a power cut or a full disk leaves a
+torn last line, it stays in the file, since the next run starts its own; whoever closes the run
+tells of it.
 """
 
 from __future__ import annotations

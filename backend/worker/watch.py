@@ -26,7 +26,7 @@ from backend.jobs.log import lines_from
 from backend.jobs.moves import move
 from backend.jobs.status import JobStatus
 from backend.launchers.launcher import Ended, Launcher, TrainerProcess
-from backend.runs.event_lines import EventLines
+from backend.runs.event_lines import EventLines, torn_end
 from backend.runs.record import Place, add_problem, record_events
 from backend.runs.stop_signs import stop_was_taken
 from backend.settings import Settings
@@ -139,6 +139,7 @@ class RunWatch:
             return False
         while more:
             more = self._record_events() | self._record_log()
+        self._report_torn_end()
         self._write_alarms(self._alarms.end_all())
         close_run(
             self._database,
@@ -289,6 +290,13 @@ class RunWatch:
         if all(known["code"] != fault.code for known in run.problems):
             log.warning("job %d, run %d: %s", run.job_id, run.number, fault)
             add_problem(run, fault)
+
+    def _report_torn_end(self) -> None:
+        """Tell of a last line that nobody will end any more."""
+        fault = torn_end(self.watched.files.events, self._events_offset)
+        if fault is not None:
+            with self._database.write() as session:
+                self._report(self._own_run(session), fault)
 
     def _record_log(self) -> bool:
         """Pass new lines of the log on; whether there were any."""

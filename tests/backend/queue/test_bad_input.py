@@ -172,6 +172,26 @@ def test_odd_lines_keep_no_run_from_its_end(
     assert puppet_of(puppeteer, "next"), "the device is free"
 
 
+def test_a_half_written_last_line_is_told_of_once_the_run_is_over(
+    client: TestClient, worker: Worker, puppeteer: Puppeteer
+) -> None:
+    job_id = queue(client, "torn")
+    worker.turn()
+    puppet = puppet_of(puppeteer, "torn")
+    puppet.begin(0)
+    with puppet.files.events.open("a") as events:
+        events.write('{"type": "step", "st')
+    worker.turn()
+    assert job(client, job_id)["runs"][0]["problems"] == [], "it may yet be ended"
+    puppet.end(0)
+    worker.turn()
+    ended = job(client, job_id)
+    assert ended["status"] == "completed"
+    (problem,) = ended["runs"][0]["problems"]
+    assert (problem["code"], problem["severity"]) == ("torn_event", "warning")
+    assert problem["params"] == {"line": '{"type": "step", "st', "num_bytes": 20}
+
+
 def test_an_event_that_no_row_can_be_made_of_is_left_out_alone(
     client: TestClient, worker: Worker, puppeteer: Puppeteer
 ) -> None:

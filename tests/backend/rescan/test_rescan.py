@@ -216,7 +216,7 @@ def test_a_job_whose_files_end_in_the_middle_is_interrupted_and_does_not_start_b
     write_run(folder, 1, begin=None, last=7, outcome=None)
     with folder.run(1).events.open("ab") as file:
         file.write(b'{"type": "step", "st')
-    rescan(client)
+    assert codes(rescan(client)) == ["torn_event"]
     job = one_job(client)
     assert (job["status"], job["step"]) == ("interrupted", 7)
     assert job["error"]["code"] == "lost_process"
