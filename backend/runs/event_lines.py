@@ -63,7 +63,9 @@ def read_line(line: str) -> tuple[AnyEvent | None, Problem | None]:
     if event is None:
         return None, _unknown(line)
     if not _is_storable(event):
-        return None, _unreadable(BadLine(line, "holding what is no finite number or text"))
+        return None, _unreadable(
+            BadLine(line, "holding what is no finite number or text, or nested too deep")
+        )
     return event, None
 
 

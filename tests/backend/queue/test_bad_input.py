@@ -119,7 +119,13 @@ ODD_LINES = [
     '{"type": []}',
     '{"type": {}}',
     "[" * 100_000,
-    '{"type": "warning", "code": "x", "message": "m", "params": ' + '{"a":' * 700 + "1" + "}" * 701,
+    *(
+        '{"type": "warning", "code": "x", "message": "m", "params": '
+        + '{"a":' * depth
+        + "1"
+        + "}" * (depth + 1)
+        for depth in (250, 700)
+    ),
     '{"type": "phase", "phase": "train", "time": 1e18}',
     '{"type": "run_finished", "outcome": "failed", "exit_code": 1, "step": 1, "problems": [{}]}',
     '{"type": "run_finished", "outcome": "failed", "exit_code": 0, "step": 1, "ended_early": {}}',
