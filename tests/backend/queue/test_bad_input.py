@@ -178,6 +178,36 @@ def test_odd_lines_keep_no_run_from_its_end(
     assert puppet_of(puppeteer, "next"), "the device is free"
 
 
+def test_a_trainer_whose_events_cannot_be_read_is_stopped_all_the_same(
+    client: TestClient, settings: Settings, database: Database, puppeteer: Puppeteer
+) -> None:
+    seconds = [0.0]
+    worker = Worker(
+        settings,
+        database,
+        puppeteer,
+        clock=lambda: seconds[0],
+        ask_devices=lambda: [device("cpu")],
+    )
+    worker.sign_on()
+    job_id = queue(client, "odd")
+    worker.turn()
+    puppet = puppet_of(puppeteer, "odd")
+    puppet.begin(0)
+    worker.turn()
+    kept = puppet.files.events.rename(puppet.files.events.with_name("kept"))
+    puppet.files.events.mkdir()
+    client.post(f"/api/jobs/{job_id}/stop")
+    for _ in range(4):
+        worker.turn()
+        seconds[0] += settings.stop_patience_seconds + settings.kill_patience_seconds
+    assert not puppet.is_alive
+    puppet.files.events.rmdir()
+    kept.rename(puppet.files.events)
+    worker.turn()
+    assert job(client, job_id)["status"] == "stopped"
+
+
 def test_a_half_written_last_line_is_told_of_once_the_run_is_over(
     client: TestClient, worker: Worker, puppeteer: Puppeteer
 ) -> None:
