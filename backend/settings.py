@@ -14,6 +14,7 @@ import socket
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -33,6 +34,14 @@ SECRET_VARIABLES = frozenset(
 )
 _WEB_ADDRESS = re.compile(r"^https?://[^/\s]+(/\S*)?$", re.IGNORECASE)
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return bool(_WEB_ADDRESS.match(text) and parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number; its words may be of the secret
+        return False
 
 
 def _user_cache(name: str) -> Path:
@@ -108,7 +117,7 @@ class Settings(BaseSettings):
     @field_validator("hook_url")
     @classmethod
     def _web_address(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and not _WEB_ADDRESS.match(url.get_secret_value()):
+        if url is not None and not _is_web_address(url.get_secret_value()):
             raise ValueError("give an address as https://example.org/path")
         return url
 

@@ -87,7 +87,7 @@ class CommandReader:
         for line in lines:
             try:
                 found.append(Command.model_validate(json.loads(line)))
-            except (ValueError, ValidationError):
+            except (ValueError, RecursionError, ValidationError):
                 self._bad_lines.append(line)
         return found
 

@@ -3,8 +3,9 @@
 The file is the run's record and its only voice: the worker, the gallery and a person with `tail`
 read the same lines. Each has `seq` (1, 2, 3, ... within the run), `time` (Unix seconds) and `type`.
 Readers skip types and fields they do not know. A line is written with one `write` call, so a
-reader that waits for the newline never sees half of one; a torn last line after a power cut is cut
-off when the next run of the same folder starts its own file.
+reader that waits for the newline never sees half of one. Where a power cut or a full disk leaves a
+torn last line, it stays in the file, since the next run starts its own; whoever closes the run
+tells of it.
 """
 
 from __future__ import annotations
@@ -15,9 +16,34 @@ import time
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from trainer.errors import Severity
 
 Phase = Literal["download", "load", "encode", "train", "validate", "sample", "save", "finish"]
+_LAST_MOMENT = 253_402_300_799  # 9999-12-31 23:59:59: no calendar here goes on after it
+
+# A path as events write it; no system has one with a NUL.
+_FilePath = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+
+
+class _SaidProblem(BaseModel):
+    """The form of `trainer.errors.Problem` on a line."""
+
+    code: str
+    message: str
+    hint: str = ""
+    field: str | None = None
+    severity: Severity = Severity.ERROR
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+def _as_problem(said: dict[str, Any]) -> dict[str, Any]:
+    """With what an earlier version may have left out. Raises ValidationError."""
+    return _SaidProblem.model_validate(said).model_dump()
+
+
+_Problem = Annotated[dict[str, Any], AfterValidator(_as_problem)]
 
 
 class Event(BaseModel):
@@ -26,7 +52,7 @@ class Event(BaseModel):
     model_config = ConfigDict(extra="ignore", ser_json_inf_nan="strings")
 
     seq: int = 0
-    time: float = 0.0
+    time: float = Field(default=0.0, le=_LAST_MOMENT)
 
 
 class RunStarted(Event):
@@ -148,7 +174,7 @@ class Sample(Event):
     lora_strength: float = 1.0
     negative_prompt: str | None = None
     control_images: list[str] = Field(default_factory=list)
-    path: str
+    path: _FilePath
 
 
 class SamplePreview(Event):
@@ -163,7 +189,7 @@ class SamplePreview(Event):
     prompt: str | None = None
     done: int
     total: int
-    path: str
+    path: _FilePath
 
 
 class SampleFailed(Event):
@@ -193,8 +219,8 @@ class CheckpointSaved(Event):
 
     type: Literal["checkpoint"] = "checkpoint"
     step: int
-    path: str
-    lora: str
+    path: _FilePath
+    lora: _FilePath
     size_bytes: int
     num_layers: int = 0
     lora_norm: float | None = None
@@ -219,7 +245,7 @@ class Superseded(Event):
 
     type: Literal["superseded"] = "superseded"
     after_step: int
-    path: str
+    path: _FilePath
 
 
 STEP_SKIPPED = "step_skipped"  # the code of a step whose loss or gradients were not finite
@@ -259,7 +285,7 @@ class CommandRefused(Event):
     command: str
     command_seq: int
     step: int
-    problems: list[dict[str, Any]]
+    problems: list[_Problem]
 
 
 class RunFinished(Event):
@@ -277,10 +303,10 @@ class RunFinished(Event):
     exit_code: int
     step: int
     phase: Phase | None = None
-    lora: str | None = None
+    lora: _FilePath | None = None
     lora_step: int | None = None
-    problems: list[dict[str, Any]] = Field(default_factory=list)
-    ended_early: dict[str, Any] | None = None
+    problems: list[_Problem] = Field(default_factory=list)
+    ended_early: _Problem | None = None
 
 
 AnyEvent = Annotated[
@@ -355,9 +381,9 @@ def parse_line(line: str) -> AnyEvent | None:
     """The event on a line; None for a type this version does not know. Raises BadLine."""
     try:
         data = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # or brackets nested without end
         raise BadLine(line, "not JSON") from error
-    if not isinstance(data, dict) or "type" not in data:
+    if not isinstance(data, dict) or not isinstance(data.get("type"), str):
         raise BadLine(line, "not an event")
     if data["type"] not in _KNOWN_TYPES:
         return None

@@ -66,8 +66,9 @@ def _with_any_name(config: dict[str, Any]) -> dict[str, Any]:
     if not is_storable(config):
         raise Unusable(
             "bad_config",
-            "The config holds a number that is not finite, or text that is no UTF-8.",
-            "Correct it; JSON cannot say either.",
+            "The config holds a number that is not finite, text that is no UTF-8, or "
+            "is nested too deep.",
+            "Correct it; an answer cannot hold any of these.",
         )
     if "name" in config:
         raise Unusable(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import http.client
 import json
 import logging
 import os
@@ -64,7 +65,11 @@ class HookSender:
             claimed = claim_due(session, settings, hold_seconds=hold_seconds)
         if claimed is None:
             return False
-        error = send(settings, claimed)
+        try:
+            error = send(settings, claimed)
+        except Exception as surprise:  # a mistake of ours: it must not keep the other notes waiting
+            log.exception("%s for %s cannot be sent", claimed.target, claimed.event)
+            error = f"it cannot be sent: {type(surprise).__name__}"
         with self._database.write() as session:
             again = settle(
                 session,
@@ -127,8 +132,10 @@ def _post(settings: Settings, claimed: Claimed, data: bytes) -> str | None:
         return f"no answer within {settings.hook_timeout_seconds:g} s"
     except urllib.error.URLError as error:
         return f"it cannot be reached: {_reason(error.reason)}"
-    except (OSError, ValueError) as error:  # cut off in mid-answer; no HTTP
+    except (OSError, ValueError) as error:  # cut off in mid-answer
         return f"it cannot be reached: {type(error).__name__}"
+    except http.client.HTTPException as error:  # http:// to a port that speaks TLS, and its like
+        return f"it does not answer in HTTP: {type(error).__name__}"
     return None
 
 

@@ -49,8 +49,9 @@ def storage_problems(config: dict[str, Any]) -> list[Problem]:
     return [
         Problem(
             "bad_config",
-            "The config holds a number that is not finite, or text that is no UTF-8.",
-            "Correct it; JSON cannot say either.",
+            "The config holds a number that is not finite, text that is no UTF-8, or "
+            "is nested too deep.",
+            "Correct it; an answer cannot hold any of these.",
         )
     ]
 

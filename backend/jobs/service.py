@@ -175,8 +175,9 @@ def _refuse_bad_change(job: Job, settings: dict[str, Any]) -> None:
     if not is_storable(settings):
         raise Unusable(
             "bad_settings",
-            "The settings hold a number that is not finite, or text that is no UTF-8.",
-            "Correct them; JSON cannot say either.",
+            "The settings hold a number that is not finite, text that is no UTF-8, or "
+            "are nested too deep.",
+            "Correct them; an answer cannot hold any of these.",
             field="settings",
         )
     try:

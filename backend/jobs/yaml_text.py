@@ -60,7 +60,9 @@ def _as_json(data: dict[str, Any]) -> dict[str, Any]:
     """As it would arrive in a request: dates are texts, keys too. Raises ValueError."""
     config = json.loads(json.dumps(data, default=str, allow_nan=False))
     if not is_storable(config):
-        raise ValueError("it holds text that is no UTF-8 or a number too large")
+        raise ValueError(
+            "it holds text that is no UTF-8, a number too large, or is nested too deep"
+        )
     return config
 
 

@@ -190,7 +190,7 @@ def _recipe(folder: JobFolder, file: Path) -> dict[str, Any] | None:
             said = json.loads(picture.info.get(RECIPE_CHUNK) or "null")
         said = {"path": "", **said, "step": step, "prompt_index": index}
         recipe = events.Sample.model_validate(said)
-    except (OSError, ValueError, SyntaxError, TypeError, ValidationError):
+    except (OSError, ValueError, SyntaxError, TypeError, RecursionError, ValidationError):
         return None
     columns = {column.key for column in Sample.__table__.columns}
     values = {name: value for name, value in recipe.model_dump().items() if name in columns}

@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from backend.db.values import is_storable
 from backend.jobs.work import DRAWING, kind_of, parse_work
+from backend.runs.event_lines import read_line
 from trainer.errors import JobRefused, Problem, Severity
-from trainer.events import BadLine, RunStarted, parse_line, read_lines
+from trainer.events import RunStarted, read_lines
 from trainer.job_file import read_yaml
 from trainer.job_folder import JobFolder, RunFolder
 
@@ -110,14 +110,8 @@ def _holds_a_job(folder: JobFolder) -> bool:
 
 def _found_run(files: RunFolder) -> FoundRun:
     lines, _ = read_lines(files.events)
-    for line in lines[:1]:
-        try:
-            event = parse_line(line)
-        except BadLine:
-            return FoundRun(files, None)
-        if isinstance(event, RunStarted) and is_storable(event.model_dump()):
-            return FoundRun(files, event)
-    return FoundRun(files, None)
+    event = read_line(lines[0])[0] if lines else None
+    return FoundRun(files, event if isinstance(event, RunStarted) else None)
 
 
 def _config(folder: JobFolder, runs: list[FoundRun], problems: list[Problem]) -> dict[str, Any]:

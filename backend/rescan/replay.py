@@ -20,7 +20,7 @@ from backend.jobs.log import last_lines
 from backend.jobs.moves import move
 from backend.jobs.status import JobStatus
 from backend.rescan.folders import FoundJob, FoundRun
-from backend.runs.event_lines import EventLines
+from backend.runs.event_lines import EventLines, torn_end
 from backend.runs.outcome import LOG_TAIL_LINES, LastKnown, outcome_of
 from backend.runs.record import Place, add_problem, record_events
 from backend.runs.settle import settle
@@ -69,8 +69,8 @@ def replay_run(session: Session, job: Job, found: FoundJob, read: ReadRun) -> Ru
     )
     session.add(run)
     session.flush()
-    record_events(Place(session, job, run, found.folder), read.events)
-    for fault in read.faults:
+    unrecorded = record_events(Place(session, job, run, found.folder), read.events)
+    for fault in [*read.faults, *unrecorded[:1]]:
         add_problem(run, fault)
     _settle(session, job, run, read)
     return run
@@ -118,7 +118,8 @@ def _read_events(run: FoundRun) -> tuple[list[AnyEvent], list[Problem], int]:
     while True:
         lines, end = read_lines(run.files.events, offset)
         if end == offset:
-            return events, list(faults.values()), end
+            torn = torn_end(run.files.events, end)
+            return events, [*faults.values(), *([torn] if torn else [])], end
         found, wrong = event_lines.parse(lines)
         events += found
         for fault in wrong:

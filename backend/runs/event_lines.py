@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from backend.db.values import is_storable
 from trainer.errors import Problem, Severity
 from trainer.events import AnyEvent, BadLine, RunStarted, parse_line
+
+_SHOWN_BYTES = 200  # of a line, in what is told of it
 
 
 class EventLines:
@@ -30,7 +34,7 @@ class EventLines:
         found: list[AnyEvent] = []
         faults: list[Problem] = []
         for line in lines:
-            event, fault = _read(line)
+            event, fault = read_line(line)
             if event is None:
                 faults += [fault] if fault is not None and self._foreign_seq is None else []
             elif isinstance(event, RunStarted) and event.token not in ("", self._token):
@@ -50,7 +54,7 @@ class EventLines:
         return event.seq != self._last_seq + 1
 
 
-def _read(line: str) -> tuple[AnyEvent | None, Problem | None]:
+def read_line(line: str) -> tuple[AnyEvent | None, Problem | None]:
     """The event on a line, or what is wrong with the line."""
     try:
         event = parse_line(line)
@@ -58,9 +62,39 @@ def _read(line: str) -> tuple[AnyEvent | None, Problem | None]:
         return None, _unreadable(error)
     if event is None:
         return None, _unknown(line)
-    if not is_storable(event.model_dump()):
-        return None, _unreadable(BadLine(line, "holding what is no finite number or text"))
+    if not _is_storable(event):
+        return None, _unreadable(
+            BadLine(line, "holding what is no finite number or text, or nested too deep")
+        )
     return event, None
+
+
+def torn_end(events: Path, end: int) -> Problem | None:
+    """What to say of the bytes of a finished run's file from `end` on, where its last line ends."""
+    try:
+        with events.open("rb") as file:
+            file.seek(end)
+            line = file.read(_SHOWN_BYTES).decode("utf-8", errors="replace")
+            num_bytes = os.fstat(file.fileno()).st_size - end
+    except OSError:  # gone; a run is closed all the same
+        return None
+    if not line:
+        return None
+    return Problem(
+        "torn_event",
+        f"events.jsonl ends in the middle of a line: {line[:80]!r}.",
+        "The trainer was cut off while it wrote it; what it was to say is lost. The checkpoints "
+        "before it are whole.",
+        severity=Severity.WARNING,
+        params={"line": line, "num_bytes": num_bytes},
+    )
+
+
+def _is_storable(event: AnyEvent) -> bool:
+    try:
+        return is_storable(event.model_dump())
+    except (ValueError, RecursionError):  # nested too deep to be written anywhere
+        return False
 
 
 def _unreadable(error: BadLine) -> Problem:

@@ -6,6 +6,7 @@ line counts exactly once however often the worker is killed.
 
 from __future__ import annotations
 
+import errno
 import logging
 import statistics
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from backend.artifacts.marks import read_marks
@@ -27,7 +29,7 @@ from backend.jobs.moves import move
 from backend.jobs.queries import measurement_point, total_steps
 from backend.jobs.schemas import METRIC_COLUMNS
 from backend.jobs.status import JobStatus
-from backend.jobs.work import DRAWING
+from backend.jobs.work import DRAWING, parse_work
 from backend.runs.event_problems import (
     of_failed_picture,
     of_failed_sample,
@@ -58,8 +60,49 @@ class Place:
     folder: JobFolder
 
 
-def record_events(place: Place, found: Sequence[events.AnyEvent]) -> None:
-    """Write what the events say into the tables and the feed."""
+def record_events(place: Place, found: Sequence[events.AnyEvent]) -> list[Problem]:
+    """Write what the events say into the tables and the feed; what to say of those that no row can
+    be made of, which are left out. Raises OSError and OperationalError: that trouble passes.
+    """
+    failure = _failure(place, found)
+    if failure is None:
+        return []
+    log.error(
+        "job %d, run %d: an event is left out", place.job.id, place.run.number, exc_info=failure
+    )
+    failures = [(event, _failure(place, [event])) for event in found]
+    return [_unrecorded(event, error) for event, error in failures if error is not None]
+
+
+def _failure(place: Place, found: Sequence[events.AnyEvent]) -> Exception | None:
+    """Why the events cannot be recorded, and nothing of them is; None once they are."""
+    try:
+        with place.session.begin_nested():
+            _record_all(place, found)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # of a name that an event holds
+            raise
+        return error
+    except OperationalError:
+        raise
+    except Exception as error:
+        return error
+    return None
+
+
+def _unrecorded(event: events.AnyEvent, error: Exception) -> Problem:
+    return Problem(
+        "unrecorded_event",
+        f"No row can be made of event {event.seq} ({event.type}) in events.jsonl: "
+        f"{type(error).__name__}.",
+        "It was skipped; the training is not affected. The worker's log says more: please report "
+        "it, unless the file was changed by hand.",
+        severity=Severity.WARNING,
+        params={"seq": event.seq, "type": event.type},
+    )
+
+
+def _record_all(place: Place, found: Sequence[events.AnyEvent]) -> None:
     steps: list[events.Step] = []
     for event in found:
         if isinstance(event, events.Step):
@@ -313,7 +356,9 @@ def _sample_failed(place: Place, event: events.SampleFailed) -> None:
 def _command_taken(place: Place, event: events.CommandTaken) -> None:
     """Settings that were changed are the job's from now on: a resume goes on with them."""
     if event.settings:
-        place.job.config = with_settings(place.job.config, event.settings)
+        changed = with_settings(place.job.config, event.settings)
+        parse_work(changed)  # or the job could not be started again
+        place.job.config = changed
     settle_command(
         place.session, place.job.id, event.command_seq, "taken", step=event.step, problems=[]
     )

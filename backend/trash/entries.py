@@ -23,6 +23,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from trainer.durable_write import flush_folder, move, write_text
 
 TRASH = ".trash"
@@ -45,6 +47,9 @@ class Note:
     deleted_at: str
     size_bytes: int
     known: dict[str, Any]
+
+
+_NOTE = TypeAdapter(Note)
 
 
 @dataclass(frozen=True)
@@ -181,11 +186,11 @@ def _read(path: Path) -> Entry | None:
     if match is None or path.is_symlink() or not path.is_dir():
         return None
     try:
-        note = Note(**json.loads((path / NOTE).read_text(encoding="utf-8")))
+        note = _NOTE.validate_json((path / NOTE).read_bytes())
         entry = Entry(path, note)
         # The note may have been edited: it must not lead anywhere else.
         is_ours = entry.deleted_at.tzinfo is not None and _is_inside(note)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError):
         return None
     return entry if is_ours else None
 

@@ -62,13 +62,24 @@ def settle_deletions(database: Database, settings: Settings, *, only: str | None
     with database.write() as session:
         session.connection()  # takes the lock
         for entry in _entries(settings, only):
-            if not _has_row(session, entry):
-                continue
-            if not entry.has_content:
-                entries.purge(entry)
-            elif not os.path.lexists(settings.output_dir / entry.note.path):
-                entries.put_back(settings.output_dir, entry)
-                log.info("%s was not deleted after all: it is back in its place", entry.id)
+            try:
+                _take_back(session, settings, entry)
+            except (OperationalError, OSError):
+                raise
+            except Exception:
+                # A note that was changed by hand must not keep the others waiting.
+                log.exception("%s cannot be settled", entry.path)
+
+
+def _take_back(session: Session, settings: Settings, entry: Entry) -> None:
+    """Take the deletion back, if it was cut off."""
+    if not _has_row(session, entry):
+        return
+    if not entry.has_content:
+        entries.purge(entry)
+    elif not os.path.lexists(settings.output_dir / entry.note.path):
+        entries.put_back(settings.output_dir, entry)
+        log.info("%s was not deleted after all: it is back in its place", entry.id)
 
 
 def _entries(settings: Settings, only: str | None) -> list[Entry]:

@@ -12,6 +12,7 @@ counts, and goes when its run is closed: by its own worker, or by one that took 
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from backend.launchers.processes import boot_of
 from backend.settings import Settings
 from backend.system.devices import CPU
 from trainer.job_folder import JobFolder
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,14 @@ def accepted(device: str, has_gpus: bool) -> list[str]:
 
 
 def _next_number(session: Session, settings: Settings, job: Job) -> int:
-    """One past the highest in the database and on the disk, which may know more."""
+    """One past the highest in the database and on the disk, which may know more.
+
+    A folder that cannot be read is the launch's to tell of: that fails the job, and no other.
+    """
     last = session.scalar(select(func.max(Run.number)).where(Run.job_id == job.id)) or 0
-    on_disk = JobFolder(settings.output_dir, job.training_name).next_run_number()
+    try:
+        on_disk = JobFolder(settings.output_dir, job.training_name).next_run_number()
+    except OSError as error:
+        log.warning("job %d: its runs cannot be counted: %s", job.id, error)
+        on_disk = 0
     return max(last + 1, on_disk)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from sqlalchemy.exc import OperationalError
+
 from backend.db.engine import Database
 from backend.errors import Conflict
 from backend.settings import Settings
@@ -26,6 +28,7 @@ class Deletions:
         self._settings = settings
         self._clock = clock
         self._again_at: dict[int, float] = {}
+        self._told: dict[int, str] = {}
 
     def carry_out(self) -> None:
         """Delete what there is to delete; what cannot be moved just now is tried again."""
@@ -38,6 +41,15 @@ class Deletions:
                 settle_deletions(self._database, self._settings)  # of a worker that was killed
                 if delete_as_asked(self._database, self._settings, job_id):
                     log.info("job %d has ended and was deleted, as was asked", job_id)
-            except (Conflict, OSError) as trouble:
-                log.warning("job %d cannot be deleted just now: %s", job_id, trouble)
+            except OperationalError:
+                raise
+            except Exception as trouble:  # one job's must not keep the others from the queue
+                self._tell_once(job_id, trouble)
                 self._again_at[job_id] = self._clock() + TROUBLE_SECONDS
+
+    def _tell_once(self, job_id: int, trouble: Exception) -> None:
+        if self._told.get(job_id) == str(trouble):
+            return
+        self._told[job_id] = str(trouble)
+        is_ours = not isinstance(trouble, Conflict | OSError)
+        log.warning("job %d cannot be deleted just now: %s", job_id, trouble, exc_info=is_ours)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from sqlalchemy.exc import OperationalError
+
 from backend.db.engine import Database
 from backend.jobs.work import Work, parse_work
 from backend.launchers.launcher import Launcher, Order, TrainerProcess
@@ -12,7 +14,7 @@ from backend.runs.record import add_problem
 from backend.settings import Settings
 from backend.trash.settling import settle_deletions
 from backend.worker.claim import Claim
-from backend.worker.fence import RunLost, own_run
+from backend.worker.fence import own_run
 from trainer.drawing_config import DrawingConfig
 from trainer.errors import JobRefused, Problem, Severity
 from trainer.folders import PROJECT_FOLDER
@@ -27,7 +29,7 @@ def launch(
     database: Database, launcher: Launcher, settings: Settings, claim: Claim, *, worker_id: str
 ) -> TrainerProcess:
     """Write the job's or drawing's file, start the trainer, and record which process it is. Raises
-    OSError, or RunLost if another worker has closed the run since it was claimed.
+    OSError, JobRefused, or RunLost if another worker has closed the run since it was claimed.
 
     A worker that dies before the last line leaves a run without a process; the next one finds the
     trainer by the run's token (see recovery.py).
@@ -48,7 +50,9 @@ def launch(
                 add_problem(run, change)
             run.process_id = process.process_id
             run.process_start_ticks = process.start_ticks
-    except RunLost:
+    except OperationalError:
+        raise  # the next turn finds the trainer by its token
+    except Exception:
         launcher.kill(process)  # nobody would watch it
         raise
     return process

@@ -200,8 +200,15 @@ class Worker:
             )
         except (OSError, JobRefused) as error:  # or a config of an older version
             log.error("job %d cannot be started: %s", claim.job_id, error)
-            close_unstarted(self._database, self._settings, watched, error, worker_id=worker_id)
-            return None
+            fault: Exception = error
+        except (RunLost, OperationalError):
+            raise
+        except Exception as error:
+            # A mistake of ours that one job brings out must not stop the others.
+            log.exception("job %d cannot be started", claim.job_id)
+            fault = error
+        close_unstarted(self._database, self._settings, watched, fault, worker_id=worker_id)
+        return None
 
     def _device_names(self) -> str:
         return ", ".join(self._presence.device_ids)

@@ -26,7 +26,7 @@ from backend.jobs.log import lines_from
 from backend.jobs.moves import move
 from backend.jobs.status import JobStatus
 from backend.launchers.launcher import Ended, Launcher, TrainerProcess
-from backend.runs.event_lines import EventLines
+from backend.runs.event_lines import EventLines, torn_end
 from backend.runs.record import Place, add_problem, record_events
 from backend.runs.stop_signs import stop_was_taken
 from backend.settings import Settings
@@ -124,15 +124,22 @@ class RunWatch:
         self._is_behind = False
         # Polled before reading: whatever a trainer wrote before it ended is then in the files.
         ended = self._poll()
-        self._obey_requests()
-        more = self._record_events()
-        more |= self._record_log()
+        try:
+            more = self._take_in()
+            if ended is None:
+                self._judge_alarms()
+        except RunLost:
+            raise
+        except Exception:
+            if ended is None:  # whatever cannot be read or written, who was told to stop does
+                self._stop_if_it_does_not()
+            raise
         if ended is None:
-            self._judge_alarms()
             self._stop_if_it_does_not()
             return False
         while more:
             more = self._record_events() | self._record_log()
+        self._report_torn_end()
         self._write_alarms(self._alarms.end_all())
         close_run(
             self._database,
@@ -143,6 +150,11 @@ class RunWatch:
             used_force=self._stop.used_force,
         )
         return True
+
+    def _take_in(self) -> bool:
+        """Pass requests on, and record a window of each file; whether there was anything in it."""
+        self._obey_requests()
+        return self._record_events() | self._record_log()
 
     def _let_go(self) -> None:
         """A trainer of a run that is over for everybody else has nobody who watches it."""
@@ -219,7 +231,7 @@ class RunWatch:
             if run.events_offset != offset:  # another worker has read on meanwhile
                 self._events_offset = run.events_offset
                 return True
-            record_events(Place(session, job, run, self.watched.folder), found)
+            faults += record_events(Place(session, job, run, self.watched.folder), found)
             for fault in faults:
                 self._report(run, fault)
             run.events_offset = end
@@ -278,6 +290,13 @@ class RunWatch:
         if all(known["code"] != fault.code for known in run.problems):
             log.warning("job %d, run %d: %s", run.job_id, run.number, fault)
             add_problem(run, fault)
+
+    def _report_torn_end(self) -> None:
+        """Tell of a last line that nobody will end any more."""
+        fault = torn_end(self.watched.files.events, self._events_offset)
+        if fault is not None:
+            with self._database.write() as session:
+                self._report(self._own_run(session), fault)
 
     def _record_log(self) -> bool:
         """Pass new lines of the log on; whether there were any."""

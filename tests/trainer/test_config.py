@@ -215,6 +215,13 @@ def test_a_job_survives_the_way_through_yaml(tmp_path: Any) -> None:
         ("- 1\n- 2", "bad_job_file"),
         ("", "bad_job_file"),
         ("a: !!python/object:os.x {}", "bad_yaml"),
+        ("a: 2026-13-01", "bad_yaml"),
+        ("a: 0b_", "bad_yaml"),
+        ("a: !!int x", "bad_yaml"),
+        ("a: !!int ''", "bad_yaml"),
+        ("a: !!bool x", "bad_yaml"),
+        ("a: !!timestamp x", "bad_yaml"),
+        ("[" * 3_000, "bad_yaml"),
     ],
 )
 def test_a_text_that_is_no_job_is_refused_with_its_reason(text: str, code: str) -> None:

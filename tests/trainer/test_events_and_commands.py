@@ -127,6 +127,41 @@ def test_a_line_longer_than_the_window_is_stepped_over_once(tmp_path: Path) -> N
             parse_line(line)
 
 
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+FIELDS = sorted({*STEP.model_dump(), "problems", "outcome", "settings", "params", "phase", "path"})
+TYPES = st.sampled_from(["step", "phase", "run_finished", "command_refused", "warning", "sample"])
+
+
+@given(
+    kind=TYPES | JSON_VALUES,
+    fields=st.dictionaries(st.sampled_from(FIELDS), JSON_VALUES),
+)
+def test_whatever_json_a_line_holds_it_is_an_event_unknown_or_a_bad_line(
+    kind: object, fields: dict[str, object]
+) -> None:
+    for said in ({**fields, "type": kind}, kind):
+        try:
+            event = parse_line(json.dumps(said))
+        except BadLine:
+            continue
+        assert event is None or event.type == kind
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"a":' * 100_000])
+def test_brackets_without_end_are_a_bad_line_for_either_file(tmp_path: Path, line: str) -> None:
+    with pytest.raises(BadLine):
+        parse_line(line)
+    file = tmp_path / "commands.jsonl"
+    file.write_text(f'{line}\n{{"seq": 1, "command": "stop"}}\n')
+    reader = CommandReader(file)
+    assert [command.command for command in reader.new_commands()] == ["stop"]
+    assert reader.take_bad_lines() == [line]
+
+
 def test_unknown_types_are_skipped_and_unknown_fields_ignored() -> None:
     assert parse_line('{"type": "from_the_future", "seq": 1}') is None
     event = parse_line(json.dumps(STEP.model_dump() | {"new_field": 1}))

@@ -24,7 +24,7 @@ from backend.hooks import outbox
 from backend.hooks.sender import HookSender
 from backend.main import create_app
 from backend.settings import Settings, read_settings
-from tests.backend.hooks.receiver import Receiver, receiver
+from tests.backend.hooks.receiver import Receiver, bare_socket, receiver
 from tests.backend.installation import settings_in
 
 
@@ -139,6 +139,43 @@ def test_a_receiver_that_hangs_is_left_in_time(
     (row,) = rows(database)
     assert row.error == "no answer within 0.3 s"
     assert row.settled_at is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"\x15\x03\x03\x00\x02\x02\x46", b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000, b""],
+    ids=["TLS", "a line without end", "nothing"],
+)
+def test_what_does_not_answer_in_http_is_an_attempt_that_failed(
+    tmp_path: Path, database: Database, answer: bytes
+) -> None:
+    with bare_socket(answer) as address:
+        settings = hooked(tmp_path, database, hook_url=address)
+        note(database, settings)
+        assert HookSender(settings, database).send_next()
+    (row,) = rows(database)
+    assert row.error is not None
+    assert "secret-word" not in row.error
+    assert (row.attempts, row.settled_at) == (1, None)
+
+
+def test_a_note_that_cannot_be_sent_at_all_keeps_no_other_waiting(
+    tmp_path: Path, database: Database, server: Receiver
+) -> None:
+    """A word with a NUL is no word of a command, and Popen says so in a way of its own."""
+    settings = hooked(tmp_path, database, hook_url=server.address, hook_command="a\0b")
+    note(database, settings)
+    sender = HookSender(settings, database)
+    sender.start()
+    try:
+        deadline = time.monotonic() + 60
+        while not all(row.error or row.settled_at for row in rows(database)):
+            assert time.monotonic() < deadline, "the notes wait"
+            time.sleep(0.01)
+    finally:
+        sender.end()
+    errors = {row.target: row.error for row in rows(database)}
+    assert (errors["command"], errors["webhook"]) == ("it cannot be sent: ValueError", None)
 
 
 def test_a_command_gets_the_event_and_none_of_our_secrets(
@@ -274,10 +311,12 @@ def test_without_hooks_a_test_is_refused(client: TestClient, database: Database)
 def test_an_address_that_is_none_is_refused_without_being_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("DARKROOM_HOOK_URL", "file:///secret-word")
-    with pytest.raises(BadSettings, match="DARKROOM_HOOK_URL") as refusal:
-        read_settings()
-    assert "secret-word" not in str(refusal.value)
+    addresses = ["file:///secret-word", "http://host:secret-word/", "http://host:99999/secret-word"]
+    for address in [*addresses, "http://:80/secret-word", "http://[::1/secret-word"]:
+        monkeypatch.setenv("DARKROOM_HOOK_URL", address)
+        with pytest.raises(BadSettings, match="DARKROOM_HOOK_URL") as refusal:
+            read_settings()
+        assert "secret-word" not in str(refusal.value)
     monkeypatch.setenv("DARKROOM_HOOK_URL", "https://example.org/x")
     monkeypatch.setenv("DARKROOM_HOOK_EVENTS", "finished,everything")
     with pytest.raises(BadSettings, match="DARKROOM_HOOK_EVENTS"):

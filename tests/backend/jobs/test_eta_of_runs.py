@@ -115,7 +115,7 @@ def tell(
         session.add(row)
         session.flush()
         place = Place(session, job, row, JobFolder(settings.output_dir, "style"))
-        record_events(place, run[: end + 1])
+        assert record_events(place, run[: end + 1]) == []
     return run[end].time
 
 

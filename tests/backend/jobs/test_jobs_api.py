@@ -117,7 +117,7 @@ def test_a_training_name_that_is_no_slug_is_refused_with_its_field(
     assert answer.json()["errors"][0]["field"] == "job.training_name"
 
 
-@pytest.mark.parametrize("value", ["1e999", "NaN", '"\\ud800"', "9" * 30])
+@pytest.mark.parametrize("value", ["1e999", "NaN", '"\\ud800"', "9" * 30, "[" * 300 + "]" * 300])
 def test_a_config_that_no_answer_could_hold_is_refused(client: TestClient, value: str) -> None:
     body = '{"config": {"job": {"training_name": "x"}, "training": {"steps": %s}}}' % value  # noqa: UP031
     headers = {"Content-Type": "application/json"}

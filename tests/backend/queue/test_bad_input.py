@@ -6,21 +6,31 @@ says of a damaged checkpoint in tests/trainer.
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from fastapi.testclient import TestClient
 
 from backend.db.engine import Database
+from backend.launchers.launcher import Order, TrainerProcess
 from backend.settings import Settings
 from backend.worker.loop import Worker
 from tests.backend.bundles.packed_jobs import save_checkpoint
 from tests.backend.installation import job_config
 from tests.backend.queue.puppets import Puppet, Puppeteer, device
-from trainer.events import CheckpointSaved
+from trainer.events import (
+    AnyEvent,
+    CheckpointSaved,
+    CommandTaken,
+    Event,
+    RunStarted,
+    Sample,
+    Superseded,
+)
 from trainer.job_folder import LORA_FILE, JobFolder
 
 DEVICES = ("GPU-aaaa", "cpu")
@@ -105,12 +115,195 @@ def test_nonsense_among_the_events_is_told_once_for_each_kind(
     assert [job(client, each)["status"] for each in (broken, fine)] == ["completed", "completed"]
 
 
+ODD_LINES = [
+    '{"type": []}',
+    '{"type": {}}',
+    "[" * 100_000,
+    *(
+        '{"type": "warning", "code": "x", "message": "m", "params": '
+        + '{"a":' * depth
+        + "1"
+        + "}" * (depth + 1)
+        for depth in (250, 700)
+    ),
+    '{"type": "phase", "phase": "train", "time": 1e18}',
+    '{"type": "run_finished", "outcome": "failed", "exit_code": 1, "step": 1, "problems": [{}]}',
+    '{"type": "run_finished", "outcome": "failed", "exit_code": 0, "step": 1, "ended_early": {}}',
+]
+
+
+@pytest.mark.parametrize("ends", ["by itself", "by force"])
+def test_odd_lines_keep_no_run_from_its_end(
+    client: TestClient,
+    settings: Settings,
+    database: Database,
+    puppeteer: Puppeteer,
+    ends: str,
+) -> None:
+    seconds = [0.0]
+    worker = Worker(
+        settings,
+        database,
+        puppeteer,
+        clock=lambda: seconds[0],
+        ask_devices=lambda: [device("cpu")],
+    )
+    worker.sign_on()
+    job_id = queue(client, "odd")
+    worker.turn()
+    puppet = puppet_of(puppeteer, "odd")
+    puppet.begin(0)
+    worker.turn()
+    for file in (puppet.files.events, puppet.files.commands):
+        with file.open("a") as lines:
+            lines.writelines(f"{line}\n" for line in ODD_LINES)
+    if ends == "by itself":
+        puppet.finish("failed")
+        worker.turn()
+        expected = "failed"
+    else:
+        client.post(f"/api/jobs/{job_id}/stop")
+        for _ in range(4):
+            worker.turn()
+            seconds[0] += settings.stop_patience_seconds + settings.kill_patience_seconds
+        expected = "stopped"
+    ended = job(client, job_id)
+    assert ended["status"] == expected
+    codes = [problem["code"] for problem in ended["runs"][0]["problems"]]
+    assert codes.count("unreadable_event") == 1
+    if ends == "by itself":
+        assert ended["error"]["code"] == "disk_full", "what the trainer itself said"
+    queue(client, "next")
+    worker.turn()
+    assert puppet_of(puppeteer, "next"), "the device is free"
+
+
+def test_a_trainer_whose_events_cannot_be_read_is_stopped_all_the_same(
+    client: TestClient, settings: Settings, database: Database, puppeteer: Puppeteer
+) -> None:
+    seconds = [0.0]
+    worker = Worker(
+        settings,
+        database,
+        puppeteer,
+        clock=lambda: seconds[0],
+        ask_devices=lambda: [device("cpu")],
+    )
+    worker.sign_on()
+    job_id = queue(client, "odd")
+    worker.turn()
+    puppet = puppet_of(puppeteer, "odd")
+    puppet.begin(0)
+    worker.turn()
+    kept = puppet.files.events.rename(puppet.files.events.with_name("kept"))
+    puppet.files.events.mkdir()
+    client.post(f"/api/jobs/{job_id}/stop")
+    for _ in range(4):
+        worker.turn()
+        seconds[0] += settings.stop_patience_seconds + settings.kill_patience_seconds
+    assert not puppet.is_alive
+    puppet.files.events.rmdir()
+    kept.rename(puppet.files.events)
+    worker.turn()
+    assert job(client, job_id)["status"] == "stopped"
+
+
+def test_a_half_written_last_line_is_told_of_once_the_run_is_over(
+    client: TestClient, worker: Worker, puppeteer: Puppeteer
+) -> None:
+    job_id = queue(client, "torn")
+    worker.turn()
+    puppet = puppet_of(puppeteer, "torn")
+    puppet.begin(0)
+    with puppet.files.events.open("a") as events:
+        events.write('{"type": "step", "st')
+    worker.turn()
+    assert job(client, job_id)["runs"][0]["problems"] == [], "it may yet be ended"
+    puppet.end(0)
+    worker.turn()
+    ended = job(client, job_id)
+    assert ended["status"] == "completed"
+    (problem,) = ended["runs"][0]["problems"]
+    assert (problem["code"], problem["severity"]) == ("torn_event", "warning")
+    assert problem["params"] == {"line": '{"type": "step", "st', "num_bytes": 20}
+
+
+def test_an_event_that_no_row_can_be_made_of_is_left_out_alone(
+    client: TestClient, worker: Worker, puppeteer: Puppeteer
+) -> None:
+    job_id = queue(client, "odd")
+    worker.turn()
+    puppet = puppet_of(puppeteer, "odd")
+    drawn = {"prompt_index": 0, "prompt": "p", "seed": 1, "width": 8, "height": 8}
+    drawn |= {"guidance_scale": 1.0, "sample_steps": 1, "path": "samples/a.png"}
+    puppet.say(Sample(step=1, **drawn))
+    for _ in range(2):
+        puppet.say(
+            CommandTaken(command="change", command_seq=1, step=1, settings={"datasets.0": 1})
+        )
+        puppet.say(Superseded(after_step=0, path="x" * 300))
+    puppet.begin(0)
+    worker.turn()
+    told = job(client, job_id)
+    assert (told["status"], told["step"]) == ("running", 1)
+    assert [problem["code"] for problem in told["runs"][0]["problems"]] == ["unrecorded_event"]
+    puppet.finish("completed")
+    worker.turn()
+    assert job(client, job_id)["status"] == "completed"
+
+
+def test_no_value_in_any_field_of_an_event_stops_the_queue(
+    client: TestClient, worker: Worker, puppeteer: Puppeteer
+) -> None:
+    """Each field of each event, with each kind of value in it."""
+    broken, fine = queue(client, "broken"), queue(client, "fine", DEVICES[0])
+    worker.turn()
+    puppet = puppet_of(puppeteer, "broken")
+    puppet.begin(0)
+    values = [None, True, -1, 10**30, 2**63 - 1, 1e18, -1e18, "", "\0", "\ud800", "x" * 300]
+    values += [[], [1], [{}], {}, {"a": {}}, {"code": 1}, {"job": 1}, [{"code": "x", "params": []}]]
+    kinds: tuple[type[Event], ...] = get_args(get_args(AnyEvent)[0])
+    with puppet.files.events.open("a") as events:
+        for kind in kinds:
+            whole = sound_values(kind)
+            for name in kind.model_fields:
+                if kind is RunStarted and name == "token":
+                    continue  # of another run, whose lines are passed over
+                for value in values:
+                    events.write(json.dumps(whole | {name: value}) + "\n")
+    worker.turn()
+    assert job(client, fine)["status"] == "running"
+    puppet.finish("completed")
+    puppet_of(puppeteer, "fine").finish("completed")
+    worker.turn()
+    assert [job(client, each)["status"] for each in (broken, fine)] == ["completed", "completed"]
+    again = client.post(f"/api/jobs/{broken}/queue")
+    assert again.status_code == 200, again.text
+
+
+def sound_values(kind: type[Event]) -> dict[str, Any]:
+    """Something that fits, for each field that has no default."""
+    fitting = {
+        "phase": "train",
+        "outcome": "failed",
+        "problems": [],
+        "path": "a.png",
+        "lora": "a.safetensors",
+    }
+    texts = {"training_name", "host", "prompt", "message", "code", "command", "folder"}
+    return {
+        name: fitting.get(name, "x" if name in texts else 1)
+        for name, field in kind.model_fields.items()
+        if field.is_required()
+    } | {"type": kind.model_fields["type"].default}
+
+
 def test_a_job_file_changed_by_hand_is_kept_beside_and_named(
     client: TestClient, worker: Worker, puppeteer: Puppeteer, settings: Settings
 ) -> None:
     job_id = queue(client, "style")
     folder = JobFolder(settings.output_dir, "style")
-    for changed in ("steps: 77", "steps: [no"):
+    for changed in ("steps: 77", "steps: [no", "steps: 2026-13-01"):
         worker.turn()
         puppet = puppet_of(puppeteer, "style")
         shutil.copy(folder.job_file, puppet.files.job_file)  # as the trainer does
@@ -135,6 +328,84 @@ def test_a_job_file_changed_by_hand_is_kept_beside_and_named(
         client.post(f"/api/jobs/{job_id}/queue")
     worker.turn()
     assert job(client, job_id)["runs"][-1]["problems"] == [], "what was said once is not repeated"
+
+
+def test_a_run_folder_that_cannot_be_read_fails_its_job_and_no_other(
+    client: TestClient,
+    worker: Worker,
+    puppeteer: Puppeteer,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken, fine = queue(client, "broken"), queue(client, "fine")
+    folder = JobFolder(settings.output_dir, "broken")
+    run_numbers = JobFolder.run_numbers
+
+    def refused(self: JobFolder) -> list[int]:
+        """Of a folder without the right to read it, which root always has."""
+        if self == folder:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self.runs))
+        return run_numbers(self)
+
+    monkeypatch.setattr(JobFolder, "run_numbers", refused)
+    for _ in range(3):
+        worker.turn()
+    ended = job(client, broken)
+    assert (ended["status"], ended["error"]["code"]) == ("failed", "launch_failed")
+    assert "Permission denied" in ended["error"]["message"]
+    assert len(ended["runs"]) == 1
+    assert job(client, fine)["status"] == "running"
+
+
+def test_a_mistake_of_ours_at_a_start_fails_that_job_alone(
+    client: TestClient, worker: Worker, puppeteer: Puppeteer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, fine = queue(client, "broken"), queue(client, "fine")
+    start = puppeteer.start
+
+    def mistaken(order: Order) -> TrainerProcess:
+        assert "broken" not in str(order.log), "a mistake"
+        return start(order)
+
+    monkeypatch.setattr(puppeteer, "start", mistaken)
+    for _ in range(3):
+        worker.turn()
+    assert job(client, broken)["error"]["code"] == "launch_failed"
+    assert job(client, fine)["status"] == "running"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"known": None},
+        {"known": {"path": [1]}, "kind": "picture"},
+        {"path": 7},
+        {"size_bytes": "x"},
+        {"training_name": None},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_note_in_the_trash_changed_by_hand_keeps_nothing_waiting(
+    client: TestClient,
+    worker: Worker,
+    puppeteer: Puppeteer,
+    settings: Settings,
+    change: dict[str, Any],
+) -> None:
+    gone = queue(client, "style", DEVICES[0])
+    client.post(f"/api/jobs/{gone}/stop")
+    assert client.delete(f"/api/jobs/{gone}?files=true").status_code == 204
+    (note,) = settings.output_dir.glob(".trash/*/trash.json")
+    note.write_text(json.dumps(json.loads(note.read_text()) | change))
+    again = queue(client, "style")
+    worker.turn()
+    assert job(client, again)["status"] == "starting"
+    worker.turn()
+    client.delete(f"/api/jobs/{again}?files=true")
+    puppet_of(puppeteer, "style").finish("stopped")
+    worker.turn()
+    assert client.get(f"/api/jobs/{again}").status_code == 404
+    assert client.get("/api/trash").status_code == 200
 
 
 def test_a_job_whose_folder_went_away_says_that_it_begins_anew(

@@ -216,7 +216,7 @@ def test_a_job_whose_files_end_in_the_middle_is_interrupted_and_does_not_start_b
     write_run(folder, 1, begin=None, last=7, outcome=None)
     with folder.run(1).events.open("ab") as file:
         file.write(b'{"type": "step", "st')
-    rescan(client)
+    assert codes(rescan(client)) == ["torn_event"]
     job = one_job(client)
     assert (job["status"], job["step"]) == ("interrupted", 7)
     assert job["error"]["code"] == "lost_process"
@@ -375,15 +375,16 @@ def test_what_is_damaged_is_said_once_each_and_stops_nothing_else(
     (style.checkpoint(5) / LORA_FILE).write_bytes(LORA[:4])
     shutil.copytree(style.run(2).path, style.run(3).path)
     make_job(settings, "whole")
-    hopeless = settings.output_dir / "hopeless"
-    hopeless.mkdir()
-    (hopeless / "job.yaml").write_text("- a list")
+    texts = {"hopeless": "- a list", "dated": "a: 2026-13-01", "nested": "[" * 3_000}
+    for name, text in texts.items():
+        (settings.output_dir / name).mkdir()
+        (settings.output_dir / name / "job.yaml").write_text(text)
     report = rescan(client)
     assert sorted(report["brought_back"]) == ["style", "whole"]
     assert sorted(codes(report)) == [
         "checkpoint_damaged",
         "job_file_damaged",
-        "no_job_file",
+        *["no_job_file"] * 3,
         "run_copied",
         "unknown_event",
         "unreadable_event",
@@ -391,6 +392,27 @@ def test_what_is_damaged_is_said_once_each_and_stops_nothing_else(
     jobs = {job["training_name"]: job for job in client.get("/api/jobs").json()["items"]}
     assert jobs["style"]["status"] == "completed"
     assert jobs["whole"]["status"] == "draft"
+
+
+def test_odd_lines_keep_no_job_from_coming_back(
+    client: TestClient, settings: Settings, style: JobFolder
+) -> None:
+    odd = ['{"type": []}', "[" * 100_000, '{"type": "phase", "phase": "train", "time": 1e18}']
+    for number, line in enumerate(odd):
+        folder = make_job(settings, f"first-{number}")
+        write_run(folder, 1, begin=None, last=5, outcome="stopped")
+        file = folder.run(1).events
+        file.write_text(f"{line}\n{file.read_text()}")
+    taken = {"type": "command", "command": "change", "command_seq": 1, "step": 1}
+    with style.run(2).events.open("a") as events_file:
+        events_file.writelines(f"{line}\n" for line in odd)
+        events_file.write(json.dumps(taken | {"settings": {"datasets.0": 1}}) + "\n")
+    report = rescan(client)
+    assert sorted(report["brought_back"]) == ["first-0", "first-1", "first-2", "style"]
+    assert codes(report).count("unreadable_event") == 4
+    jobs = {job["training_name"]: job for job in client.get("/api/jobs").json()["items"]}
+    assert (jobs["style"]["status"], jobs["style"]["step"]) == ("completed", 10)
+    assert jobs["first-1"]["step"] == 5
 
 
 def test_a_checkpoint_without_its_lora_is_named_and_rows_of_lost_files_go(

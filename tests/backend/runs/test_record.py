@@ -45,7 +45,7 @@ def say(database: Database, settings: Settings, job_id: int, *said: events.Event
         run = session.query(Run).filter_by(job_id=job_id).order_by(Run.number.desc()).first()
         assert run is not None
         place = Place(session, job, run, JobFolder(settings.output_dir, "style"))
-        record_events(place, said)  # type: ignore[arg-type]
+        assert record_events(place, said) == []  # type: ignore[arg-type]
 
 
 def started(number: int = 1) -> events.RunStarted:
