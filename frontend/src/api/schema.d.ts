@@ -2024,6 +2024,7 @@ export interface components {
          *       "started_at": "2026-01-31T20:15:02Z",
          *       "status": "running",
          *       "step": 0,
+         *       "too_small_devices": [],
          *       "total_steps": 1,
          *       "training_name": "drawing-0001",
          *       "updated_at": "2026-01-31T20:17:10Z",
@@ -2087,6 +2088,11 @@ export interface components {
             queue_position: number | null;
             /** @description Why a queued job has not started. */
             waits_for: components["schemas"]["WaitsFor"] | null;
+            /**
+             * Too Small Devices
+             * @description Devices that it may get by its settings and that its memory plan does not fit.
+             */
+            too_small_devices: string[];
             /**
              * Priority
              * @description -1 low, 0 normal, 1 high.
@@ -2176,6 +2182,7 @@ export interface components {
          *       "started_at": "2026-01-31T20:15:02Z",
          *       "status": "running",
          *       "step": 0,
+         *       "too_small_devices": [],
          *       "total_steps": 1,
          *       "training_name": "drawing-0001",
          *       "updated_at": "2026-01-31T20:17:10Z"
@@ -2238,6 +2245,11 @@ export interface components {
             queue_position: number | null;
             /** @description Why a queued job has not started. */
             waits_for: components["schemas"]["WaitsFor"] | null;
+            /**
+             * Too Small Devices
+             * @description Devices that it may get by its settings and that its memory plan does not fit.
+             */
+            too_small_devices: string[];
             /**
              * Priority
              * @description -1 low, 0 normal, 1 high.
@@ -2860,6 +2872,7 @@ export interface components {
          *       "step": 120,
          *       "step_seconds": 0.31,
          *       "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
+         *       "too_small_devices": [],
          *       "total_steps": 300,
          *       "training_name": "tiny-style",
          *       "updated_at": "2026-01-31T20:17:10Z",
@@ -2923,6 +2936,11 @@ export interface components {
             queue_position: number | null;
             /** @description Why a queued job has not started. */
             waits_for: components["schemas"]["WaitsFor"] | null;
+            /**
+             * Too Small Devices
+             * @description Devices that it may get by its settings and that its memory plan does not fit.
+             */
+            too_small_devices: string[];
             /**
              * Priority
              * @description -1 low, 0 normal, 1 high.
@@ -3176,6 +3194,7 @@ export interface components {
          *       "step": 120,
          *       "step_seconds": 0.31,
          *       "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
+         *       "too_small_devices": [],
          *       "total_steps": 300,
          *       "training_name": "tiny-style",
          *       "updated_at": "2026-01-31T20:17:10Z"
@@ -3238,6 +3257,11 @@ export interface components {
             queue_position: number | null;
             /** @description Why a queued job has not started. */
             waits_for: components["schemas"]["WaitsFor"] | null;
+            /**
+             * Too Small Devices
+             * @description Devices that it may get by its settings and that its memory plan does not fit.
+             */
+            too_small_devices: string[];
             /**
              * Priority
              * @description -1 low, 0 normal, 1 high.
@@ -4969,7 +4993,7 @@ export interface components {
          * @description Why a queued job has not started; the first of them that holds.
          * @enum {string}
          */
-        WaitsFor: "job" | "time" | "pause" | "device";
+        WaitsFor: "job" | "time" | "pause" | "larger_device" | "device";
         /**
          * WorkerState
          * @description Whether queued jobs will start.
