@@ -43,13 +43,31 @@ def machine_at_hand(gpu: str) -> Machine:
     card = None if gpu == "cpu" else _card(gpu)
     if card is None:
         return Machine(ram_bytes)
-    name, total = card
     cap = vram_cap_bytes()
-    return Machine(ram_bytes, total if cap is None else min(cap, total), name)
+    total = card.total_bytes
+    return Machine(ram_bytes, total if cap is None else min(cap, total), card.name)
 
 
-def _card(gpu: str) -> tuple[str, int] | None:
-    """(name, bytes) of the card that torch will use; None without one."""
+def free_vram_bytes(gpu: str) -> int | None:
+    """What nobody holds of the card at the moment; None where NVIDIA's library cannot say.
+
+    gpu: as for `machine_at_hand`. Asking through torch would make a CUDA context, which takes some
+    0.5 GB of the card for as long as the process lives.
+    """
+    card = None if gpu == "cpu" else _card(gpu)
+    return None if card is None else card.free_bytes
+
+
+@dataclass(frozen=True)
+class _Card:
+    name: str
+    uuid: str
+    total_bytes: int
+    free_bytes: int
+
+
+def _card(gpu: str) -> _Card | None:
+    """The card that torch will use; None without one."""
     import pynvml
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -66,10 +84,14 @@ def _card(gpu: str) -> tuple[str, int] | None:
             if wanted.isdigit()
             else pynvml.nvmlDeviceGetHandleByUUID(wanted)
         )
-        name = pynvml.nvmlDeviceGetName(handle)
-        total = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
-        return (name.decode() if isinstance(name, bytes) else name), total
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+        name, uuid = pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetUUID(handle)
+        return _Card(_text(name), _text(uuid), int(memory.total), int(memory.free))
     except pynvml.NVMLError:  # no such card here
         return None
     finally:
         pynvml.nvmlShutdown()
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
