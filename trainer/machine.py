@@ -48,6 +48,16 @@ def machine_at_hand(gpu: str) -> Machine:
     return Machine(ram_bytes, total if cap is None else min(cap, total), card.name)
 
 
+def use_card_of(gpu: str) -> None:
+    """Let torch, here and in the child that encodes, have the card that the job names by its UUID.
+
+    To be called before torch loads. Where CUDA_VISIBLE_DEVICES is set, by a worker or by a person,
+    that stands; without such a card here nothing is changed.
+    """
+    if "CUDA_VISIBLE_DEVICES" not in os.environ and gpu.startswith("GPU-") and _card(gpu):
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+
+
 def free_vram_bytes(gpu: str) -> int | None:
     """What nobody holds of the card at the moment; None where NVIDIA's library cannot say.
 
@@ -61,7 +71,6 @@ def free_vram_bytes(gpu: str) -> int | None:
 @dataclass(frozen=True)
 class _Card:
     name: str
-    uuid: str
     total_bytes: int
     free_bytes: int
 
@@ -73,7 +82,8 @@ def _card(gpu: str) -> _Card | None:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.strip() in ("", "-1"):
         return None
-    wanted = gpu if gpu.startswith("GPU-") else (visible or "0").split(",")[0].strip()
+    named = gpu if gpu.startswith("GPU-") else "0"
+    wanted = named if visible is None else visible.split(",")[0].strip()
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:  # no driver, so no GPU
@@ -85,13 +95,10 @@ def _card(gpu: str) -> _Card | None:
             else pynvml.nvmlDeviceGetHandleByUUID(wanted)
         )
         memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-        name, uuid = pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetUUID(handle)
-        return _Card(_text(name), _text(uuid), int(memory.total), int(memory.free))
+        name = pynvml.nvmlDeviceGetName(handle)
+        name = name.decode() if isinstance(name, bytes) else name
+        return _Card(name, int(memory.total), int(memory.free))
     except pynvml.NVMLError:  # no such card here
         return None
     finally:
         pynvml.nvmlShutdown()
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
