@@ -37,7 +37,7 @@ from trainer.hub import hub_cache
 from trainer.job_file import read_yaml
 from trainer.lora_commands import COMMANDS as LORA_COMMANDS
 from trainer.lora_commands import add_lora_commands, run_lora_command
-from trainer.machine import Machine, machine_at_hand
+from trainer.machine import Machine, machine_at_hand, use_card_of
 from trainer.plan_command import COMMAND as PLAN_COMMAND
 from trainer.plan_command import add_plan_command, run_plan_command
 from trainer.resume_rules import goes_on
@@ -108,6 +108,7 @@ def _run(options: argparse.Namespace, folders: Folders) -> int:
     except DarkroomError as error:
         return _refused(verdict.job, error, options, parent)
 
+    use_card_of(job.job.gpu)
     from trainer.loop import run
 
     try:
@@ -144,10 +145,11 @@ def _draw(options: argparse.Namespace, folders: Folders) -> int:
     try:
         data = read_yaml(options.drawing)
         verdict = examine_drawing(data, folders, _machine_with(folders, parent))
-        verdict.admitted()
+        drawing = verdict.admitted()
     except DarkroomError as error:
         return _refused(verdict.drawing, error, options, parent)
 
+    use_card_of(drawing.gpu)
     from trainer.drawing import run_drawing
 
     try:

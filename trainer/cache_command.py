@@ -20,6 +20,7 @@ from trainer.errors import EXIT_COMPLETED
 from trainer.events import Event, Progress, Warned
 from trainer.folders import Folders
 from trainer.job_file import read_yaml
+from trainer.machine import use_card_of
 
 COMMAND = "cache"
 _NAMES: dict[str, str] = {
@@ -43,6 +44,7 @@ def run_cache_command(options: argparse.Namespace, folders: Folders) -> int:
     for warning in verdict.warnings:
         log.warning("%s", warning)
 
+    use_card_of(job.job.gpu)
     # torch is imported after the job has passed the door, so a refusal is instant.
     from trainer.encoding import encode_missing
     from trainer.model_loading import choose_device

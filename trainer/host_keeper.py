@@ -10,21 +10,26 @@ ratio holds for other sizes. Small inputs stay where they are.
 On CUDA the copies have a stream of their own. Going out, it waits until the input is there;
 `record_stream` keeps the allocator from giving the input's memory away before the copy has read it.
 Coming back, the compute stream waits for the copy. The host memory is pinned and comes from torch's
-own pinned allocator, which gives the same blocks out again step after step. What was kept together
-knows what was kept before it, which the backward pass asks for next: taking the one starts the
-return of the other. That link is weak: a pass whose backward never comes leaves nothing behind.
+own pinned allocator, which gives the same blocks out again step after step. Where the system locks
+no more of it, ordinary memory has to do, and the copies no longer run beside the work. What was
+kept together knows what was kept before it, which the backward pass asks for next: taking the one
+starts the return of the other. That link is weak: a pass whose backward never comes leaves nothing
+behind.
 
 On a CPU the copies are ordinary ones, so that the path is the same and values can be compared.
 """
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Sequence
 
 import torch
 
 from trainer.block_shares import MIN_KEPT_BYTES
+
+logger = logging.getLogger(__name__)
 
 
 class KeptTensors:
@@ -45,6 +50,7 @@ class HostKeeper:
         self._min_bytes = min_bytes
         self._stream: torch.cuda.Stream | None = None
         self._last: weakref.ref[KeptTensors] | None = None
+        self._was_refused = False
 
     def wants(self, tensor: torch.Tensor) -> bool:
         """Whether the tensor is large enough to be worth the way."""
@@ -59,13 +65,28 @@ class HostKeeper:
             copies.wait_stream(torch.cuda.current_stream(device))
             with torch.cuda.stream(copies):
                 for tensor in tensors:
-                    host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+                    host = self.host_memory_for(tensor)
                     kept.hosts.append(host.copy_(tensor, non_blocking=True))
                     tensor.record_stream(copies)
         else:
             kept.hosts += [tensor.clone() for tensor in tensors]
         self._last = weakref.ref(kept)
         return kept
+
+    def host_memory_for(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Uninitialised memory on the host for its values: page-locked, unless that is refused."""
+        try:
+            return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        except RuntimeError as error:  # torch says it in the words that it has for a full card
+            if "out of memory" not in str(error).lower():
+                raise
+        if not self._was_refused:
+            self._was_refused = True
+            logger.warning(
+                "CUDA would not lock more host memory for the inputs of blocks that wait there: "
+                "their copies will not run beside the card's work."
+            )
+        return torch.empty(tensor.shape, dtype=tensor.dtype)
 
     def take(self, kept: KeptTensors) -> list[torch.Tensor]:
         """The tensors on their device again, once; those kept before them start on their way."""

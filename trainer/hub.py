@@ -33,8 +33,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from trainer.env_file import in_env_file
 from trainer.errors import BadModel, DiskFull, Problem, Severity, StopRequested
-from trainer.folders import PROJECT_FOLDER
 from trainer.hub_failures import problem_of_failure
 
 _FIELD = "model.name_or_path"
@@ -84,7 +84,7 @@ class HubAccess:
         return cls(
             endpoint=os.environ.get("HF_ENDPOINT") or constants.ENDPOINT,
             cache=hub_cache(),
-            token=os.environ.get("HF_TOKEN") or _token_in_env_file() or get_token(),
+            token=os.environ.get("HF_TOKEN") or in_env_file("HF_TOKEN") or get_token(),
             is_offline=is_offline_mode(),
         )
 
@@ -415,9 +415,3 @@ def _raise_named(repository: HubRepository, access: HubAccess, error: Exception)
     has_token = access.token is not None
     problem = problem_of_failure(repository.repo_id, error, is_offline=False, has_token=has_token)
     raise BadModel.from_problems([problem]) from error
-
-
-def _token_in_env_file() -> str | None:
-    from dotenv import dotenv_values
-
-    return dotenv_values(PROJECT_FOLDER / ".env").get("HF_TOKEN") or None

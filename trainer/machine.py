@@ -43,19 +43,47 @@ def machine_at_hand(gpu: str) -> Machine:
     card = None if gpu == "cpu" else _card(gpu)
     if card is None:
         return Machine(ram_bytes)
-    name, total = card
     cap = vram_cap_bytes()
-    return Machine(ram_bytes, total if cap is None else min(cap, total), name)
+    total = card.total_bytes
+    return Machine(ram_bytes, total if cap is None else min(cap, total), card.name)
 
 
-def _card(gpu: str) -> tuple[str, int] | None:
-    """(name, bytes) of the card that torch will use; None without one."""
+def use_card_of(gpu: str) -> None:
+    """Let torch, here and in the child that encodes, have the card that the job names by its UUID.
+
+    To be called before torch loads. Where CUDA_VISIBLE_DEVICES is set, by a worker or by a person,
+    that stands; without such a card here nothing is changed.
+    """
+    if "CUDA_VISIBLE_DEVICES" not in os.environ and gpu.startswith("GPU-") and _card(gpu):
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+
+
+def free_vram_bytes(gpu: str) -> int | None:
+    """What nobody holds of the card at the moment; None where NVIDIA's library cannot say.
+
+    gpu: as for `machine_at_hand`. Asking through torch would make a CUDA context, which takes some
+    0.5 GB of the card for as long as the process lives.
+    """
+    card = None if gpu == "cpu" else _card(gpu)
+    return None if card is None else card.free_bytes
+
+
+@dataclass(frozen=True)
+class _Card:
+    name: str
+    total_bytes: int
+    free_bytes: int
+
+
+def _card(gpu: str) -> _Card | None:
+    """The card that torch will use; None without one."""
     import pynvml
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.strip() in ("", "-1"):
         return None
-    wanted = gpu if gpu.startswith("GPU-") else (visible or "0").split(",")[0].strip()
+    named = gpu if gpu.startswith("GPU-") else "0"
+    wanted = named if visible is None else visible.split(",")[0].strip()
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:  # no driver, so no GPU
@@ -66,9 +94,10 @@ def _card(gpu: str) -> tuple[str, int] | None:
             if wanted.isdigit()
             else pynvml.nvmlDeviceGetHandleByUUID(wanted)
         )
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
         name = pynvml.nvmlDeviceGetName(handle)
-        total = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
-        return (name.decode() if isinstance(name, bytes) else name), total
+        name = name.decode() if isinstance(name, bytes) else name
+        return _Card(name, int(memory.total), int(memory.free))
     except pynvml.NVMLError:  # no such card here
         return None
     finally:

@@ -18,7 +18,7 @@ from trainer.folders import Folders
 from trainer.hub import HubRepository
 from trainer.machine import Machine
 from trainer.memory_sizes import GIB, MIB
-from trainer.memory_verdict import Cure, Judged, Shortfall, judge
+from trainer.memory_verdict import Cure, Judged, Shortfall, fits, judge
 from trainer.model_parts import model_source
 from trainer.model_shapes import is_on_this_machine, shapes_of
 
@@ -45,6 +45,13 @@ def judge_job(
         has_to_download=has_to_download,
         repository=repository,
     )
+
+
+def fits_memory(
+    job: JobConfig, indexes: Sequence[DatasetIndex], machine: Machine, folders: Folders
+) -> bool:
+    """Whether its plan fits the machine's memory, whatever may be said against its disks."""
+    return fits(job, shapes_of(job.model, folders), indexes, machine)
 
 
 def memory_problems(job: JobConfig, judged: Judged, machine: Machine) -> Iterator[Problem]:

@@ -132,6 +132,14 @@ def judge(
     )
 
 
+def fits(
+    job: JobConfig, shapes: ModelShapes, indexes: Sequence[DatasetIndex], machine: Machine
+) -> bool:
+    """Whether the job's plan fits the machine; its disks are not looked at, nor cures sought."""
+    tried = _Trial(shapes, indexes, replace(machine, places={}), has_to_download=False)
+    return tried.judged(job).fits
+
+
 @dataclass(frozen=True)
 class Helping:
     """What lowers the peak of a phase that ran out of memory. peak_bytes: as the job is, planned;

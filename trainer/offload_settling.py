@@ -16,7 +16,7 @@ import torch
 from trainer.config import JobConfig
 from trainer.dataset_index import DatasetIndex
 from trainer.folders import Folders
-from trainer.machine import machine_at_hand
+from trainer.machine import free_vram_bytes, machine_at_hand
 from trainer.memory_plan import CUDA_BYTES
 from trainer.memory_workload import workload_of
 from trainer.model_shapes import shapes_of
@@ -46,11 +46,13 @@ def settle_offloading(
 
 
 def usable_vram_bytes(gpu: str) -> int | None:
-    """What a run may fill of its card, as the plan counts: CUDA's own, which is there already,
-    included. None without a card.
-    """
+    """What a run may fill of its card, as the plan counts, with CUDA's own; None without a card."""
     card = machine_at_hand(gpu).vram_bytes
     if card is None:
         return None
-    free, _total = torch.cuda.mem_get_info()
-    return min(card, free + CUDA_BYTES)
+    # Not through torch: its context would stay beside that of the child that encodes, and the plan
+    # of those phases counts one.
+    free = free_vram_bytes(gpu)
+    if free is None:
+        free = torch.cuda.mem_get_info()[0] + CUDA_BYTES  # CUDA's own is there by then
+    return min(card, free)

@@ -57,6 +57,7 @@ more jitter and costs 1 GB (dev's double block in 8 bits).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import weakref
 from bisect import bisect_left, bisect_right
@@ -304,6 +305,7 @@ def host_bytes(num_bytes: int, *, pin: bool) -> torch.Tensor:
     address = flat.data_ptr()
     refused = int(cuda.cudaHostRegister(address, num_bytes, 0))
     if refused:
+        _take_pending_error()
         logger.warning(
             "CUDA would not lock %d MB of host memory (error %d): copies to the card will not run "
             "beside its work.",
@@ -313,3 +315,14 @@ def host_bytes(num_bytes: int, *, pin: bool) -> torch.Tensor:
         return flat
     weakref.finalize(flat.untyped_storage(), cuda.cudaHostUnregister, address)
     return flat
+
+
+def _take_pending_error() -> None:
+    """Let a kernel of our own raise what CUDA keeps of a refused call.
+
+    CUDA hands the error of any call to whoever asks for the last one, and torch asks after every
+    kernel: the run would end at its next one. torch does not lend out `cudaGetLastError`, and
+    another copy of the library than its own keeps errors of its own.
+    """
+    with contextlib.suppress(RuntimeError):
+        torch.ones(1, device="cuda")

@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from trainer.env_file import in_env_file
 from trainer.errors import JobRefused
 
 VARIABLE = "DARKROOM_VRAM_CAP_GB"
@@ -27,8 +28,15 @@ GB = 1 << 30
 
 
 def vram_cap_bytes(environment: Mapping[str, str] | None = None) -> int | None:
-    """The cap that the environment sets; None without one. Raises JobRefused for nonsense."""
-    said = (os.environ if environment is None else environment).get(VARIABLE, "").strip()
+    """The cap that the environment sets; None without one. Raises JobRefused for nonsense.
+
+    environment: by default this process's, and the project's `.env` where that says nothing.
+    """
+    if environment is None:
+        said = os.environ.get(VARIABLE) or in_env_file(VARIABLE) or ""
+    else:
+        said = environment.get(VARIABLE, "")
+    said = said.strip()
     if not said:
         return None
     try:

@@ -67,9 +67,11 @@ class Job(Base):
     """A job: its config, where it stands, and what its run last said.
 
     kind: a training, or a drawing, whose units are pictures where a training's are steps.
-    gpu: from the config, for the claim. priority, queue_order, not_before, run_after_job_id: when
-    it may start, see jobs/waiting.py. resume_from_step: where its next run is to begin, 0 for the
-    beginning; None takes the newest checkpoint.
+    gpu: from the config, for the claim. too_small_devices: of those that it allows, by id, what the
+    memory plan did not fit at the last queueing; None or empty keeps no device away.
+    priority, queue_order, not_before, run_after_job_id: when it may start, see jobs/waiting.py.
+    resume_from_step: where its next run is to begin, 0 for the beginning; None takes the newest
+    checkpoint.
     stop_requested_at: a request of the API, obeyed by the worker.
     delete_request: another one: the job goes once its run has ended, its files with it or not.
     loss … measuring_seconds: of the latest run; seconds are medians or means measured so far.
@@ -92,6 +94,7 @@ class Job(Base):
     status: Mapped[JobStatus] = mapped_column(default=JobStatus.DRAFT)
     config: Mapped[dict[str, Any]]
     gpu: Mapped[str] = mapped_column(String(64), default="any")
+    too_small_devices: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     queue_order: Mapped[int | None]
     priority: Mapped[int] = mapped_column(default=0, server_default="0")
     not_before: Mapped[datetime | None]

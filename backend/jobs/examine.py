@@ -18,7 +18,7 @@ from backend.jobs.change_rules import (
     taken_name,
     usable_name,
 )
-from backend.jobs.machines import largest_machine
+from backend.jobs.machines import largest_machine, too_small_devices
 from backend.jobs.schemas import ProblemEntry, Verdict
 from backend.jobs.work import DRAWING, JobKind, Work, gpu_of, not_a_training
 from backend.settings import Settings
@@ -27,7 +27,7 @@ from trainer.advice import advice_on
 from trainer.config import JobConfig
 from trainer.dataset_index import DatasetIndex
 from trainer.door import examine_job
-from trainer.drawing_config import DrawingConfig
+from trainer.drawing_config import NO_PICTURES, DrawingConfig, as_job
 from trainer.drawing_door import examine_drawing
 from trainer.errors import Problem, Severity
 from trainer.job_folder import JobFolder
@@ -57,10 +57,13 @@ class ExaminedDrawing:
 
 @dataclass(frozen=True)
 class Admitted:
-    """A training or a drawing that may run, and what it is warned of."""
+    """A training or a drawing that may run, what it is warned of, and the devices that are too
+    small for it.
+    """
 
     work: Work
     warnings: list[Problem]
+    too_small_devices: list[str]
 
 
 def examine(
@@ -132,14 +135,18 @@ def admit(
     if kind == DRAWING:
         drawn = examine_drawing_config(config, database, settings)
         work, errors, warnings = drawn.drawing, drawn.errors, drawn.warnings
+        job = None if drawn.drawing is None else as_job(drawn.drawing, drawn.loras)
+        indexes: Sequence[DatasetIndex] = NO_PICTURES
     else:
         found = examine_config(config, database, settings, is_new=is_new)
         work, errors, warnings = found.job, found.errors, found.warnings
+        job, indexes = found.job, found.indexes
     if errors:
         code, what = ("bad_drawing", "drawing") if kind == DRAWING else ("bad_job", "job")
         raise Unusable(code, f"The {what} cannot run.", problems=errors)
     assert work is not None
-    return Admitted(work, warnings)
+    assert job is not None
+    return Admitted(work, warnings, too_small_devices(job, indexes, database, settings))
 
 
 @dataclass(frozen=True)

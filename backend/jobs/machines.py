@@ -10,9 +10,12 @@ from backend.settings import Settings
 from backend.system.devices import CPU
 from backend.system.schemas import DeviceEntry
 from backend.system.state import device_entries
+from trainer.config import JobConfig
+from trainer.dataset_index import DatasetIndex
 from trainer.disk_places import places_of
 from trainer.hub import hub_cache
 from trainer.machine import Machine
+from trainer.memory_check import fits_memory
 from trainer.vram_cap import GB
 
 
@@ -40,6 +43,25 @@ def largest_machine(gpu: str, database: Database, settings: Settings) -> Machine
     """The one with the most VRAM: what fits nowhere else may still run there."""
     machines = [found.machine for found in machines_for(gpu, database, settings)]
     return max(machines, key=lambda machine: machine.vram_bytes or 0, default=None)
+
+
+def too_small_devices(
+    job: JobConfig, indexes: Sequence[DatasetIndex], database: Database, settings: Settings
+) -> list[str]:
+    """Of the devices that it may get, those that its memory plan does not fit; none if it insists.
+
+    What the door admits fits the largest device, and the claim (`worker/claim.py`) keeps it off
+    the others that the trainer's door would turn it away from.
+    """
+    machines = machines_for(job.job.gpu, database, settings)
+    if len(machines) < 2 or job.advanced.memory_plan == "go_on":
+        return []
+    one_of_each = {found.machine.vram_bytes: found.machine for found in machines}
+    fits = {
+        vram_bytes: fits_memory(job, indexes, machine, settings.folders)
+        for vram_bytes, machine in one_of_each.items()
+    }
+    return [found.id for found in machines if not fits[found.machine.vram_bytes]]
 
 
 def _allowed(gpu: str, devices: Sequence[DeviceEntry]) -> list[DeviceEntry]:

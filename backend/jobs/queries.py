@@ -168,6 +168,7 @@ def _summary(
         eta_seconds=None if config is None else eta_seconds(job, config),
         queue_position=position,
         waits_for=reason,
+        too_small_devices=job.too_small_devices or [],
         priority=job.priority,
         not_before=job.not_before,
         run_after_job_id=job.run_after_job_id,

@@ -196,6 +196,7 @@ EXAMPLE_SUMMARY: dict[str, Any] = {
     "eta_seconds": 71.5,
     "queue_position": None,
     "waits_for": None,
+    "too_small_devices": [],
     "priority": 0,
     "not_before": None,
     "run_after_job_id": None,
@@ -235,6 +236,9 @@ class JobSummary(BaseModel):
     eta_seconds: float | None = Field(description="Steps, samples and saves still to come.")
     queue_position: int | None = Field(description="1 is the next to start.")
     waits_for: WaitsFor | None = Field(description="Why a queued job has not started.")
+    too_small_devices: list[str] = Field(
+        description="Devices that it may get by its settings and that its memory plan does not fit."
+    )
     priority: int = Field(description="-1 low, 0 normal, 1 high.")
     not_before: datetime | None = Field(description="It starts then or later.")
     run_after_job_id: int | None = Field(description="It starts once that job has completed.")

@@ -215,6 +215,7 @@ def enqueue(session: Session, job: Job, admitted: Admitted, *, reason: str) -> N
         # With every default written out: a later version's defaults do not change this job.
         config=admitted.work.model_dump(mode="json"),
         gpu=gpu_of(admitted.work),
+        too_small_devices=admitted.too_small_devices,
         warnings=[problem.as_dict() for problem in admitted.warnings],
         queue_order=last + 1,
         stop_requested_at=None,

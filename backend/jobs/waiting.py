@@ -33,6 +33,7 @@ class WaitsFor(StrEnum):
     JOB = "job"
     TIME = "time"
     PAUSE = "pause"
+    LARGER_DEVICE = "larger_device"
     DEVICE = "device"
 
 
@@ -69,6 +70,8 @@ def waits_for(job: Job, *, after: JobStatus | None, paused: frozenset[str]) -> W
         return WaitsFor.TIME
     if ALL_DEVICES in paused or job.gpu in paused:
         return WaitsFor.PAUSE
+    if job.too_small_devices:
+        return WaitsFor.LARGER_DEVICE
     return WaitsFor.DEVICE
 
 

@@ -130,9 +130,15 @@ def _leased(session: Session, who: Identity) -> set[str]:
 
 def _first_waiting(device: str, has_gpus: bool) -> Select[Any]:
     """The job that is to start next on the device."""
+    too_small = func.json_each(Job.too_small_devices).table_valued("value")
     return (
         select(Job.id)
-        .where(Job.status == JobStatus.QUEUED, Job.gpu.in_(accepted(device, has_gpus)), may_start())
+        .where(
+            Job.status == JobStatus.QUEUED,
+            Job.gpu.in_(accepted(device, has_gpus)),
+            ~exists().where(too_small.c.value == device),
+            may_start(),
+        )
         .order_by(place(), Job.id)
         .limit(1)
     )

@@ -37,6 +37,7 @@ export function jobSummary(changes: Partial<JobSummary> = {}): JobSummary {
     eta_seconds: 71.5,
     queue_position: null,
     waits_for: null,
+    too_small_devices: [],
     priority: 0,
     not_before: null,
     run_after_job_id: null,

@@ -167,6 +167,25 @@ def test_host_memory_is_page_locked_and_not_rounded_up() -> None:
     assert flat.untyped_storage().nbytes() == 300_000_000
 
 
+def test_memory_that_could_not_be_locked_does_not_fail_the_next_kernel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    flat = host_bytes(1 << 20, pin=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "empty", lambda *_args, **_kwargs: flat)
+        again = host_bytes(1 << 20, pin=True)  # CUDA refuses to lock the same memory twice
+    assert again.data_ptr() == flat.data_ptr()
+    assert torch.ones(1, device="cuda").item() == 1
+
+
+def test_when_no_more_memory_can_be_locked_torch_says_so_in_the_words_that_the_keeper_knows() -> (
+    None
+):
+    with pytest.raises(RuntimeError, match="out of memory"):
+        torch.empty(1 << 44, dtype=torch.uint8, pin_memory=True)
+    assert torch.ones(1, device="cuda").item() == 1
+
+
 def peak_bytes(steps: Training) -> int:
     """The most that is allocated during the steps."""
     torch.cuda.synchronize()

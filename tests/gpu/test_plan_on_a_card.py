@@ -6,6 +6,7 @@ True sizes take minutes and are measured by scripts/gpu_benchmark.py; its rows r
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from trainer import model_loading
 from trainer.checkpoint import open_checkpoint
 from trainer.errors import OutOfMemory
 from trainer.events import RunFinished
-from trainer.folders import Folders
+from trainer.folders import PROJECT_FOLDER, Folders
 from trainer.model_loading import load_transformer
 from trainer.offloading import frozen_linears
 from trainer.quantization_kinds import QuantizationKind
@@ -116,6 +117,28 @@ def test_kept_weights_come_onto_the_card_as_they_were_quantized_there(
             type(layer.weight.data) for layer in second if type(layer) is not torch.nn.Linear
         }
         assert classes == {WeightQBytesTensor}
+
+
+WITHOUT_CONTEXT = """
+import torch
+from trainer.offload_settling import usable_vram_bytes
+torch.cuda.get_device_name()
+assert usable_vram_bytes("any") > 0
+assert not torch._C._cuda_hasPrimaryContext(0)
+torch.ones(1, device="cuda")
+assert torch._C._cuda_hasPrimaryContext(0)
+"""
+
+
+def test_what_a_run_asks_of_its_card_before_it_encodes_makes_no_cuda_context() -> None:
+    asked = subprocess.run(
+        [sys.executable, "-c", WITHOUT_CONTEXT],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=PROJECT_FOLDER,
+    )
+    assert asked.returncode == 0, asked.stderr
 
 
 def test_memory_that_runs_out_under_a_cap_is_told_with_its_phase_and_its_peak(

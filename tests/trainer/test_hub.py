@@ -14,6 +14,7 @@ from huggingface_hub import constants
 from tests.trainer.local_hub import COMMIT, LocalHub, serving
 from tests.trainer.original_files import write_original_autoencoder, write_original_transformer
 from tests.trainer.short_runs import job_with, run_here
+from trainer import env_file
 from trainer import hub as hub_module
 from trainer.door import examine_job
 from trainer.errors import BadModel, DiskFull, Problem, Severity, StopRequested
@@ -44,7 +45,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
         monkeypatch.delenv("HF_TOKEN", raising=False)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
-        monkeypatch.setattr(hub_module, "PROJECT_FOLDER", tmp_path)
+        monkeypatch.setattr(env_file, "PROJECT_FOLDER", tmp_path)
         hub_module._answers.clear()
         yield served
 

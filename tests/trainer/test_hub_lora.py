@@ -13,6 +13,7 @@ from huggingface_hub import constants
 from tests.trainer.local_hub import LocalHub, serving
 from tests.trainer.short_runs import finished_run
 from tests.trainer.test_drawings import PROMPT, draw, drawing_of, files  # noqa: F401
+from trainer import env_file
 from trainer import hub as hub_module
 from trainer.drawing_config import lora_files
 from trainer.drawing_door import DrawingVerdict, examine_drawing, parse_drawing
@@ -43,7 +44,7 @@ def hub(
         monkeypatch.delenv("HF_TOKEN", raising=False)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
-        monkeypatch.setattr(hub_module, "PROJECT_FOLDER", tmp_path)
+        monkeypatch.setattr(env_file, "PROJECT_FOLDER", tmp_path)
         hub_module._answers.clear()
         yield served
 

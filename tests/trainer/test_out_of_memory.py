@@ -15,6 +15,7 @@ import torch
 from huggingface_hub import constants
 
 import trainer.checkpoint
+import trainer.env_file
 import trainer.hub
 import trainer.model_filling
 import trainer.validation
@@ -256,7 +257,7 @@ def test_memory_that_runs_out_while_downloading_is_no_fault_of_the_hub(
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
-    monkeypatch.setattr(trainer.hub, "PROJECT_FOLDER", tmp_path)
+    monkeypatch.setattr(trainer.env_file, "PROJECT_FOLDER", tmp_path)
     trainer.hub._answers.clear()
     with serving(LocalHub({"toys/tiny": BUNDLED_TINY_FOLDER})) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.trainer.short_runs import job_with, make_squares, run_here
+from trainer import env_file
 from trainer.errors import JobRefused
 from trainer.events import RunFinished
 from trainer.folders import Folders
@@ -19,6 +20,18 @@ def test_a_cap_is_counted_as_cards_are_sold() -> None:
     assert vram_cap_bytes({"DARKROOM_VRAM_CAP_GB": " 15.5 "}) == 15.5 * 1024**3
     assert vram_cap_bytes({"DARKROOM_VRAM_CAP_GB": ""}) is None
     assert vram_cap_bytes({}) is None
+
+
+def test_without_a_server_the_cap_is_read_from_the_env_file_unless_the_environment_has_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DARKROOM_VRAM_CAP_GB", raising=False)
+    monkeypatch.setattr(env_file, "PROJECT_FOLDER", tmp_path)
+    assert vram_cap_bytes() is None
+    (tmp_path / ".env").write_text("DARKROOM_VRAM_CAP_GB=16\n")
+    assert vram_cap_bytes() == 16 * 1024**3
+    monkeypatch.setenv("DARKROOM_VRAM_CAP_GB", "24")
+    assert vram_cap_bytes() == 24 * 1024**3
 
 
 @pytest.mark.parametrize("said", ["0", "-24", "24 GB", "inf", "nan", "lots"])

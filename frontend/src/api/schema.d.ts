@@ -2024,6 +2024,7 @@ export interface components {
          *       "started_at": "2026-01-31T20:15:02Z",
          *       "status": "running",
          *       "step": 0,
+         *       "too_small_devices": [],
          *       "total_steps": 1,
          *       "training_name": "drawing-0001",
          *       "updated_at": "2026-01-31T20:17:10Z",
@@ -2087,6 +2088,11 @@ export interface components {
             queue_position: number | null;
             /** @description Why a queued job has not started. */
             waits_for: components["schemas"]["WaitsFor"] | null;
+            /**
+             * Too Small Devices
+             * @description Devices that it may get by its settings and that its memory plan does not fit.
+             */
+            too_small_devices: string[];
             /**
              * Priority
              * @description -1 low, 0 normal, 1 high.
@@ -2176,6 +2182,7 @@ export interface components {
          *       "started_at": "2026-01-31T20:15:02Z",
          *       "status": "running",
          *       "step": 0,
+         *       "too_small_devices": [],
          *       "total_steps": 1,
          *       "training_name": "drawing-0001",
          *       "updated_at": "2026-01-31T20:17:10Z"
@@ -2238,6 +2245,11 @@ export interface components {
             queue_position: number | null;
             /** @description Why a queued job has not started. */
             waits_for: components["schemas"]["WaitsFor"] | null;
+            /**
+             * Too Small Devices
+             * @description Devices that it may get by its settings and that its memory plan does not fit.
+             */
+            too_small_devices: string[];
             /**
              * Priority
              * @description -1 low, 0 normal, 1 high.
@@ -2859,7 +2871,8 @@ export interface components {
          *       "status": "running",
          *       "step": 120,
          *       "step_seconds": 0.31,
-         *       "thumbnail_url": "/api/jobs/1/samples/7/thumbnail?v=9f2c41d07ab3",
+         *       "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
+         *       "too_small_devices": [],
          *       "total_steps": 300,
          *       "training_name": "tiny-style",
          *       "updated_at": "2026-01-31T20:17:10Z",
@@ -2923,6 +2936,11 @@ export interface components {
             queue_position: number | null;
             /** @description Why a queued job has not started. */
             waits_for: components["schemas"]["WaitsFor"] | null;
+            /**
+             * Too Small Devices
+             * @description Devices that it may get by its settings and that its memory plan does not fit.
+             */
+            too_small_devices: string[];
             /**
              * Priority
              * @description -1 low, 0 normal, 1 high.
@@ -3175,7 +3193,8 @@ export interface components {
          *       "status": "running",
          *       "step": 120,
          *       "step_seconds": 0.31,
-         *       "thumbnail_url": "/api/jobs/1/samples/7/thumbnail?v=9f2c41d07ab3",
+         *       "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
+         *       "too_small_devices": [],
          *       "total_steps": 300,
          *       "training_name": "tiny-style",
          *       "updated_at": "2026-01-31T20:17:10Z"
@@ -3238,6 +3257,11 @@ export interface components {
             queue_position: number | null;
             /** @description Why a queued job has not started. */
             waits_for: components["schemas"]["WaitsFor"] | null;
+            /**
+             * Too Small Devices
+             * @description Devices that it may get by its settings and that its memory plan does not fit.
+             */
+            too_small_devices: string[];
             /**
              * Priority
              * @description -1 low, 0 normal, 1 high.
@@ -4404,8 +4428,8 @@ export interface components {
          *       "sample_steps": 20,
          *       "seed": 42,
          *       "step": 100,
-         *       "thumbnail_url": "/api/jobs/1/samples/7/thumbnail?v=9f2c41d07ab3",
-         *       "url": "/api/jobs/1/samples/7/image?v=9f2c41d07ab3",
+         *       "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
+         *       "url": "/api/jobs/1/samples/7/image",
          *       "width": 128
          *     }
          */
@@ -4458,7 +4482,7 @@ export interface components {
             superseded_by: number | null;
             /**
              * Thumbnail Url
-             * @description A WebP of 256 px; `&side=640` for a larger one.
+             * @description A WebP of 256 px; `?side=640` for a larger one.
              */
             thumbnail_url: string;
             /** Is Starred */
@@ -4969,7 +4993,7 @@ export interface components {
          * @description Why a queued job has not started; the first of them that holds.
          * @enum {string}
          */
-        WaitsFor: "job" | "time" | "pause" | "device";
+        WaitsFor: "job" | "time" | "pause" | "larger_device" | "device";
         /**
          * WorkerState
          * @description Whether queued jobs will start.

@@ -127,15 +127,20 @@ test("what each job waits for is said in words, and what is held back stands apa
     return query.get("scheduled") === "true"
       ? { items: held, next: null }
       : {
-          items: [waitingJob(1, 1, { priority: 1 }), waitingJob(2, 2, { waits_for: "pause" })],
+          items: [
+            waitingJob(1, 1, { priority: 1 }),
+            waitingJob(2, 2, { waits_for: "pause" }),
+            waitingJob(6, 5, { waits_for: "larger_device", too_small_devices: ["cpu", "GPU-9"] }),
+          ],
           next: null,
         };
   });
   openPage();
-  expect(await namesIn("Waiting")).toEqual(["job-1High priority", "job-2"]);
+  expect(await namesIn("Waiting")).toEqual(["job-1High priority", "job-2", "job-6"]);
   const free = await section("Waiting");
   expect(within(free).getByText(/waits for a free device/)).toBeVisible();
   expect(within(free).getByText(/the queue is paused/)).toBeVisible();
+  expect(await within(free).findByText(/waits for a larger GPU than .*Test CPU/)).toBeVisible();
   const scheduled = await section("Scheduled");
   expect(within(scheduled).getByText(/not before/)).toBeVisible();
   expect(within(scheduled).getByText(/after forerunner, which is failed/)).toBeVisible();

@@ -40,6 +40,11 @@ export function deviceChoices(
   return [...offered, { value: present, label }];
 }
 
+/** The names of devices by their ids; one that is there no more has none. */
+export function namesOf(ids: string[], devices: Named[]): string[] {
+  return devices.filter(({ id }) => ids.includes(id)).map((one) => deviceName(one, devices));
+}
+
 function shortId(id: string): string {
   return id.replace(/^(GPU|MIG)-/, "").slice(0, SHORT_ID_LENGTH);
 }

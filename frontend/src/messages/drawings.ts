@@ -151,6 +151,10 @@ export const words = {
     away: "Waits until the worker is back.",
     paused: "Waits: the queue is paused.",
     device: (jobs: string[]) => `Waits until ${either(jobs)} ends.`,
+    largerDevice: (small: string[]) =>
+      small.length === 0
+        ? "Waits for a larger GPU."
+        : `Waits for a larger GPU than ${either(small)}, whose memory it does not fit.`,
     on: (name: string, device: string) => `${name} on ${device}`,
     behind: (count: number) => `Behind ${plural(count, "job", "jobs")} in the queue.`,
     cpu: "the CPU",

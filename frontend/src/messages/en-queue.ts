@@ -47,6 +47,10 @@ export const enQueue = {
 
   wait: {
     device: "waits for a free device",
+    largerDevice: (small: string[]) =>
+      small.length === 0
+        ? "waits for a larger GPU"
+        : `waits for a larger GPU than ${small.join(" or ")}, whose memory it does not fit`,
     pause: "the queue is paused",
     time: (when: string) => `not before ${when}`,
     job: (name: string) => `after ${name}`,

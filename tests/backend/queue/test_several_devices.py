@@ -12,10 +12,11 @@ from sqlalchemy import select
 
 from backend.db.engine import Database
 from backend.db.models import Job, JobMove, Lease, Run
-from backend.jobs import service
+from backend.jobs import queries, service
 from backend.jobs.status import JobStatus
 from backend.launchers.processes import machine_id
 from backend.settings import Settings
+from backend.system.schemas import DeviceEntry
 from backend.system.workers import LONGEST_LOOK_SECONDS, WORKER_SILENCE_SECONDS
 from backend.worker.claim import Claim, Identity, claim_next, free_devices
 from backend.worker.loop import Worker
@@ -34,6 +35,7 @@ class Machine:
     settings: Settings
     database: Database
     cards: list[str] = field(default_factory=lambda: [A, B])
+    bytes_of: dict[str, int] = field(default_factory=dict)
     puppeteer: Puppeteer = field(default_factory=Puppeteer)
     seconds: float = 0.0
 
@@ -43,13 +45,18 @@ class Machine:
             self.database,
             self.puppeteer,
             clock=lambda: self.seconds,
-            ask_devices=lambda: [device(name) for name in [*self.cards, "cpu"]],
+            ask_devices=lambda: [self._device(name) for name in [*self.cards, "cpu"]],
         )
         worker.sign_on()
         return worker
 
-    def queue(self, name: str, gpu: str) -> int:
-        config = job_config(name, job={"gpu": gpu})
+    def _device(self, name: str) -> DeviceEntry:
+        found = device(name)
+        total = self.bytes_of.get(name, found.memory_total_bytes)
+        return found.model_copy(update={"memory_total_bytes": total})
+
+    def queue(self, name: str, gpu: str, **panels: dict[str, Any]) -> int:
+        config = job_config(name, job={"gpu": gpu}, **panels)
         return service.create_job(self.database, self.settings, config, queue=True).id
 
     def where(self) -> dict[str, str]:
@@ -101,6 +108,30 @@ def test_a_job_for_one_card_waits_for_it_and_lets_others_pass(machine: Machine) 
     machine.end("first")
     worker.turn()
     assert machine.where()["patient"] == A
+
+
+def test_a_job_for_any_card_waits_for_one_that_it_fits_and_lets_others_pass(
+    machine: Machine,
+) -> None:
+    """The trainer would turn it away from the other one, and the job would have failed."""
+    machine.bytes_of = {A: 256 << 20}  # less than CUDA itself takes
+    worker = machine.worker()
+    insists = {"advanced": {"memory_plan": "go_on"}}
+    machine.queue("first", "any")
+    machine.queue("second", "any")
+    machine.queue("insists", "any", **insists)
+    worker.turn()
+    assert machine.where() == {"first": B, "insists": A}
+    machine.end("insists")
+    worker.turn()
+    assert machine.where() == {"first": B}, "A is free, but too small"
+    with machine.database.read() as session:
+        second = session.scalars(select(Job).where(Job.training_name == "second")).one()
+        shown = queries.read_job(session, machine.settings, second.id)
+    assert (shown.waits_for, shown.too_small_devices) == ("larger_device", [A])
+    machine.end("first")
+    worker.turn()
+    assert machine.where() == {"second": B}
 
 
 def test_any_means_the_cpu_only_where_there_never_was_a_card(machine: Machine) -> None:

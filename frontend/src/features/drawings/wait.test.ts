@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import type { Device } from "@/api/types";
-import { type Places, waitWords } from "./wait";
+import type { Device, DrawingEntry } from "@/api/types";
+import { type Places, waitWords, waitWordsOf } from "./wait";
 
 const cpu = { id: "cpu", name: "Test CPU" } as Device;
 const card = (number: number) => ({ id: `GPU-${number}`, name: `Card ${number}` }) as Device;
@@ -43,5 +43,17 @@ test("pauses and an absent worker come before all else", () => {
   expect(waitWords(places({ paused: ["cpu"] }), "any", 0)).toBe("Waits: the queue is paused.");
   expect(waitWords(places({ isWorkerAlive: false, paused: ["all"] }), "any", 0)).toBe(
     "Waits until the worker is back.",
+  );
+});
+
+test("a free card that is too small is named, and is no reason to say that it starts", () => {
+  const here = places({ devices: [cpu, card(1), card(2)] });
+  const waits: Pick<DrawingEntry, "waits_for" | "too_small_devices"> = {
+    waits_for: "larger_device",
+    too_small_devices: ["GPU-1"],
+  };
+  const drawing = waits as DrawingEntry;
+  expect(waitWordsOf(drawing, "any", here)).toBe(
+    "Waits for a larger GPU than Card 1, whose memory it does not fit.",
   );
 });

@@ -3,7 +3,7 @@
 import { useQueries, useQuery } from "@tanstack/react-query";
 import { activeJobsQuery, jobQuery, queueQuery, systemQuery } from "@/api/queries";
 import type { Device, DrawingEntry } from "@/api/types";
-import { deviceName } from "@/lib/device-name";
+import { deviceName, namesOf } from "@/lib/device-name";
 import { formatMoment } from "@/lib/format";
 import { text } from "@/messages";
 import { words } from "@/messages/drawings";
@@ -77,6 +77,8 @@ export function waitWordsOf(drawing: DrawingEntry, gpu: string, places: Places):
       return text.wait.time(formatMoment(drawing.not_before));
     case "job":
       return text.wait.job(text.wait.someJob(drawing.run_after_job_id ?? 0));
+    case "larger_device":
+      return words.wait.largerDevice(namesOf(drawing.too_small_devices, places.devices));
     default:
       return waitWords(places, gpu, (drawing.queue_position ?? 1) - 1);
   }

@@ -1,7 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { findJob } from "@/api/job-lists";
-import { jobQuery, jobsQuery } from "@/api/queries";
+import { jobQuery, jobsQuery, systemQuery } from "@/api/queries";
 import type { JobSummary } from "@/api/types";
+import { namesOf } from "@/lib/device-name";
 import { formatMoment } from "@/lib/format";
 import { FINISHED } from "@/lib/job-states";
 import { text } from "@/messages";
@@ -15,9 +16,17 @@ export function WaitWords({ job }: { job: JobSummary }) {
       return text.wait.time(formatMoment(job.not_before));
     case "job":
       return job.run_after_job_id === null ? null : <AfterJob id={job.run_after_job_id} />;
+    case "larger_device":
+      return <LargerDevice tooSmall={job.too_small_devices} />;
     default:
       return text.wait[job.waits_for];
   }
+}
+
+/** Which GPUs do not count, by their names, so that one that is free is no riddle. */
+function LargerDevice({ tooSmall }: { tooSmall: string[] }) {
+  const devices = useQuery(systemQuery).data?.devices ?? [];
+  return text.wait.largerDevice(namesOf(tooSmall, devices));
 }
 
 /** The other job by its name; one that ended otherwise than completed will not set this one going. */
