@@ -72,7 +72,7 @@ SIDE_PX = 256
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured: a phase of a job."""
+    """What is measured: a phase of a job. offload_percent: of Layer Offloading, for both parts."""
 
     name: str
     phase: PhaseName
@@ -80,6 +80,7 @@ class Case:
     checkpointing: bool = True
     dtype: str = "fp32"
     batch: int = 1
+    offload_percent: float = 0.0
 
 
 CASES = (
@@ -92,8 +93,22 @@ CASES = (
     Case("train, fp32, no checkpointing", "train", checkpointing=False),
     Case("train, int8", "train", quantization="int8"),
     Case("train, float8", "train", quantization="float8"),
+    Case("train, int8, 50 % offloaded", "train", quantization="int8", offload_percent=50),
+    Case("train, float8, 100 % offloaded", "train", quantization="float8", offload_percent=100),
     Case("encode texts, fp32", "encode_texts"),
     Case("encode texts, float8", "encode_texts", quantization="float8"),
+    Case(
+        "encode texts, float8, 50 % offloaded",
+        "encode_texts",
+        quantization="float8",
+        offload_percent=50,
+    ),
+    Case(
+        "encode texts, int8, 100 % offloaded",
+        "encode_texts",
+        quantization="int8",
+        offload_percent=100,
+    ),
     Case("encode a picture, 256 px", "encode_pictures"),
 )
 
@@ -230,6 +245,9 @@ def job_of(case: Case, models: Path) -> JobConfig:
                 "model_architecture": "tiny",
                 "name_or_path": str(models),
                 "vae_data_type": case.dtype,
+                "layer_offloading": "on" if case.offload_percent else "off",
+                "transformer_offload_percent": case.offload_percent,
+                "text_encoder_offload_percent": case.offload_percent,
             },
             "quantization": {
                 "transformer": case.quantization,
@@ -288,6 +306,7 @@ def _encode_texts(case: Case, job: JobConfig, models: Path) -> Callable[[], Any]
             dtype=DTYPES[case.dtype],
             device="cpu",
             quantization=job.quantization.text_encoder,
+            percent_streamed=job.model.percent_of_encoder_streamed,
         )
         with torch.no_grad():
             return encoder(

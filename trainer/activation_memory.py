@@ -18,8 +18,9 @@ without memory while every allocation is counted.
     2 M  its inner layer    M  the gate, activated
 
 A trained layer also keeps its input, one for all layers that share it: H before a projection,
-H + M before a single block's output, M before a double block's second MLP layer. On a CPU the norms
-of q and k keep float32 copies in place of the fused kernel's nothing.
+H + M before a single block's output, M before a double block's second MLP layer. So does every
+layer in float8, trained or not: quanto's product saves it, which only a weight that trains would
+need. On a CPU the norms of q and k keep float32 copies in place of the fused kernel's nothing.
 
 **Passing moments.** The gate's backward pass has three tensors of 2 M (the gradients of both
 halves, each padded to the whole, and their sum) beside what is kept. A layer stored in 8 or 4 bits
@@ -216,8 +217,7 @@ class TransformerActivations:
         numbers = raw + 3 * hidden + hidden + hidden + 3 * mlp
         *projections, output = _ATTENTION_LAYERS[layers]
         own = self._own_inputs(self.tuned_double, projections, hidden)
-        # Of one picture it is a part of what attention gave; of more, the streams are cut apart.
-        own += self._own_inputs(self.tuned_double, [output], hidden, has_copy=batch > 1)
+        own += self._own_inputs(self.tuned_double, [output], hidden, is_part=True, batch=batch)
         return numbers * self.dtype_bytes + self._norm_copies() + own + self._mlp_inputs(layers)
 
     def _mlp_inputs(self, layers: tuple[str, str, str]) -> int:
@@ -227,18 +227,27 @@ class TransformerActivations:
         )
 
     def _own_inputs(
-        self, tuned: Mapping[str, int], layers: Sequence[str], width: int, *, has_copy: bool = True
+        self,
+        tuned: Mapping[str, int],
+        layers: Sequence[str],
+        width: int,
+        *,
+        is_part: bool = False,
+        batch: int = 1,
     ) -> int:
-        """Bytes a token that trained layers with one input keep of it, and of their own products.
+        """Bytes a token that layers with one input keep of it, and trained ones of their products.
 
-        has_copy: False where the input is kept anyway. Dropout gives each layer an input of its own
-        and a mask of a byte a number.
+        is_part: whether the input is a stream's part of what attention gave, which is kept anyway;
+        of more than one picture a LoRA's product copies it. Dropout gives each trained layer an
+        input of its own and a mask of a byte a number.
         """
         trained = [tuned[layer] for layer in layers if layer in tuned]
-        products = sum(trained) * self.dtype_bytes
+        own = sum(trained) * self.dtype_bytes
         if self.has_dropout:
-            return products + len(trained) * width * (self.dtype_bytes + 1)
-        return products + (width * self.dtype_bytes if trained and has_copy else 0)
+            own += len(trained) * width * (self.dtype_bytes + 1)
+        by_base = self.kind == "float8" and not is_part
+        by_lora = trained and not self.has_dropout and not (is_part and batch == 1)
+        return own + (width * self.dtype_bytes if by_base or by_lora else 0)
 
     def _norm_copies(self) -> int:
         """Bytes a token of q and k in float32, where no fused kernel takes their norm."""

@@ -36,11 +36,14 @@ def set_aside(
     """
     if stream is not None:
         stream.release()
-    homes = [_leave(layers) for layers in _groups_on_card(model, groups, stream)]
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    homes: list[tuple[BlockWeights, torch.device]] = []
     try:
+        # The host may refuse room for a block when others have left: those come back too.
+        for layers in _groups_on_card(model, groups, stream):
+            homes.append(_leave(layers))
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
         yield
     finally:
         while homes:

@@ -2,8 +2,8 @@
 
 Every block that stays is one transfer less a step, so as many stay as the memory plan has room for:
 in each phase that holds the transformer (load, train, sample, save) its peak must be within the
-card. Text encoder and transformer are never on the card together and have a share each. Imports no
-torch.
+card. Text encoder and transformer are never on the card together and have a share each. Low VRAM
+streams all of the text encoder, whatever the card has room for. Imports no torch.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def settled(
     if vram_bytes is None:
         return with_model(job, layer_offloading="off")
     transformer = transformer_percent(job, shapes, workload, vram_bytes)
-    text_encoder = text_encoder_percent(job, shapes, workload, vram_bytes)
+    text_encoder = None
+    if not job.model.low_vram:
+        text_encoder = text_encoder_percent(job, shapes, workload, vram_bytes)
     return with_model(
         job,
         layer_offloading="on",

@@ -75,6 +75,21 @@ def unavailable_kinds() -> dict[QuantizationKind, str]:
     return found
 
 
+def kinds_for_the_cpu_only() -> dict[QuantizationKind, str]:
+    """Why, for each kind that this machine can run on the CPU and not on a GPU.
+
+    bitsandbytes' wheels always bring the library for CPUs, so this is how NF4 lacks one for CUDA.
+    """
+    if torch_platform() is None:
+        return {}
+    found = {}
+    for kind in QUANTIZATION_KINDS:
+        on_gpu = obstacle(kind, on_gpu=True)
+        if on_gpu is not None and obstacle(kind, on_gpu=False) is None:
+            found[kind] = f"on the CPU only; {on_gpu.reason}: {on_gpu.cure}"
+    return found
+
+
 def torch_platform() -> tuple[str, int, int] | None:
     """("cuda" or "rocm", major, minor) that the installed torch was built for; None for a CPU."""
     folder = _package_folder("torch")

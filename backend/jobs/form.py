@@ -11,7 +11,7 @@ from trainer.folders import PROJECT_FOLDER
 from trainer.job_file import read_job_file
 from trainer.live_changes import changeable_settings
 from trainer.panels.quantization import QuantizationPanel
-from trainer.quantization_support import unavailable_kinds
+from trainer.quantization_support import kinds_for_the_cpu_only, unavailable_kinds
 
 EXAMPLE_FILE = PROJECT_FOLDER / "examples" / "tiny-style.yaml"
 
@@ -32,15 +32,15 @@ def job_schema() -> JobSchema:
 
 
 def _schema_for_this_machine() -> dict[str, Any]:
-    """The job's schema; choices that this machine lacks something for say what, by value, under
-    `unavailable`.
+    """The job's schema. Choices that this machine lacks something for say what, by value: under
+    `unavailable` where it can run them nowhere, under `limited` where not on every device.
     """
     schema = JobConfig.model_json_schema()
-    unavailable = unavailable_kinds()
-    if unavailable:
-        for field in schema["$defs"][QuantizationPanel.__name__]["properties"].values():
-            if set(unavailable) <= set(field.get("enum", ())):
-                field["unavailable"] = unavailable
+    said = {"unavailable": unavailable_kinds(), "limited": kinds_for_the_cpu_only()}
+    for field in schema["$defs"][QuantizationPanel.__name__]["properties"].values():
+        for key, reasons in said.items():
+            if reasons and set(reasons) <= set(field.get("enum", ())):
+                field[key] = reasons
     return schema
 
 

@@ -15,6 +15,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from trainer.quantized_linear import kind_of, raw_tensors, set_raw_tensors
+
 
 class LiveBytes(TorchDispatchMode):
     """Within the block, `now` and `peak`: bytes of storages that did not exist before.
@@ -57,6 +59,10 @@ def without_memory(module: nn.Module) -> nn.Module:
     To be called under a FakeTensorMode.
     """
     for child in module.modules():
+        if isinstance(child, nn.Linear) and kind_of(child) == "float8":
+            raw = raw_tensors(child)
+            set_raw_tensors(child, {n: torch.empty(t.shape, dtype=t.dtype) for n, t in raw.items()})
+            continue
         for name, parameter in list(child._parameters.items()):
             if parameter is not None:
                 fake = torch.empty(parameter.shape, dtype=parameter.dtype)

@@ -19,8 +19,11 @@ from trainer.activation_memory import (
 )
 from trainer.attention import set_attention
 from trainer.block_memory import manage_blocks
-from trainer.lora import add_lora
+from trainer.lora import add_lora, block_linears
 from trainer.model_shapes import AutoencoderShapes, known_shapes
+from trainer.quantization_kinds import QuantizationKind
+from trainer.quantized_linear import float8_linear_over
+from trainer.target_layers import chosen_layers
 from trainer.training_step import predict_velocity
 from trainer.variants import Architecture
 
@@ -37,29 +40,54 @@ MODELS: dict[Architecture, dict[str, Any]] = {
 
 
 def transformer(
-    architecture: Architecture, monkeypatch: pytest.MonkeyPatch, *, doubles: int, singles: int
+    architecture: Architecture,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    doubles: int,
+    singles: int,
+    kind: QuantizationKind = "none",
+    pattern: str = "*",
 ) -> Flux2Transformer2DModel:
-    """With a LoRA on every layer, on the meta device."""
+    """With a LoRA on the blocks' layers, on the meta device."""
     monkeypatch.setattr(lora_module, "_start", lambda weight, draw: None)
     with torch.device("meta"):
         built = Flux2Transformer2DModel(
             num_layers=doubles, num_single_layers=singles, **MODELS[architecture]
         )
         built.to(torch.bfloat16).requires_grad_(False).eval()
-        add_lora(built, rank=RANK, alpha=RANK, seed=0)
+        names = block_linears(built)
+        if kind == "float8":
+            for name in names:
+                parent, _, own_name = name.rpartition(".")
+                linear = built.get_submodule(name)
+                codes = torch.empty(linear.weight.shape, dtype=torch.float8_e4m3fn)
+                scale = torch.empty(len(codes), 1, dtype=torch.bfloat16)
+                layer = float8_linear_over(linear, codes, scale)
+                setattr(built.get_submodule(parent), own_name, layer)
+        layers = chosen_layers(names, "pattern", pattern)
+        add_lora(built, rank=RANK, alpha=RANK, seed=0, layers=layers)
     return built
 
 
 def activations(
-    architecture: Architecture, *, writes_matrices: bool = False
+    architecture: Architecture,
+    *,
+    kind: QuantizationKind = "none",
+    pattern: str = "*",
+    writes_matrices: bool = False,
 ) -> TransformerActivations:
     shapes = known_shapes(architecture).transformer
+    tuned = chosen_layers(shapes.linear_names(), "pattern", pattern)
+
+    def within(stem: str) -> dict[str, int]:
+        return {n.split(".", 2)[2]: RANK for n in tuned if n.startswith(f"{stem}.")}
+
     return TransformerActivations(
         shapes,
         dtype_bytes=2,
-        kind="none",
-        tuned_double=dict.fromkeys(shapes.double.linears, RANK),
-        tuned_single=dict.fromkeys(shapes.single.linears, RANK),
+        kind=kind,
+        tuned_double=within("transformer_blocks"),
+        tuned_single=within("single_transformer_blocks"),
         has_dropout=False,
         on_cpu=True,
         writes_matrices=writes_matrices,
@@ -120,17 +148,30 @@ def test_a_checkpointed_step_holds_its_blocks_inputs_and_one_blocks_inside(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tokens", SIZES, ids=["1024 px", "2 x 512 px"])
+@pytest.mark.parametrize("pattern", ["*", "*.attn.to_q", "*.attn.to_q, *.ff.linear_out"])
+@pytest.mark.parametrize("kind", ["none", "float8"])
 def test_without_checkpointing_every_block_keeps_its_inside(
-    tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+    kind: QuantizationKind,
+    pattern: str,
+    tokens: Tokens,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    plan = activations(Architecture.KLEIN_BASE_4B)
     architecture = Architecture.KLEIN_BASE_4B
-    peaks = {
-        (doubles, singles): counted(
-            transformer(architecture, monkeypatch, doubles=doubles, singles=singles), tokens
+    plan = activations(architecture, kind=kind, pattern=pattern)
+
+    def peak(doubles: int, singles: int) -> int:
+        model = transformer(
+            architecture,
+            monkeypatch,
+            doubles=doubles,
+            singles=singles,
+            kind=kind,
+            pattern=pattern,
         )
-        for doubles, singles in ((1, 1), (2, 1), (1, 2))
-    }
+        return counted(model, tokens)
+
+    sizes = ((1, 1), (2, 1), (1, 2))
+    peaks = {size: peak(*size) for size in sizes}
     single = plan.inputs(tokens) + plan.inside_single(tokens)
     double = plan.inputs(tokens) + plan.inside_double(tokens)
     assert single == pytest.approx(peaks[1, 2] - peaks[1, 1], rel=0.03)

@@ -11,10 +11,11 @@ from optimum.quanto import WeightQBytesTensor
 
 from tests.trainer.block_stacks import block_stack, moving_lora
 from tests.trainer.test_offloading import predict
+from trainer import aside
 from trainer.aside import set_aside
 from trainer.block_memory import manage_blocks, transformer_blocks
 from trainer.model_loading import BLOCK_LISTS
-from trainer.offloading import frozen_linears
+from trainer.offloading import BlockWeights, frozen_linears
 from trainer.quantization import quantize_linears
 from trainer.quantization_kinds import QUANTIZATION_KINDS, QuantizationKind
 from trainer.quantized_linear import raw_tensors
@@ -83,3 +84,32 @@ def test_a_failure_inside_brings_the_weights_back() -> None:
         ):
             raise MemoryError
         assert torch.equal(predict(transformer), before)
+
+
+def test_a_host_without_room_for_all_blocks_leaves_none_of_them_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    came_back: list[BlockWeights] = []
+
+    class Crowded(BlockWeights):
+        num_left = 0
+
+        def __init__(self, layers, *, pin):
+            if Crowded.num_left == 3:
+                raise MemoryError
+            super().__init__(layers, pin=pin)
+            Crowded.num_left += 1
+
+        def point_at(self, flat):
+            super().point_at(flat)
+            if Crowded.num_left == 3:
+                came_back.append(self)
+
+    monkeypatch.setattr(aside, "BlockWeights", Crowded)
+    transformer = block_stack()
+    with (
+        pytest.raises(MemoryError),
+        set_aside(transformer, transformer_blocks(transformer), None),
+    ):
+        pytest.fail("it did not make way")
+    assert len(came_back) == 3

@@ -14,6 +14,7 @@ from diffusers.models.autoencoders.vae import Decoder
 import trainer.encoding
 import trainer.text_encoder_loading
 import trainer.trainee
+from tests.trainer.plan_jobs import judged
 from tests.trainer.poisoned_stream import PoisonedStream
 from tests.trainer.short_runs import job_with, make_squares, run_here
 from tests.trainer.test_offloading_runs import BUSY, left_behind
@@ -171,6 +172,21 @@ def test_the_settings_say_how_much_of_the_text_encoder_is_streamed(
     changes: dict[str, Any], percent: float
 ) -> None:
     assert parse_job(job_with(changes)).model.percent_of_encoder_streamed == percent
+
+
+@pytest.mark.parametrize(
+    ("low_vram", "vram_gib", "percent"),
+    [(False, 80, 0.0), (True, 80, 100.0), (True, None, 100.0)],
+)
+def test_with_low_vram_auto_settles_on_all_of_the_text_encoder(
+    low_vram: bool, vram_gib: float | None, percent: float
+) -> None:
+    found = judged(
+        {"model.low_vram": low_vram, "model.layer_offloading": "auto"}, vram_gib=vram_gib
+    )
+    assert found.job.model.layer_offloading == ("off" if vram_gib is None else "on")
+    assert found.job.model.percent_of_encoder_streamed == percent
+    assert found.job.model.percent_streamed == 0  # the transformer's share is the card's
 
 
 # -------------------------------------------------------------------------- the streamed encoder

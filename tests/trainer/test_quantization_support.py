@@ -12,7 +12,13 @@ from trainer import quantization_support
 from trainer.config import JobConfig
 from trainer.job_file import parse_job
 from trainer.quantization_kinds import QUANTIZATION_KINDS
-from trainer.quantization_support import kind_problems, obstacle, torch_platform, unavailable_kinds
+from trainer.quantization_support import (
+    kind_problems,
+    kinds_for_the_cpu_only,
+    obstacle,
+    torch_platform,
+    unavailable_kinds,
+)
 
 TORCH_FOR_CUDA_12_9 = "cuda: Optional[str] = '12.9'\nhip: Optional[str] = None\n"
 TORCH_FOR_CPU = "cuda: Optional[str] = None\nhip: Optional[str] = None\n"
@@ -73,6 +79,22 @@ def test_a_forced_library_that_is_not_there_is_seen(
     (site_packages / "bitsandbytes" / "libbitsandbytes_cuda129.so").touch()
     monkeypatch.setenv("BNB_CUDA_VERSION", "118")
     assert len(kind_problems(nf4_job("any"))) == 1
+
+
+def test_nf4_that_only_the_cpu_can_run_is_offered_with_the_reason(site_packages: Path) -> None:
+    """As bitsandbytes' wheels are: the library for CPUs is in all of them."""
+    (site_packages / "bitsandbytes" / "libbitsandbytes_cpu.so").touch()
+    assert unavailable_kinds() == {}
+    reasons = kinds_for_the_cpu_only()
+    assert set(reasons) == {"nf4"}
+    assert reasons["nf4"].startswith("on the CPU only; bitsandbytes has no library for CUDA 12.9:")
+    schema = form.job_schema.__wrapped__().json_schema_of_job
+    fields = schema["$defs"]["QuantizationPanel"]["properties"]
+    assert fields["transformer"]["limited"] == reasons
+    assert fields["text_encoder"]["limited"] == reasons
+    assert "limited" not in fields["keep_on_disk"]
+    (site_packages / "bitsandbytes" / "libbitsandbytes_cuda129.so").touch()
+    assert kinds_for_the_cpu_only() == {}
 
 
 def test_an_installation_without_any_library_lacks_nf4_and_the_form_says_so(

@@ -25,6 +25,8 @@ export interface Choice {
   label: string;
   /** Why this machine cannot do it; null where it can. */
   unavailable: string | null;
+  /** Why not every device of this machine can do it; null where all can. */
+  limited: string | null;
 }
 
 export interface Setting {
@@ -171,12 +173,14 @@ function choicesOf(node: Node): Choice[] {
   const values = Array.isArray(node.enum) ? node.enum : "const" in node ? [node.const] : [];
   const labels = isNode(node.choices) ? node.choices : {};
   const unavailable = isNode(node.unavailable) ? node.unavailable : {};
+  const limited = isNode(node.limited) ? node.limited : {};
   return values
     .filter((value) => typeof value === "string" || typeof value === "number")
     .map((value) => ({
       value,
       label: stringOf(labels[value]) ?? String(value),
       unavailable: stringOf(unavailable[value]),
+      limited: stringOf(limited[value]),
     }));
 }
 

@@ -171,8 +171,9 @@ function ChoiceWidget(props: WidgetProps) {
 }
 
 /** What this machine cannot do stays in the list, with the reason, and cannot be chosen. */
-function offeredAs({ label, unavailable }: Choice): string {
-  return unavailable === null ? label : `${label} (${unavailable})`;
+function offeredAs({ label, unavailable, limited }: Choice): string {
+  const reason = unavailable ?? limited;
+  return reason === null ? label : `${label} (${reason})`;
 }
 
 function choiceOf({ choices, nullable }: Setting, chosen: string): unknown {
