@@ -74,7 +74,7 @@ _CAUSES = {
     FailureClass.FOLDER_IN_USE: "Another trainer, perhaps started by hand, writes to the same "
     "folder.",
     FailureClass.LOST_PROCESS: "The machine restarted or lost power, or the trainer was ended "
-    "while no worker ran.",
+    "while no worker ran, or in a way that the worker could not see.",
     FailureClass.CRASH: "A fault of the trainer or of a library that it uses; the last lines say "
     "where.",
 }
