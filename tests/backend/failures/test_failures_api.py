@@ -439,6 +439,35 @@ def test_memory_that_was_short_explains_no_signal_that_the_trainer_told_of() -> 
     assert with_memory_kill(outcome, Ended(None, was_memory_short=True), memory) == outcome
 
 
+@pytest.fixture
+def cpu(database: Database) -> None:
+    """A worker with no card, in a machine of 64 GB."""
+    device = {"id": "cpu", "name": "cpu", "memory_total_bytes": 64 * GIB, "memory_used_bytes": 0}
+    with database.write() as session:
+        session.add(
+            Worker(
+                id="w", host="h", machine="m", process_id=1, process_start_ticks=1, devices=[device]
+            )
+        )
+
+
+@pytest.mark.usefixtures("cpu")
+@pytest.mark.parametrize(("batch_size", "is_offered"), [(None, False), (1, False), (8, True)])
+def test_a_smaller_encoding_batch_is_offered_only_where_the_plan_says_that_it_takes_less(
+    client: TestClient, database: Database, batch_size: int | None, is_offered: bool
+) -> None:
+    config = greedy_job()
+    config["training"]["encoding_batch_size"] = batch_size
+    queue(client, config)
+    fail(database, errors.ChildFailed("The encoding process was killed.", ""), phase="encode")
+    found = failure(client)
+    (*cures, last) = found["cures"]
+    assert last["key"] == "retry"
+    assert ("Set Encoding Batch Size to 1" in titles(found)) is is_offered
+    for cure in cures:
+        assert cure["effect"]["after_bytes"] < cure["effect"]["before_bytes"]
+
+
 def test_an_interrupted_job_goes_on_from_its_newest_checkpoint(
     client: TestClient, database: Database, settings: Settings
 ) -> None:
