@@ -16,6 +16,7 @@ import psutil
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
+from backend.db.engine import BUSY_TIMEOUT_MS
 from backend.db.models import Job, Run
 from backend.errors import Conflict
 from backend.jobs import queries, waiting
@@ -39,6 +40,8 @@ NOT_POSSIBLE_HERE = "not possible here"
 DAMAGED = "damaged-by-a-fault.txt"
 # About as long as a deletion or a restoration takes: a death strikes in it or right after.
 LONGEST_LIFE_SECONDS = 0.1
+# Each costs a round a dozen seconds.
+SHARE_OF_LONG_LOCKS = 0.2
 
 
 def kill_worker(house: House, rng: random.Random) -> str:
@@ -199,8 +202,12 @@ def delete_and_restore(house: House, rng: random.Random) -> str:
 
 
 def lock_database(house: House, rng: random.Random) -> str:
-    """Another program holds the database, as a backup does."""
-    seconds = rng.uniform(0.2, 2.0)
+    """Another program holds the database, as a backup does; now and then for longer than anybody
+    waits for it.
+    """
+    is_long = rng.random() < SHARE_OF_LONG_LOCKS
+    patience = BUSY_TIMEOUT_MS / 1000
+    seconds = rng.uniform(patience + 1, patience + 2) if is_long else rng.uniform(0.2, 2.0)
     house.excuses.update(WORDS_OF_A_LOCK)
     connection = sqlite3.connect(house.settings.database_file, timeout=10, isolation_level=None)
     with suppress(sqlite3.OperationalError):
@@ -208,7 +215,8 @@ def lock_database(house: House, rng: random.Random) -> str:
         time.sleep(seconds)
         connection.execute("ROLLBACK")
     connection.close()
-    return f"the database locked for {seconds:.1f} s"
+    past = " past everybody's patience" if is_long else ""
+    return f"the database locked{past} for {seconds:.1f} s"
 
 
 def fill_disk(house: House, rng: random.Random) -> str:
