@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from backend.errors import Refused, error_body
@@ -34,6 +36,13 @@ def install_handlers(app: FastAPI) -> None:
         problem = _of_http(error, request)
         return JSONResponse(error_body([problem]), error.status_code, dict(error.headers or {}))
 
+    def unusable_database(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, OperationalError)
+        problem = _of_database(error)
+        if problem is None:
+            raise error
+        return JSONResponse(error_body([problem]), 503, {"Retry-After": "5"})
+
     def mistake(request: Request, _: Exception) -> JSONResponse:
         problem = Problem(
             "server_error",
@@ -46,6 +55,7 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(DarkroomError, darkroom)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(OperationalError, unusable_database)
     app.add_exception_handler(Exception, mistake)
 
 
@@ -59,6 +69,26 @@ def _as_problem(details: Mapping[str, Any]) -> Problem:
         field=field,
         params={"place": str(place)},
     )
+
+
+def _of_database(error: OperationalError) -> Problem | None:
+    """Of trouble that passes; None for a mistake of ours."""
+    # The lowest byte is the kind; those above tell more of it.
+    match getattr(error.orig, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return Problem(
+                "database_locked",
+                "Another program, perhaps a backup, holds the database; nothing was changed.",
+                "Try again in a moment.",
+            )
+        case sqlite3.SQLITE_FULL:
+            return Problem(
+                "database_disk_full",
+                "The disk that holds the database is full; nothing was changed.",
+                "Free space there, then try again.",
+            )
+        case _:
+            return None
 
 
 def _of_http(error: HTTPException, request: Request) -> Problem:

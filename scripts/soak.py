@@ -146,6 +146,11 @@ def as_markdown(played: list[dict]) -> str:
     not_possible = sum(len(line.get("not_possible", [])) for line in played)
     if not_possible:
         lines += ["", f"Drawn {not_possible} times, but not possible here: a full disk."]
+    missed = Counter(words for line in played for words in line.get("nothing_there", []))
+    if missed:
+        kinds = [f"{words.partition(': ')[2]} ({count})" for words, count in missed.most_common()]
+        said = ", ".join(kinds)
+        lines += ["", f"Drawn {missed.total()} times when there was nothing to strike at: {said}."]
     lines += ["", "| fault | struck |", "|---|---|"]
     lines += [f"| {kind} | {count} |" for kind, count in struck.most_common()]
     git = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]

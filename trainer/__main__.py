@@ -63,9 +63,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folders = _folders(options)
     if options.command in ON_FILES:
         return _run_on_files(options, folders)
-    if options.command == "draw":
-        return _draw(options, folders)
-    return _check(options.job, folders) if options.command == "check" else _run(options, folders)
+    if options.command == "check":
+        return _check(options.job, folders)
+    try:
+        return _draw(options, folders) if options.command == "draw" else _run(options, folders)
+    except OSError as error:
+        return _unopened(error)
+
+
+def _unopened(error: OSError) -> int:
+    """The exit code of a run whose folder could not be made or written to: it alone can tell."""
+    from trainer.failures import named_failure  # loads torch
+
+    failure = named_failure(error)
+    if failure is None:
+        raise error
+    _print_problems(failure.problems)
+    return failure.exit_code
 
 
 def _run_on_files(options: argparse.Namespace, folders: Folders) -> int:
@@ -131,11 +145,14 @@ def _refused(
     work: Work | None, error: DarkroomError, options: argparse.Namespace, parent: Path
 ) -> int:
     """Say it, and leave it for a worker that waits for this run; the exit code."""
-    _print_problems(error.problems)
     if options.run_number is not None and work is not None:
-        record_refusal(
-            work, error, parent=parent, run_number=options.run_number, token=options.token
-        )
+        try:
+            record_refusal(
+                work, error, parent=parent, run_number=options.run_number, token=options.token
+            )
+        except OSError as unwritten:  # the exit code and the log's last line say it as well
+            logging.warning("not written into the run's events: %s", unwritten)
+    _print_problems(error.problems)
     return error.exit_code
 
 

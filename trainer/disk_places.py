@@ -6,6 +6,7 @@ and not by folder. Imports no torch.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 Folder = Literal["cache", "output", "models"]
+# What a full disk and a quota answer.
+OUT_OF_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,8 @@ def run_drawing(
 ) -> int:
     """Draw an admitted drawing into `parent`/<name>; the exit code, as errors.py lists them.
 
-    Raises FolderInUse; every other end is in the run's events.
+    Raises FolderInUse, or OSError if the run's files cannot be made; every other end is in its
+    events.
     """
     drawing = verdict.admitted()
     with (

@@ -11,9 +11,9 @@ from typing import Literal
 import torch
 from safetensors import SafetensorError
 
+from trainer.disk_places import OUT_OF_SPACE
 from trainer.errors import DarkroomError, DiskFull, JobRefused, OutOfMemory
 from trainer.peak_memory import peak_resident_bytes
-from trainer.run_record import OUT_OF_SPACE
 
 _LOST_ERRORS = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENOTCONN}
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV}

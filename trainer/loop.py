@@ -67,7 +67,7 @@ def run(
     """Run an admitted job in `parent`/<training name>; the exit code, as errors.py lists them.
 
     indexes, warnings: the door's. resume: auto, never, a step, or a checkpoint's folder. Raises
-    FolderInUse; every other end is in the run's events.
+    FolderInUse, or OSError if the run's files cannot be made; every other end is in its events.
     """
     with (
         opened_run(job, parent=parent, run_number=run_number, token=token) as record,

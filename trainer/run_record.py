@@ -7,7 +7,6 @@ process can still write.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import platform
@@ -21,6 +20,7 @@ from typing import Any
 from trainer import folder_lock
 from trainer.commands import Command, CommandReader
 from trainer.config import JobConfig
+from trainer.disk_places import OUT_OF_SPACE
 from trainer.drawing_config import DrawingConfig
 from trainer.errors import (
     EXIT_COMPLETED,
@@ -51,8 +51,6 @@ from trainer.run_log import log_level, log_line, logging_to
 logger = logging.getLogger("trainer")
 
 Work = JobConfig | DrawingConfig
-# What a full disk and a quota answer.
-OUT_OF_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 FULL_DISK_POLL_SECONDS = 1.0
 
 

@@ -38,6 +38,9 @@ _BY_CODE = {
     "model_licence_not_accepted": FailureClass.GATED_MODEL,
     "model_offline": FailureClass.OFFLINE,
     "lost_process": FailureClass.LOST_PROCESS,
+    # Also of a trainer that could not even be started, and has no exit code.
+    errors.DiskFull.code: FailureClass.DISK_FULL,
+    errors.JobRefused.code: FailureClass.BAD_JOB,
     "launch_failed": FailureClass.CRASH,
     "crash": FailureClass.CRASH,
 }
@@ -68,13 +71,14 @@ _CAUSES = {
     FailureClass.BAD_CHECKPOINT: "The checkpoint is damaged, or does not belong to this job any "
     "more.",
     FailureClass.BAD_LORA: "The LoRA that it starts from is missing, damaged or for another model.",
-    FailureClass.BAD_JOB: "Something on this machine has changed since the job was queued.",
+    FailureClass.BAD_JOB: "Something on this machine, or Darkroom's version, has changed since the "
+    "job was queued.",
     FailureClass.ENCODING_FAILED: "The child that encodes pictures and prompts was ended from "
     "outside, most often for lack of memory.",
     FailureClass.FOLDER_IN_USE: "Another trainer, perhaps started by hand, writes to the same "
     "folder.",
     FailureClass.LOST_PROCESS: "The machine restarted or lost power, or the trainer was ended "
-    "while no worker ran.",
+    "while no worker ran, or in a way that the worker could not see.",
     FailureClass.CRASH: "A fault of the trainer or of a library that it uses; the last lines say "
     "where.",
 }

@@ -195,13 +195,8 @@ def _bad_job(failed: Failed) -> Iterator[Proposal]:
 
 
 def _encoding_failed(failed: Failed) -> Iterator[Proposal]:
-    if failed.job.training.encoding_batch_size != 1:
-        yield Proposal(
-            "encoding-batch-size",
-            "Set Encoding Batch Size to 1",
-            "One picture or prompt is encoded at a time, in the least memory.",
-            {"training.encoding_batch_size": 1},
-        )
+    # The child was ended from outside, most often for lack of the host's memory.
+    yield from _of_memory(failed, "encode", "ram")[0]
     yield _again(failed, "What was encoded so far is kept.")
 
 

@@ -34,7 +34,7 @@ _WHY = {
     "tokens; the results agree within rounding.",
     "transformer": "Weights in fewer bits; the results differ a little.",
     "text_encoder": "Weights in fewer bits; prompts are read a little differently.",
-    "encoding_batch_size": "One prompt is encoded at a time, once.",
+    "encoding_batch_size": "One picture or prompt is encoded at a time, in the least memory.",
     "optimizer": "Its state takes a quarter of the memory.",
     "vae_data_type": "The autoencoder takes half of the memory.",
     "data_type": "The passes take half of the memory.",

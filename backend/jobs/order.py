@@ -17,7 +17,8 @@ from backend.errors import Unusable
 from backend.jobs.waiting import place, place_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-CURSOR_PATTERN = r"^\d{1,18}(-\d{1,18})?$"
+# Places may lie below 0: a job that resumes by itself is put before the first.
+CURSOR_PATTERN = r"^-?\d{1,18}(-\d{1,18})?$"
 
 
 class JobOrder(StrEnum):
@@ -74,7 +75,8 @@ def _behind(
 
 
 def _numbers(after: str, count: int) -> list[int]:
-    numbers = [int(part) for part in after.split("-")]
+    first, *rest = after.removeprefix("-").split("-")
+    numbers = [-int(first) if after.startswith("-") else int(first), *map(int, rest)]
     if len(numbers) != count:
         raise _unknown_cursor()
     return numbers

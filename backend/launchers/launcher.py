@@ -36,7 +36,8 @@ class TrainerProcess:
 class Ended:
     """The trainer is gone. exit_code: negative for a signal; None if it was not our child.
 
-    was_memory_short: while it ran, the system killed some process for lack of host memory.
+    was_memory_short: while it ran, or since we adopted it, the system killed some process for lack
+    of host memory.
     peak_resident_bytes: the most that it, or the largest of its children, held; None if unknown.
     """
 

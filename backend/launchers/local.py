@@ -26,7 +26,7 @@ class LocalLauncher:
 
     def __init__(self) -> None:
         self._children: dict[int, subprocess.Popen[bytes]] = {}
-        self._kills_before: dict[int, int] = {}
+        self._kills_before: dict[str, int] = {}  # by token: since its start or adoption
 
     def start(self, order: Order) -> TrainerProcess:
         """Start a trainer in a session of its own. Raises OSError."""
@@ -43,7 +43,7 @@ class LocalLauncher:
                 start_new_session=True,
             )
         self._children[child.pid] = child
-        self._kills_before[child.pid] = kills_before
+        self._kills_before[order.token] = kills_before
         # A child that died already has no ticks; poll() learns its exit code all the same.
         return TrainerProcess(child.pid, start_ticks(child.pid) or 0, order.token)
 
@@ -68,18 +68,25 @@ class LocalLauncher:
         del self._children[process.process_id]
         return Ended(
             child.wait(),
-            was_memory_short=kills_for_memory() > self._kills_before.pop(process.process_id),
+            was_memory_short=self._was_memory_short(process),
             peak_resident_bytes=peak_resident_bytes,
         )
 
     def _poll_adopted(self, process: TrainerProcess) -> Ended | None:
         if self._is_adopted_and_alive(process):
+            if process.token not in self._kills_before:
+                self._kills_before[process.token] = kills_for_memory()
             return None
         if start_ticks(process.process_id) is None:
             # Nobody lives under that id. A group of that number is then what the trainer left,
             # since an id is not given away while a group bears it.
             _signal_group(process.process_id, signal.SIGKILL)
-        return Ended(None)
+        return Ended(None, was_memory_short=self._was_memory_short(process))
+
+    def _was_memory_short(self, process: TrainerProcess) -> bool:
+        """Whether the count rose; of one that we never saw alive, nothing can be said."""
+        kills_before = self._kills_before.pop(process.token, None)
+        return kills_before is not None and kills_for_memory() > kills_before
 
     def terminate(self, process: TrainerProcess) -> None:
         """Ask it and its children to end."""

@@ -3,8 +3,8 @@
 What the trainer said last counts most: it knows whether its files are whole. Only why it stopped it
 does not know: a signal of ours looks like that of a machine which restarts. A stop that nobody
 asked for is an interruption. Without a last word, the exit code counts, which only the worker that
-started it learns. Without either, the process is simply gone: the machine restarted, or it ended
-while no worker looked.
+started it learns. Without either, the process is simply gone: the machine restarted, it ended while
+no worker looked, or in a way that only the worker which started it could have seen.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from trainer import errors
 from trainer.errors import DarkroomError, Problem, Severity
 
 LOG_TAIL_LINES = 30
+# The reason given for a run without a last word, whose end nobody saw.
+GONE = "the trainer's process is gone"
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,9 @@ def _by_absence(known: LastKnown) -> Outcome:
         return Outcome(JobStatus.STOPPED, "gone after it was told to stop", _forced(known))
     return _interrupted(
         known,
-        "the trainer's process is gone",
+        GONE,
         f"The trainer was gone at step {known.step}, without a last word: the machine restarted, "
-        "or it ended while no worker ran.",
+        "or it ended while no worker ran, or was ended in a way that this worker could not see.",
     )
 
 

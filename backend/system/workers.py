@@ -18,8 +18,10 @@ from datetime import datetime
 from backend.db.models import Worker
 from backend.launchers.processes import boot_of, is_alive
 
-# Workers beat every two seconds; a machine that swaps may take some more.
-WORKER_SILENCE_SECONDS = 10.0
+# Workers beat every two seconds; a machine that swaps may take some more. Counted from somebody's
+# first look, with a turn to close what is over, it must stay within the ten seconds after which
+# nothing false may stand. Whoever was silent for longer and goes on is fenced off (fence.py).
+WORKER_SILENCE_SECONDS = 8.0
 # Between two looks no more than this counts as silence. Servers and workers look every few seconds.
 LONGEST_LOOK_SECONDS = 5.0
 

@@ -22,7 +22,8 @@ from backend.settings import Settings
 from backend.system.devices import host_memory
 from backend.worker.fence import own_run
 from backend.worker.interruption import resume_by_itself
-from trainer.errors import Problem
+from trainer.disk_places import OUT_OF_SPACE
+from trainer.errors import DiskFull, JobRefused, Problem
 
 if TYPE_CHECKING:
     from backend.worker.watch import Watched
@@ -67,17 +68,30 @@ def close_unstarted(
     database: Database, settings: Settings, watched: Watched, error: Exception, *, worker_id: str
 ) -> None:
     """Close a run whose trainer could not be started. Raises RunLost."""
-    problem = Problem(
-        "launch_failed",
-        f"The trainer could not be started: {error}.",
-        "Check the disk, the rights on the output folder and the job, then queue it again.",
-        params={"phase": None, "step": 0, "exit_code": None, "log_tail": []},
-    )
+    problem = _why_unstarted(error)
     outcome = Outcome(JobStatus.FAILED, "the trainer could not be started", problem.as_dict())
     with database.write() as session:
         run = own_run(session, watched.run_id, worker_id)
         job = session.get_one(Job, watched.job_id)
         _close(session, settings, job, run, outcome, None)
+
+
+def _why_unstarted(error: Exception) -> Problem:
+    params = {"phase": None, "step": 0, "exit_code": None, "log_tail": []}
+    if isinstance(error, JobRefused):
+        return Problem(
+            JobRefused.code,
+            f"The job's settings cannot be used any more: {error}",
+            "Edit the job, then queue it again.",
+            error.problems[0].field,
+            params=params,
+        )
+    message = f"The trainer could not be started: {error}."
+    if isinstance(error, OSError) and error.errno in OUT_OF_SPACE:
+        hint = "Free space on the disk of the output folder, then queue the job again."
+        return Problem(DiskFull.code, message, hint, params=params)
+    hint = "Check the disk, the rights on the output folder and the job, then queue it again."
+    return Problem("launch_failed", message, hint, params=params)
 
 
 def _close(

@@ -1,6 +1,6 @@
 """Which worker a run belongs to: nobody writes for a run that another worker has taken or closed.
 
-A worker that is frozen for ten seconds counts as gone; one in another container closes its runs
+A worker that is frozen for eight seconds counts as gone; one in another container closes its runs
 and may start the next ones. When it thaws, what it still means to write is about the past. So each
 of its transactions begins by asking whether the run is open and its own. Writers come one at a
 time, so the answer holds until the transaction ends: a compare-and-set.

@@ -1,11 +1,11 @@
 """After an interruption: back into the queue by itself, unless that has led nowhere.
 
 Interrupted means that the trainer was ended by a signal that nobody here had sent, or vanished
-without a last word: the machine restarted, or it died while no worker looked. Nothing is known
-against trying again, so the job waits again, first of its priority, since it was first before. A
-job that brings the machine down would do so for ever: three runs in a row that were interrupted and
-began at the same step made no progress, and the third stays interrupted, with a warning that says
-why.
+without a last word: the machine restarted, or it died while no worker looked, or in a way that a
+worker which had not started it could not see. Nothing is known against trying again, so the job
+waits again, first of its priority, since it was first before. A job that brings the machine down
+would do so for ever: three runs in a row that were interrupted and began at the same step made no
+progress, and the third stays interrupted, with a warning that says why.
 """
 
 from __future__ import annotations

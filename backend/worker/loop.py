@@ -61,23 +61,31 @@ class Worker:
 
     def run(self, ending: Ending) -> None:
         """Take turns until `ending` is set; the trainers go on."""
-        self.sign_on()
+        while not self._could(self.sign_on):
+            if ending.wait(self._settings.worker_poll_seconds):
+                return
         log.info("worker %s ready on %s", self._presence.identity.worker_id, self._device_names())
         hooks = HookSender(self._settings, self._database)
         hooks.start()
         self._thumbnails.start()
         commits = CommitWatch(self._database)
         while not ending.is_set():
-            try:
-                self.turn()
+            if self._could(self.turn):
                 commits.settle(commits.version())  # its own commits are no news to it
-            except OperationalError as error:  # locked by a copy or a full disk: it passes
-                log.warning("the database cannot be used just now: %s", error.orig)
             self._wait(ending, commits)
         commits.close()
         hooks.end()
         self._thumbnails.end()
-        self.sign_off()
+        self._could(self.sign_off)  # its process id says the same, only later
+
+    def _could(self, deed: Callable[[], None]) -> bool:
+        """Do it; False where the database, locked by a copy or on a full disk, did not let us."""
+        try:
+            deed()
+        except OperationalError as error:  # it passes
+            log.warning("the database cannot be used just now: %s", error.orig)
+            return False
+        return True
 
     def sign_on(self) -> None:
         """Say that the worker is there; before its first turn."""

@@ -5,9 +5,9 @@ worker that had the run, and the trainer. A worker that died between starting a 
 its process id down left the run's token on the trainer's command line, where it is found.
 
 A run of another container or another machine cannot be looked at that way. Its worker counts as
-gone after ten seconds of silence, by our monotonic clock; one of an earlier boot of this machine at
-once. Its trainer is gone once nobody holds the lock on the job's folder, which the system releases
-with its holder.
+gone after eight seconds of silence, by our monotonic clock; one of an earlier boot of this machine
+at once. Its trainer is gone once nobody holds the lock on the job's folder, which the system
+releases with its holder.
 
 A worker whose process lives but says nothing for a minute is stopped or hangs. Its runs are taken
 over as well: a trainer that has ended must not stay "running". Should it go on some day, it finds

@@ -22,7 +22,7 @@ import psutil
 from backend.db.models import Worker
 from backend.settings import Settings
 from tests.faults.checks import ResultCheck, check_everything
-from tests.faults.faults import NOT_POSSIBLE_HERE, Fault
+from tests.faults.faults import NOT_POSSIBLE_HERE, NOTHING_THERE, Fault
 from tests.faults.house import TRUTH_SECONDS, House, NotSo, eventually, house_in, keep
 from tests.faults.open_page import OpenPage
 
@@ -49,6 +49,7 @@ class Record:
     seed: int
     faults: list[str]
     not_possible: list[str]  # drawn, but this system does not let them strike
+    nothing_there: list[str]  # drawn when there was nothing to strike at
     num_runs: int
     truth_seconds: float
     seconds: float
@@ -86,11 +87,13 @@ def play(scene: Scene, seed: int, folder: Path, *, keep_in: Path | None = None) 
             page.close()
     seconds = time.monotonic() - start
     not_possible = [words for words in said if words.startswith(NOT_POSSIBLE_HERE)]
+    nothing_there = [words for words in said if words.startswith(NOTHING_THERE)]
     return Record(
         scene=scene.name,
         seed=seed,
-        faults=[words for words in said if words not in not_possible],
+        faults=[words for words in said if words not in (*not_possible, *nothing_there)],
         not_possible=not_possible,
+        nothing_there=nothing_there,
         num_runs=num_runs,
         truth_seconds=round(truth_seconds, 1),
         seconds=round(seconds, 1),

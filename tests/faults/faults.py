@@ -16,6 +16,7 @@ import psutil
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
+from backend.db.engine import BUSY_TIMEOUT_MS
 from backend.db.models import Job, Run
 from backend.errors import Conflict
 from backend.jobs import queries, waiting
@@ -35,41 +36,47 @@ Fault = Callable[[House, random.Random], str]
 HOUR_SECONDS = 3600.0
 # How a fault begins what it says where this system does not let it strike.
 NOT_POSSIBLE_HERE = "not possible here"
+# How it begins where there was nothing to strike at.
+NOTHING_THERE = "nothing there"
 # In a job's folder: steps of the checkpoints that a fault damaged. Nobody need have noticed.
 DAMAGED = "damaged-by-a-fault.txt"
 # About as long as a deletion or a restoration takes: a death strikes in it or right after.
 LONGEST_LIFE_SECONDS = 0.1
+# Each costs a round a dozen seconds.
+SHARE_OF_LONG_LOCKS = 0.2
 
 
 def kill_worker(house: House, rng: random.Random) -> str:
     """A worker dies; another comes a moment later."""
     number = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
-    workers = house.live_workers()
+    workers = list(house.live_workers())
     if workers:
         house.end_worker(rng.choice(workers), number)
     time.sleep(rng.uniform(0, 0.5))
     if not house.live_workers():
         house.start_worker()
-    return f"{number.name} to a worker"
+    return f"{number.name} to a worker" if workers else f"{NOTHING_THERE}: a worker to kill"
 
 
 def freeze_worker(house: House, rng: random.Random) -> str:
     """A worker hangs for a while and then goes on, as on a machine that swaps."""
     seconds = rng.uniform(0.1, 1.5)
     workers = house.live_workers()
-    if workers:
-        child = rng.choice(workers)
-        child.process.send_signal(signal.SIGSTOP)
-        time.sleep(seconds)
-        child.process.send_signal(signal.SIGCONT)
+    if not workers:
+        return f"{NOTHING_THERE}: a worker to freeze"
+    child = rng.choice(workers)
+    child.process.send_signal(signal.SIGSTOP)
+    time.sleep(seconds)
+    child.process.send_signal(signal.SIGCONT)
     return f"a worker frozen for {seconds:.1f} s"
 
 
 def second_worker(house: House, rng: random.Random) -> str:
     """Somebody starts a worker although one runs."""
     del rng
-    if len(house.live_workers()) < 2:
-        house.start_worker()
+    if len(house.live_workers()) >= 2:
+        return f"{NOTHING_THERE}: room for another worker"
+    house.start_worker()
     return "a second worker"
 
 
@@ -85,10 +92,11 @@ def wrong_clock(house: House, rng: random.Random) -> str:
 def kill_server(house: House, rng: random.Random) -> str:
     """The server dies; somebody starts it again a moment later."""
     number = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
+    was_there = house.server is not None
     house.end_server(number)
     time.sleep(rng.uniform(0, 0.5))
     house.start_server()
-    return f"{number.name} to the server"
+    return f"{number.name} to the server" if was_there else f"{NOTHING_THERE}: a server to kill"
 
 
 def freeze_server(house: House, rng: random.Random) -> str:
@@ -116,6 +124,8 @@ def freeze_trainer(house: House, rng: random.Random) -> str:
     """A trainer hangs for a while."""
     seconds = rng.uniform(0.1, 1.5)
     said = _signal_trainer(house, rng, signal.SIGSTOP)
+    if said.startswith(NOTHING_THERE):
+        return said
     time.sleep(seconds)
     for process in house.trainers():
         with suppress(psutil.Error):
@@ -126,11 +136,12 @@ def freeze_trainer(house: House, rng: random.Random) -> str:
 def stop_a_job(house: House, rng: random.Random) -> str:
     """A person stops a job."""
     running = [job for job in house.jobs() if job.status in ACTIVE]
-    if running:
-        job_id = rng.choice(running).id
-        if not house.ask(f"/api/jobs/{job_id}/stop"):
-            with suppress(Conflict):  # it ended meanwhile
-                stop_job(house.database, house.settings, job_id)
+    if not running:
+        return f"{NOTHING_THERE}: a job to stop"
+    job_id = rng.choice(running).id
+    if not house.ask(f"/api/jobs/{job_id}/stop"):
+        with suppress(Conflict):  # it ended meanwhile
+            stop_job(house.database, house.settings, job_id)
     return "a job was stopped"
 
 
@@ -150,14 +161,15 @@ def pause_the_queue(house: House, rng: random.Random) -> str:
 def move_a_job(house: House, rng: random.Random) -> str:
     """A person puts a waiting job before another one, or at the end."""
     queued = [job.id for job in house.jobs() if job.status == JobStatus.QUEUED]
-    if queued:
-        job_id = rng.choice(queued)
-        before = rng.choice([None, *(each for each in queued if each != job_id)])
-        if not house.ask(f"/api/jobs/{job_id}/move", body={"before_job_id": before}):
-            with suppress(Conflict, OperationalError), house.database.write() as session:
-                job = queries.find_job(session, job_id)
-                other = None if before is None else queries.find_job(session, before)
-                waiting.move_before(session, job, other)
+    if not queued:
+        return f"{NOTHING_THERE}: a job that waits"
+    job_id = rng.choice(queued)
+    before = rng.choice([None, *(each for each in queued if each != job_id)])
+    if not house.ask(f"/api/jobs/{job_id}/move", body={"before_job_id": before}):
+        with suppress(Conflict, OperationalError), house.database.write() as session:
+            job = queries.find_job(session, job_id)
+            other = None if before is None else queries.find_job(session, before)
+            waiting.move_before(session, job, other)
     return "a waiting job was moved"
 
 
@@ -165,19 +177,21 @@ def change_priority(house: House, rng: random.Random) -> str:
     """A person makes a waiting job more or less urgent."""
     queued = [job.id for job in house.jobs() if job.status == JobStatus.QUEUED]
     priority = rng.choice([-1, 0, 1])
-    if queued:
-        job_id = rng.choice(queued)
-        change = {"priority": priority}
-        if not house.ask(f"/api/jobs/{job_id}/place", method="PATCH", body=change):
-            with suppress(Conflict, OperationalError), house.database.write() as session:
-                waiting.change_place(session, queries.find_job(session, job_id), change)
+    if not queued:
+        return f"{NOTHING_THERE}: a job that waits"
+    job_id = rng.choice(queued)
+    change = {"priority": priority}
+    if not house.ask(f"/api/jobs/{job_id}/place", method="PATCH", body=change):
+        with suppress(Conflict, OperationalError), house.database.write() as session:
+            waiting.change_place(session, queries.find_job(session, job_id), change)
     return "a waiting job's priority was changed"
 
 
 def queue_ended_jobs(house: House, rng: random.Random) -> str:
     """A person queues what ended."""
     del rng
-    house.queue_again()
+    if not house.queue_again():
+        return f"{NOTHING_THERE}: an ended job to queue"
     return "ended jobs were queued"
 
 
@@ -199,8 +213,12 @@ def delete_and_restore(house: House, rng: random.Random) -> str:
 
 
 def lock_database(house: House, rng: random.Random) -> str:
-    """Another program holds the database, as a backup does."""
-    seconds = rng.uniform(0.2, 2.0)
+    """Another program holds the database, as a backup does; now and then for longer than anybody
+    waits for it.
+    """
+    is_long = rng.random() < SHARE_OF_LONG_LOCKS
+    patience = BUSY_TIMEOUT_MS / 1000
+    seconds = rng.uniform(patience + 1, patience + 2) if is_long else rng.uniform(0.2, 2.0)
     house.excuses.update(WORDS_OF_A_LOCK)
     connection = sqlite3.connect(house.settings.database_file, timeout=10, isolation_level=None)
     with suppress(sqlite3.OperationalError):
@@ -208,7 +226,8 @@ def lock_database(house: House, rng: random.Random) -> str:
         time.sleep(seconds)
         connection.execute("ROLLBACK")
     connection.close()
-    return f"the database locked for {seconds:.1f} s"
+    past = " past everybody's patience" if is_long else ""
+    return f"the database locked{past} for {seconds:.1f} s"
 
 
 def fill_disk(house: House, rng: random.Random) -> str:
@@ -228,7 +247,10 @@ def fill_disk(house: House, rng: random.Random) -> str:
 
 def lose_samples(house: House, rng: random.Random) -> str:
     """Somebody tidies up and removes a job's pictures."""
-    shutil.rmtree(_a_folder(house, rng).samples, ignore_errors=True)
+    samples = _a_folder(house, rng).samples
+    if not samples.exists():
+        return f"{NOTHING_THERE}: samples to remove"
+    shutil.rmtree(samples, ignore_errors=True)
     return "a job's samples removed"
 
 
@@ -237,7 +259,7 @@ def damage_newest_checkpoint(house: House, rng: random.Random) -> str:
     folder = _a_folder(house, rng)
     steps = folder.checkpoint_steps()
     if not steps:
-        return "no checkpoint to damage"
+        return f"{NOTHING_THERE}: a checkpoint to damage"
     with suppress(OSError):
         files = [file for file in folder.checkpoint(steps[-1]).rglob("*") if file.is_file()]
         if files:
@@ -251,9 +273,11 @@ def damage_newest_checkpoint(house: House, rng: random.Random) -> str:
 def lose_job_file(house: House, rng: random.Random) -> str:
     """A job's job.yaml and command file are gone."""
     folder = _a_folder(house, rng)
-    folder.job_file.unlink(missing_ok=True)
-    for number in folder.run_numbers():
-        folder.run(number).commands.unlink(missing_ok=True)
+    files = [folder.job_file, *(folder.run(n).commands for n in folder.run_numbers())]
+    if not any(file.exists() for file in files):
+        return f"{NOTHING_THERE}: job.yaml and commands to remove"
+    for file in files:
+        file.unlink(missing_ok=True)
     return "job.yaml and commands removed"
 
 
@@ -293,11 +317,11 @@ REAL_FAULTS: tuple[Fault, ...] = (
 
 def _signal_trainer(house: House, rng: random.Random, number: signal.Signals) -> str:
     found = house.trainers()
-    chosen = [rng.choice(found)] if found else []
-    for process in chosen:
-        with suppress(psutil.Error):
-            process.send_signal(number)
-    return f"{number.name} to {len(chosen)} trainers"
+    if found:
+        with suppress(psutil.Error):  # it ended meanwhile
+            rng.choice(found).send_signal(number)
+            return f"{number.name} to a trainer"
+    return f"{NOTHING_THERE}: a trainer for {number.name}"
 
 
 def _maybe_a_death(rng: random.Random) -> float | None:

@@ -218,17 +218,19 @@ class House:
         with self.database.read() as session:
             return [session.get_one(Job, job_id) for job_id in self.job_ids]
 
-    def queue_again(self) -> None:
+    def queue_again(self) -> bool:
         """Queue every job that ended otherwise than completed, or is a draft since it was restored
-        without a run, as a person would: in the page if there is one, else by hand.
+        without a run, as a person would: in the page if there is one, else by hand. Whether there
+        was one.
         """
-        for job in self.jobs():
-            if job.status in EDITABLE - {JobStatus.COMPLETED}:
-                if self.ask(f"/api/jobs/{job.id}/queue"):
-                    continue
-                # Its worker was quicker, or the disk is full just now.
-                with suppress(Conflict, Unusable):
-                    queue_job(self.database, self.settings, job.id)
+        ended = [job for job in self.jobs() if job.status in EDITABLE - {JobStatus.COMPLETED}]
+        for job in ended:
+            if self.ask(f"/api/jobs/{job.id}/queue"):
+                continue
+            # Its worker was quicker, or the disk is full just now.
+            with suppress(Conflict, Unusable):
+                queue_job(self.database, self.settings, job.id)
+        return bool(ended)
 
     def all_completed(self) -> bool:
         """Whether there is nothing left to do."""

@@ -14,7 +14,7 @@ from backend.db.models import FeedEntry, Job
 from backend.jobs.order import JobOrder, sorted_jobs
 from backend.jobs.status import ENDS
 from tests.backend.installation import job_config
-from tests.faults import checks
+from tests.faults import checks, faults
 from tests.faults.faults import (
     NOT_POSSIBLE_HERE,
     change_priority,
@@ -72,6 +72,16 @@ def test_a_disk_that_cannot_be_filled_is_not_said_to_be_full(house: House) -> No
     house.disk_is_small = was_small
     assert said.startswith(NOT_POSSIBLE_HERE)
     assert not house.excuses
+
+
+def test_what_finds_nothing_to_strike_at_says_so(house: House) -> None:
+    rng = random.Random(0)
+    with_nothing = (
+        *(faults.kill_trainer, faults.freeze_trainer, faults.stop_a_job, faults.queue_ended_jobs),
+        *(faults.damage_newest_checkpoint, faults.lose_samples, faults.lose_job_file),
+    )
+    for fault in with_nothing:
+        assert fault(house, rng).startswith(faults.NOTHING_THERE), fault.__name__
 
 
 class Dice(random.Random):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -14,12 +15,15 @@ from sqlalchemy import func, select
 
 from backend.db.columns import now
 from backend.db.engine import Database
-from backend.db.models import Checkpoint, FeedEntry, JobMove, Lease, Metric, Run, Sample
+from backend.db.models import Checkpoint, FeedEntry, Job, JobMove, Lease, Metric, Run, Sample
+from backend.failures.classes import FailureClass
+from backend.failures.service import read_failure
 from backend.jobs import queries
 from backend.jobs.service import give_command, queue_job, stop_job
 from backend.jobs.status import JobStatus
 from backend.launchers.local import LocalLauncher
 from backend.settings import Settings
+from backend.worker import launch
 from backend.worker.claim import Identity, claim_next
 from backend.worker.loop import Worker
 from tests.backend.installation import settings_in
@@ -433,6 +437,40 @@ def test_a_trainer_that_cannot_be_started_fails_its_job_and_frees_the_device(
     assert job.error["code"] == "launch_failed"
     with database.read() as session:
         assert session.scalar(select(func.count()).select_from(Lease)) == 0
+
+
+def test_a_disk_that_is_full_at_the_start_is_no_crash(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(launch, "write_job_file", full)
+    job_id = add_job(database, settings)
+    here = Worker(settings, database, LocalLauncher())
+    here.sign_on()
+    here.turn()
+    found = read_failure(database, settings, job_id)
+    assert found is not None
+    assert (found.failure_class, found.code) == (FailureClass.DISK_FULL, "disk_full")
+    assert "No space left on device" in found.message
+
+
+def test_a_job_of_an_older_version_is_a_bad_job_and_no_crash(
+    database: Database, settings: Settings
+) -> None:
+    job_id = add_job(database, settings)
+    with database.write() as session:
+        job = session.get_one(Job, job_id)
+        job.config = {**job.config, "training": {"steps": 10, "epochs": 3}}
+    here = Worker(settings, database, LocalLauncher())
+    here.sign_on()
+    here.turn()
+    assert job_of(database, job_id).status == S.FAILED
+    found = read_failure(database, settings, job_id)
+    assert found is not None
+    assert (found.failure_class, found.code) == (FailureClass.BAD_JOB, "bad_job")
+    assert "epochs" in found.message
 
 
 def test_a_stop_before_the_trainer_is_up_is_obeyed_when_it_is(

@@ -36,14 +36,14 @@ def a_round(seed: int, faults: list[str], broken: str | None = None) -> dict[str
 def test_the_record_counts_rounds_faults_and_broken_promises(soak: ModuleType) -> None:
     text = soak.as_markdown(
         [
-            a_round(0, ["the disk full for 0.2 s", "SIGKILL to 1 trainers"]),
+            a_round(0, ["the disk full for 0.2 s", "checkpoint 3 damaged"]),
             a_round(1, ["the disk full for 0.9 s"]),
             {"scene": "stand-in", "seed": 2, "faults": [], "broken": "a step is missing"},
         ]
     )
     assert "| stand-in | 3 | 1 | 3 | 8 | 1.5 s |" in text
     assert "| the disk full | 2 |" in text
-    assert "| SIGKILL to … trainers | 1 |" in text
+    assert "| checkpoint … damaged | 1 |" in text
     assert "tiny training" not in text, "nothing is said of what was not played"
 
 
@@ -56,7 +56,7 @@ def test_a_soak_goes_on_where_it_was(
     def play_kept(scene: object, seed: int) -> object:
         del scene
         played.append(seed)
-        return soak.Record("stand-in", seed, [], [], 3, 0.0, 1.0)
+        return soak.Record("stand-in", seed, [], [], [], 3, 0.0, 1.0)
 
     monkeypatch.setattr(soak, "play_kept", play_kept)
     soak.soak(object, "stand-in", [0, 2], "this code")
@@ -79,3 +79,13 @@ def test_what_cannot_strike_here_is_said_and_not_counted(soak: ModuleType) -> No
     text = soak.as_markdown([played])
     assert "not possible here: a full disk" in text
     assert "| not possible" not in text
+
+
+def test_what_found_nothing_to_strike_at_is_said_and_not_counted(soak: ModuleType) -> None:
+    missed = ["nothing there: a trainer for SIGKILL", "nothing there: a checkpoint to damage"]
+    played = [a_round(n, ["SIGKILL to a trainer"]) | {"nothing_there": missed} for n in range(2)]
+    text = soak.as_markdown([*played, a_round(2, []) | {"nothing_there": missed[:1]}])
+    assert "| stand-in | 3 | 0 | 2 |" in text
+    assert "| SIGKILL to a trainer | 2 |" in text
+    assert "Drawn 5 times when there was nothing to strike at: a trainer for SIGKILL (3)" in text
+    assert "| nothing" not in text

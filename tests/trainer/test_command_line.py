@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -14,9 +15,11 @@ from typing import Any
 import pytest
 
 from tests.trainer.short_runs import finished_run, job_with, make_squares, read_events, write_job
-from trainer import folder_lock
+from trainer import folder_lock, run_record
+from trainer.__main__ import main
 from trainer.commands import append_command
-from trainer.events import CommandTaken, RunFinished, RunStarted, Step
+from trainer.errors import DiskFull, JobRefused
+from trainer.events import CommandTaken, EventLog, RunFinished, RunStarted, Step
 from trainer.folders import Folders
 from trainer.job_folder import JobFolder
 
@@ -96,6 +99,41 @@ def test_a_job_that_contradicts_itself_is_refused_with_field_and_cure(
     assert result.returncode == 2
     assert "Trigger Word" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_disk_without_room_for_the_first_files_of_a_run_is_no_mistake_of_ours(
+    tmp_path: Path,
+    short_folders: Folders,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(run_record, "write_job_file", full_disk)
+    job = write_job(tmp_path / "job.yaml", ENDLESS)
+    arguments = command("run", job, short_folders, "--output", str(tmp_path / "out"))
+    assert main(arguments[3:]) == DiskFull.exit_code
+    assert "No space left on device" in capsys.readouterr().err
+
+
+def test_a_refusal_that_finds_no_room_is_a_refusal_all_the_same(
+    tmp_path: Path,
+    short_folders: Folders,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(EventLog, "append", full_disk)
+    changes = {
+        "regularization.differential_output_preservation": True,
+        "job.trigger_word": "",
+    }
+    job = write_job(tmp_path / "job.yaml", job_with(changes))
+    numbered = ["--output", str(tmp_path / "out"), "--run-number", "1"]
+    arguments = command("run", job, short_folders, *numbered)
+    assert main(arguments[3:]) == JobRefused.exit_code
+    assert "Trigger Word" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_refusal_needs_no_torch(tmp_path: Path, short_folders: Folders) -> None:

@@ -413,13 +413,59 @@ def test_a_trainer_that_the_system_killed_for_lack_of_memory_is_out_of_memory_on
     assert {cure["effect"]["place"] for cure in found["cures"] if cure["effect"]} <= {"ram"}
 
 
-@pytest.mark.parametrize("exit_code", [-15, 1, None])
+def test_an_adopted_trainer_that_vanished_while_memory_was_short_is_not_an_interruption(
+    client: TestClient, database: Database
+) -> None:
+    queue(client)
+    fail(database, None, memory_was_short=True)
+    found = failure(client)
+    assert (found["failure_class"], found["signal"]) == ("out_of_memory", None)
+    assert client.get("/api/jobs/1").json()["status"] == "failed", "it does not resume by itself"
+
+
+@pytest.mark.parametrize("exit_code", [-15, 1])
 def test_memory_that_was_short_explains_no_other_end(
-    client: TestClient, database: Database, exit_code: int | None
+    client: TestClient, database: Database, exit_code: int
 ) -> None:
     queue(client)
     fail(database, None, exit_code=exit_code, memory_was_short=True)
-    assert failure(client)["failure_class"] in ("crash", "lost_process")
+    assert failure(client)["failure_class"] == "crash"
+
+
+def test_memory_that_was_short_explains_no_signal_that_the_trainer_told_of() -> None:
+    finish = {"outcome": "stopped", "exit_code": 3, "step": 7, "problems": []}
+    outcome = outcome_of(LastKnown(finish, None, False, False, "train", 7))
+    memory = HostMemory(total_bytes=64 * GIB, available_bytes=0, swap_used_bytes=0)
+    assert with_memory_kill(outcome, Ended(None, was_memory_short=True), memory) == outcome
+
+
+@pytest.fixture
+def cpu(database: Database) -> None:
+    """A worker with no card, in a machine of 64 GB."""
+    device = {"id": "cpu", "name": "cpu", "memory_total_bytes": 64 * GIB, "memory_used_bytes": 0}
+    with database.write() as session:
+        session.add(
+            Worker(
+                id="w", host="h", machine="m", process_id=1, process_start_ticks=1, devices=[device]
+            )
+        )
+
+
+@pytest.mark.usefixtures("cpu")
+@pytest.mark.parametrize(("batch_size", "is_offered"), [(None, False), (1, False), (8, True)])
+def test_a_smaller_encoding_batch_is_offered_only_where_the_plan_says_that_it_takes_less(
+    client: TestClient, database: Database, batch_size: int | None, is_offered: bool
+) -> None:
+    config = greedy_job()
+    config["training"]["encoding_batch_size"] = batch_size
+    queue(client, config)
+    fail(database, errors.ChildFailed("The encoding process was killed.", ""), phase="encode")
+    found = failure(client)
+    (*cures, last) = found["cures"]
+    assert last["key"] == "retry"
+    assert ("Set Encoding Batch Size to 1" in titles(found)) is is_offered
+    for cure in cures:
+        assert cure["effect"]["after_bytes"] < cure["effect"]["before_bytes"]
 
 
 def test_an_interrupted_job_goes_on_from_its_newest_checkpoint(

@@ -79,6 +79,25 @@ def test_priority_comes_before_the_order_and_a_moved_job_takes_it_from_its_neigh
     assert claimed_ids(database, settings) == [a, c, b]
 
 
+def test_the_list_goes_on_behind_a_job_that_was_put_before_the_first(
+    client: TestClient, database: Database, three: list[int]
+) -> None:
+    a, b, c = three
+    with database.write() as session:
+        session.get_one(Job, b).queue_order = -1
+    for each in three:
+        patch(client, each, priority=1)
+    asked = {"order": "queue", "limit": 1}
+    first = client.get("/api/jobs", params=asked).json()
+    assert [job["id"] for job in first["items"]] == [b]
+    assert first["next"] == f"-1-{b}"
+    second = client.get("/api/jobs", params={**asked, "after": first["next"]})
+    assert second.status_code == 200, second.text
+    assert [job["id"] for job in second.json()["items"]] == [a]
+    third = client.get("/api/jobs", params={**asked, "after": second.json()["next"]}).json()
+    assert [job["id"] for job in third["items"]] == [c]
+
+
 def test_a_job_waits_for_its_moment_and_others_pass_it(
     client: TestClient, database: Database, settings: Settings, three: list[int]
 ) -> None:

@@ -39,6 +39,25 @@ def test_a_kill_that_the_system_counted_while_the_trainer_ran_is_noted_with_its_
     assert (ended.peak_resident_bytes or 0) >= 64 << 20
 
 
+@pytest.mark.parametrize(("kills", "was_memory_short"), [(3, False), (4, True)])
+def test_a_kill_that_was_counted_since_a_trainer_was_adopted_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int, was_memory_short: bool
+) -> None:
+    vmstat = tmp_path / "vmstat"
+    vmstat.write_text(counts(3))
+    monkeypatch.setattr(memory_kills, "_COUNTS", vmstat)
+    starter, adopter, log = LocalLauncher(), LocalLauncher(), tmp_path / "log"
+    command = [sys.executable, "-c", HOLDS_MEMORY, "token"]
+    process = starter.start(Order(command, dict(os.environ), tmp_path, log, "token"))
+    eventually(lambda: "held" in log.read_text(), "the trainer holds its memory")
+    assert adopter.poll(process) is None
+    vmstat.write_text(counts(kills))
+    os.kill(process.process_id, signal.SIGKILL)
+    eventually(lambda: starter.poll(process), "it has ended")
+    assert adopter.poll(process) == Ended(None, was_memory_short=was_memory_short)
+    assert adopter.poll(process) == Ended(None), "nothing is known of one that was never seen alive"
+
+
 def test_where_the_system_keeps_no_count_nobody_was_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -67,7 +68,7 @@ class Stage:
 
     def others_wait_for_it(self, other: Worker) -> None:
         """A worker is frozen; another sees its heartbeat stand still until it counts as gone."""
-        looks = int(WORKER_SILENCE_SECONDS / LONGEST_LOOK_SECONDS) + 1
+        looks = math.ceil(WORKER_SILENCE_SECONDS / LONGEST_LOOK_SECONDS) + 1
         for _ in range(looks):
             other.turn()
             self.seconds += LONGEST_LOOK_SECONDS
@@ -95,6 +96,19 @@ def stage(settings: Settings, database: Database) -> Iterator[Stage]:
     yield stage
     for puppet in stage.puppeteer.living:
         puppet.end(0)
+
+
+def test_a_run_of_a_dead_container_is_closed_within_ten_seconds(stage: Stage) -> None:
+    dead = stage.worker("one")
+    stage.queue()
+    dead.turn()
+    stage.puppet().end(-9)
+    newcomer = stage.worker("another")
+    started = stage.seconds
+    while stage.runs()[0] != "interrupted":
+        assert stage.seconds - started < 10
+        stage.seconds += 1.0
+        newcomer.turn()
 
 
 def test_a_worker_that_was_frozen_too_long_lets_go_of_what_another_has_closed(
