@@ -44,6 +44,33 @@ test("a search asks the server, stays in the address, and keeps what the stream 
   await waitFor(async () => expect(await namesIn("Finished")).toEqual(["ink-fox", "lake"]));
 });
 
+test("a search that found nothing is no first visit once it is taken back", async () => {
+  const all = [jobSummary({ id: 1, training_name: "lake", status: "completed" })];
+  let answer = () => {};
+  server.on("GET /api/jobs", ({ query }) => {
+    if (query.get("search") === "z") {
+      return { items: [], next: null };
+    }
+    return new Promise((resolve) => {
+      const before = answer;
+      const found = all.filter(({ status }) => query.getAll("status").includes(status));
+      answer = () => {
+        before();
+        resolve({ items: found, next: null });
+      };
+    });
+  });
+  const user = openPage("/?search=z");
+  expect(await screen.findByText("No job is like that.")).toBeVisible();
+  const field = screen.getByRole("searchbox", { name: "Search by name" });
+  await user.clear(field);
+  await waitFor(() => expect(window.location.search).toBe(""));
+  expect(screen.queryByRole("heading", { name: "Teach FLUX.2 your own style" })).toBeNull();
+  expect(field).toHaveFocus();
+  await act(async () => answer());
+  expect(await namesIn("Finished")).toEqual(["lake"]);
+});
+
 test("the list is narrowed by state and by model, from the figures on top as well", async () => {
   const all = [
     jobSummary({ id: 1, training_name: "small", status: "completed" }),

@@ -42,7 +42,9 @@ export function QueuePage() {
   const system = useQuery(systemQuery);
   const counted = useQuery(queueQuery);
   const queue = counted.data;
-  const isFirstVisit = jobs.data !== undefined && !isFiltered(filter) && hasNoJobs(jobs.data);
+  // What a search before this one did not find says nothing of what there is.
+  const isKnown = jobs.data !== undefined && !jobs.isPlaceholderData;
+  const isFirstVisit = isKnown && !isFiltered(filter) && hasNoJobs(jobs.data);
 
   return (
     <>
