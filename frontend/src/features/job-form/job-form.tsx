@@ -1,6 +1,14 @@
 import { Button } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
-import { type ReactNode, Suspense, useCallback, useMemo, useRef, useState } from "react";
+import {
+  type ReactNode,
+  type RefObject,
+  Suspense,
+  useCallback,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
 import { problemsOf } from "@/api/errors";
 import type { Device, JobConfigValue, JobSchema } from "@/api/types";
 import { announce } from "@/components/ui/announcer";
@@ -42,6 +50,8 @@ export interface JobFormProps {
   storageKey: string;
   /** What the form begins with. */
   saved: JobConfigValue;
+  /** What an edit began over, kept beside what is typed. */
+  begun?: RefObject<JobConfigValue>;
   devices: Device[];
   renderDatasetPicker: FormContextValue["renderDatasetPicker"];
   renderDatasetContents?: FormContextValue["renderDatasetContents"];
@@ -70,6 +80,7 @@ export function JobForm(props: JobFormProps) {
   const { config, kept, restoredAt, change, forget, discard } = useStoredConfig(
     props.storageKey,
     start,
+    props.begun,
   );
   const jobId = props.jobId ?? null;
   const { kind, choose: chooseKind, forget: forgetKind } = useKind(props.storageKey);
@@ -180,6 +191,7 @@ export function JobForm(props: JobFormProps) {
       made(held);
       giveUpText();
     }
+    return held !== null;
   };
 
   clone.current = async () => {
@@ -222,10 +234,11 @@ export function JobForm(props: JobFormProps) {
     kind,
     onKind: chooseKind,
     onApply: (label, settings, count) =>
-      void changeBeside((held) => {
+      changeBeside((held) => {
         setRefusal([]);
         applied.apply(held, label, settings, count);
       }),
+    onSubmit: (what) => void submit(what),
   };
   return (
     <FormContext value={context}>
