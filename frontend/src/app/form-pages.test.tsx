@@ -1,9 +1,9 @@
 /** The form's page: where its values come from, and where they go. */
 
-import { cleanup, screen, waitFor } from "@testing-library/react";
-import { queueState, syntheticSchema, system, wholeJob } from "@tests/examples";
+import { act, cleanup, screen, waitFor } from "@testing-library/react";
+import { syntheticSchema, system, wholeJob } from "@tests/examples";
 import { openPage } from "@tests/page";
-import { jobsOf, pageOf, problem, Refusal, SmallServer } from "@tests/small-server";
+import { jobsOf, problem, Refusal, SmallServer } from "@tests/small-server";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Job } from "@/api/types";
 import { readDraft, storeDraft } from "@/features/job-form/stored-draft";
@@ -84,13 +84,27 @@ describe("a job that another page changed", () => {
   };
 
   test("is edited from what it is now, however lately it was shown", async () => {
-    server.on("GET /api/jobs/1/metrics", () => pageOf()).on("GET /api/queue", () => queueState());
-    const change = refuseOld();
     const user = openPage("/jobs/1");
     const edit = await screen.findByRole("link", { name: "Edit" });
-    change(theirs);
+    let answer = () => {};
+    server.on("GET /api/jobs/1", () => {
+      const job = wholeJob({ status: "stopped", config: theirs as Job["config"] });
+      return new Promise((resolve) => {
+        const before = answer;
+        answer = () => {
+          before();
+          resolve(job);
+        };
+      });
+    });
     await user.click(edit);
-    expect(await screen.findByLabelText("Guests")).toHaveValue("30");
+    await waitFor(() => expect(server.asked("GET /api/job-schema")).not.toHaveLength(0));
+    await act(async () => {});
+    expect(screen.queryByLabelText("Guests")).toBeNull();
+    await waitFor(() => {
+      answer();
+      expect(screen.getByLabelText("Guests")).toHaveValue("30");
+    });
   });
 
   test("is not changed back unseen: the newer values are loaded, or replaced on purpose", async () => {
