@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import delete, func, insert, literal, select
+from sqlalchemy import ColumnElement, delete, func, insert, literal, select
 from sqlalchemy.orm import Session
 
 from backend.db.models import FeedEntry, Job
@@ -31,10 +31,24 @@ def announce_job(session: Session, job_id: int) -> None:
 
 def announce_queue(session: Session, *, except_job: int) -> None:
     """Say that the jobs that wait have moved up or down."""
+    _announce_waiting(session, Job.id != except_job)
+
+
+def announce_waiting(session: Session) -> None:
+    """Say that the jobs that wait do so for another reason."""
+    _announce_waiting(session)
+
+
+def announce_followers(session: Session, job_id: int) -> None:
+    """Say that what waited for the job does so no longer."""
+    _announce_waiting(session, Job.run_after_job_id == job_id)
+
+
+def _announce_waiting(session: Session, *chosen: ColumnElement[bool]) -> None:
     session.flush()
     waiting = (
         select(literal("job"), Job.id)
-        .where(Job.status == JobStatus.QUEUED, Job.id != except_job)
+        .where(Job.status == JobStatus.QUEUED, *chosen)
         .order_by(Job.queue_order)
         .limit(ANNOUNCED_POSITIONS)
     )

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from backend.db.columns import now
 from backend.db.models import Job, JobMove
-from backend.jobs.feed import announce_job, announce_queue
+from backend.jobs.feed import announce_followers, announce_job, announce_queue
 from backend.jobs.status import LEGAL_MOVES, JobStatus
 
 
@@ -63,4 +63,6 @@ def move_one(
     announce_job(session, moved)
     if JobStatus.QUEUED in (from_status, to_status):
         announce_queue(session, except_job=moved)
+    if to_status == JobStatus.COMPLETED:
+        announce_followers(session, moved)
     return moved

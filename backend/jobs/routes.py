@@ -132,7 +132,7 @@ def read_job(job_id: JobId, database: DatabaseOf, settings: SettingsOf) -> Job:
 @router.patch("/jobs/{job_id}", responses=error_responses(404, 409))
 def change_job(job_id: JobId, body: JobToChange, database: DatabaseOf, settings: SettingsOf) -> Job:
     """Replace the config of a job that neither waits nor runs."""
-    return service.change_job(database, settings, job_id, body.config)
+    return service.change_job(database, settings, job_id, body.config, instead_of=body.instead_of)
 
 
 @router.delete(

@@ -49,8 +49,8 @@ class JobToCreate(BaseModel):
     queue: bool = False
 
 
-class JobToChange(BaseModel):
-    """The job's whole config, to replace the present one."""
+class JobToExamine(BaseModel):
+    """A config to be judged as queueing would judge it."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"example": {"config": EXAMPLE_CONFIG}}
@@ -58,8 +58,14 @@ class JobToChange(BaseModel):
     config: dict[str, Any]
 
 
-class JobToExamine(JobToChange):
-    """A config to be judged as queueing would judge it."""
+class JobToChange(JobToExamine):
+    """The job's whole config, to replace the present one.
+
+    instead_of: the config that this one was made from; if the job has another by now, it keeps it
+    and the answer is 409 `job_changed`. Left out, whatever is there is replaced.
+    """
+
+    instead_of: dict[str, Any] | None = None
 
 
 class JobToValidate(JobToExamine):

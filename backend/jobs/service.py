@@ -61,9 +61,17 @@ def create_job(
 
 
 def change_job(
-    database: Database, settings: Settings, job_id: int, config: dict[str, Any]
+    database: Database,
+    settings: Settings,
+    job_id: int,
+    config: dict[str, Any],
+    *,
+    instead_of: dict[str, Any] | None = None,
 ) -> schemas.Job:
-    """Replace the config. Raises NotFound, Unusable, or Conflict with what stands against it."""
+    """Replace the config, or only `instead_of`.
+
+    Raises NotFound, Unusable, or Conflict with what stands against it.
+    """
     name = _training_name(config)
     with database.write() as session:
         job = queries.find_job(session, job_id)
@@ -72,6 +80,14 @@ def change_job(
         if job.status not in EDITABLE:
             raise _wrong_state(job, "changed", "Stop it first, or take it out of the queue.")
         _refuse_what_is_being_deleted(job)
+        # The same request may come twice, when the first answer was lost.
+        if instead_of is not None and job.config not in (instead_of, config):
+            raise Conflict(
+                "job_changed",
+                f"{job.training_name} was changed elsewhere meanwhile.",
+                "Load the newer values, or save these in their place.",
+                params={"job_id": job_id},
+            )
         _refuse_all(change_problems(session, settings, job, config, name))
         job.config = config
         job.training_name = name

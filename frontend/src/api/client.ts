@@ -139,8 +139,14 @@ export const api = {
     body(http.GET("/api/jobs/{job_id}", { params: ofJob(id), signal })),
   createJob: (config: JobConfigValue, queue: boolean) =>
     body(http.POST("/api/jobs", { body: { config, queue } })),
-  updateJob: (id: number, config: JobConfigValue) =>
-    body(http.PATCH("/api/jobs/{job_id}", { params: ofJob(id), body: { config } })),
+  /** `insteadOf`: the config that this one was made from; refused if the job has another by now. */
+  updateJob: (id: number, config: JobConfigValue, insteadOf: JobConfigValue) =>
+    body(
+      http.PATCH("/api/jobs/{job_id}", {
+        params: ofJob(id),
+        body: { config, instead_of: insteadOf },
+      }),
+    ),
   deleteJob: (id: number, files: boolean) =>
     body(http.DELETE("/api/jobs/{job_id}", { params: { ...ofJob(id), query: { files } } })),
   /** `fromStep`: one of the job's `resumable_from_steps`, 0 to begin anew; else the newest. */

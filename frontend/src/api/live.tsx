@@ -1,6 +1,6 @@
 /** The event stream in the page: who listens to what, and what arrives goes into the query cache. */
 
-import { useQueryClient } from "@tanstack/react-query";
+import { hashKey, useQueryClient } from "@tanstack/react-query";
 import {
   createContext,
   type ReactNode,
@@ -36,6 +36,9 @@ import { shownJob } from "./shown-jobs";
 import type { JobSummary, Problem } from "./types";
 
 type LogListener = (jobId: number) => void;
+
+/** Fetched anew when the stream goes on after a cut. */
+const untold = [keys.queue, keys.activeJobs, keys.load];
 
 export interface Connection {
   state: StreamState;
@@ -160,8 +163,13 @@ export function LiveProvider({
       onEvent: dispatch,
       onOpen: (resumed, from) => {
         if (resumed) {
-          // Nothing was missed; only what failed while the server was away is due.
-          void client.invalidateQueries({ predicate: ({ state }) => state.status === "error" });
+          // Nothing was missed but what failed meanwhile, and what no news tell: the load is measured
+          // for whoever listens, and the counts are fetched when a job moves, which a hidden tab may
+          // have seen in its lists already.
+          void client.invalidateQueries({
+            predicate: ({ state, queryKey }) =>
+              state.status === "error" || untold.some((key) => hashKey(key) === hashKey(queryKey)),
+          });
           return;
         }
         // What happened after an answer was read and before the stream began is in neither. An

@@ -3313,6 +3313,9 @@ export interface components {
         /**
          * JobToChange
          * @description The job's whole config, to replace the present one.
+         *
+         *     instead_of: the config that this one was made from; if the job has another by now, it keeps it
+         *     and the answer is 409 `job_changed`. Left out, whatever is there is replaced.
          * @example {
          *       "config": {
          *         "datasets": [
@@ -3349,6 +3352,10 @@ export interface components {
             config: {
                 [key: string]: unknown;
             };
+            /** Instead Of */
+            instead_of?: {
+                [key: string]: unknown;
+            } | null;
         };
         /**
          * JobToCreate

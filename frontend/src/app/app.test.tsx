@@ -15,6 +15,7 @@ import {
 import { openPage, streamed } from "@tests/page";
 import { jobsOf, pageOf, problem, Refusal, SmallServer } from "@tests/small-server";
 import { beforeEach, describe, expect, test, vi } from "vitest";
+import type { JobSummary } from "@/api/types";
 
 // The drawn curve needs a canvas, which the browser tests have; its words are checked here.
 vi.mock("@/features/jobs/curve-chart", () => ({
@@ -215,6 +216,20 @@ describe("a job's page", () => {
           ? { items: [{ line: "first", offset: 0 }], next: "6", run: 1 }
           : { items: [{ line: "second", offset: 6 }], next: "13", run: 1 },
       );
+  });
+
+  test("says what a job waits for once its moment has come, which no event tells", async () => {
+    const not_before = new Date(Date.now() + 1000).toISOString();
+    let waits_for: JobSummary["waits_for"] = "time";
+    const asked = () => server.asked("GET /api/jobs/1").length;
+    server.on("GET /api/jobs/1", () =>
+      wholeJob({ status: "queued", queue_position: 1, not_before, waits_for }),
+    );
+    openPage("/jobs/1");
+    expect(await screen.findByText(/not before/i)).toBeVisible();
+    waits_for = "device";
+    expect(await screen.findByText(/free device/)).toBeVisible();
+    expect(server.asked("GET /api/jobs/1/metrics").length).toBeLessThan(asked());
   });
 
   test("takes pictures, steps, checkpoints and log lines from the stream", async () => {

@@ -1,10 +1,11 @@
 /** The form's page: where its values come from, and where they go. */
 
-import { screen, waitFor } from "@testing-library/react";
+import { act, cleanup, screen, waitFor } from "@testing-library/react";
 import { syntheticSchema, system, wholeJob } from "@tests/examples";
 import { openPage } from "@tests/page";
 import { jobsOf, problem, Refusal, SmallServer } from "@tests/small-server";
-import { beforeEach, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
+import type { Job } from "@/api/types";
 import { readDraft, storeDraft } from "@/features/job-form/stored-draft";
 
 type Typed = { kitchen: { guests: unknown } };
@@ -56,6 +57,94 @@ test("a job is edited between its runs: saved first, and queued then", async () 
     "POST /api/jobs/1/queue",
   ]);
   expect(asked[0]?.body).toMatchObject({ config: { kitchen: { guests: 12 } } });
+});
+
+describe("a job that another page changed", () => {
+  const theirs = { ...config, kitchen: { guests: 30 } };
+  const refuseOld = () => {
+    let held: object = config;
+    server
+      .on("GET /api/jobs/1", () => wholeJob({ status: "stopped", config: held as Job["config"] }))
+      .on("PATCH /api/jobs/1", ({ body }) => {
+        const { config: next, instead_of } = body as { config: object; instead_of: object };
+        if (JSON.stringify(instead_of) !== JSON.stringify(held)) {
+          return new Refusal(409, [problem("job_changed", "It was changed elsewhere.")]);
+        }
+        held = next;
+        return wholeJob({ status: "stopped", config: held as Job["config"] });
+      });
+    return (next: object) => {
+      held = next;
+    };
+  };
+  const typeGuests = async (user: ReturnType<typeof openPage>, guests: string) => {
+    const field = await screen.findByLabelText("Guests");
+    await user.clear(field);
+    await user.type(field, guests);
+  };
+
+  test("is edited from what it is now, however lately it was shown", async () => {
+    const user = openPage("/jobs/1");
+    const edit = await screen.findByRole("link", { name: "Edit" });
+    let answer = () => {};
+    server.on("GET /api/jobs/1", () => {
+      const job = wholeJob({ status: "stopped", config: theirs as Job["config"] });
+      return new Promise((resolve) => {
+        const before = answer;
+        answer = () => {
+          before();
+          resolve(job);
+        };
+      });
+    });
+    await user.click(edit);
+    await waitFor(() => expect(server.asked("GET /api/job-schema")).not.toHaveLength(0));
+    await act(async () => {});
+    expect(screen.queryByLabelText("Guests")).toBeNull();
+    await waitFor(() => {
+      answer();
+      expect(screen.getByLabelText("Guests")).toHaveValue("30");
+    });
+  });
+
+  test("is not changed back unseen: the newer values are loaded, or replaced on purpose", async () => {
+    const change = refuseOld();
+    const user = openPage("/jobs/1/edit");
+    await typeGuests(user, "12");
+    change(theirs);
+    await user.click(screen.getByRole("button", { name: "Save changes" }));
+    expect(await screen.findByText("This job was changed elsewhere")).toBeVisible();
+    expect(screen.getByLabelText("Guests")).toHaveValue("12");
+    expect(screen.getByRole("row", { name: "Kitchen › Guests 12 30" })).toBeVisible();
+
+    await user.click(screen.getByRole("button", { name: "Load the newer values" }));
+    await waitFor(() => expect(screen.getByLabelText("Guests")).toHaveValue("30"));
+    expect(screen.queryByText("This job was changed elsewhere")).toBeNull();
+    await user.click(screen.getByRole("button", { name: "Undo" }));
+    expect(screen.getByLabelText("Guests")).toHaveValue("12");
+
+    change({ ...theirs, kitchen: { guests: 31 } });
+    await user.click(screen.getByRole("button", { name: "Save changes" }));
+    await user.click(await screen.findByRole("button", { name: "Save mine in their place" }));
+    expect(await screen.findByText("Saved.")).toBeVisible();
+    expect(server.asked("PATCH /api/jobs/1").at(-1)?.body).toMatchObject({
+      config: { kitchen: { guests: 12 } },
+      instead_of: { kitchen: { guests: 31 } },
+    });
+    expect(screen.queryByText("This job was changed elsewhere")).toBeNull();
+  });
+
+  test("is known to be another when what was typed comes back after a reload", async () => {
+    const change = refuseOld();
+    const user = openPage("/jobs/1/edit");
+    await typeGuests(user, "12");
+    cleanup();
+    change(theirs);
+    openPage("/jobs/1/edit");
+    expect(await screen.findByLabelText("Guests")).toHaveValue("12");
+    await user.click(screen.getByRole("button", { name: "Save changes" }));
+    expect(await screen.findByText("This job was changed elsewhere")).toBeVisible();
+  });
 });
 
 test("what a job's checkpoints do not allow is said at the field, and a new job takes it along", async () => {

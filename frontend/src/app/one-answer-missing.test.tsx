@@ -121,6 +121,23 @@ test.each(silent)("%s without %s is whole without a word", async (address, path,
   expect(within(main).queryByText(FAULT)).toBeNull();
 });
 
+test("an example job that does not come is said on the first visit, and comes when asked again", async () => {
+  server.on("GET /api/jobs", jobsOf()).on("GET /api/job-schema", refuse);
+  const user = openPage();
+  const main = await screen.findByRole("main");
+  expect(await within(main).findByText("The example job could not be loaded")).toBeVisible();
+  expect(within(main).getByText(FAULT)).toBeVisible();
+  expect(within(main).getByRole("link", { name: "Start from scratch" })).toBeVisible();
+
+  server.on("GET /api/job-schema", () => ({
+    ...syntheticSchema,
+    example: syntheticSchema.defaults,
+  }));
+  await user.click(within(main).getByRole("button", { name: "Try again" }));
+  expect(await within(main).findByRole("link", { name: "Open the example job" })).toBeVisible();
+  expect(within(main).queryByText(FAULT)).toBeNull();
+});
+
 test("LoRAs that cannot be listed are said where they are chosen", async () => {
   server.on("GET /api/loras", refuse);
   const user = openPage("/try");

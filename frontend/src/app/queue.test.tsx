@@ -1,10 +1,10 @@
 /** The queue page as a whole: search, several jobs at once, pauses, alarms, the machine. */
 
-import { screen, waitFor, within } from "@testing-library/react";
+import { act, screen, waitFor, within } from "@testing-library/react";
 import { jobSummary, loadSample, queueState, system, trashEntry, wholeJob } from "@tests/examples";
 import { namesIn, openPage, section, streamed, waitingJob } from "@tests/page";
 import { jobsOf, pageOf, problem, Refusal, SmallServer } from "@tests/small-server";
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 
 let server: SmallServer;
 
@@ -42,6 +42,33 @@ test("a search asks the server, stays in the address, and keeps what the stream 
   expect(await screen.findByText("Pinkish")).toBeVisible();
   await user.click(screen.getByRole("button", { name: "Show all jobs" }));
   await waitFor(async () => expect(await namesIn("Finished")).toEqual(["ink-fox", "lake"]));
+});
+
+test("a search that found nothing is no first visit once it is taken back", async () => {
+  const all = [jobSummary({ id: 1, training_name: "lake", status: "completed" })];
+  let answer = () => {};
+  server.on("GET /api/jobs", ({ query }) => {
+    if (query.get("search") === "z") {
+      return { items: [], next: null };
+    }
+    return new Promise((resolve) => {
+      const before = answer;
+      const found = all.filter(({ status }) => query.getAll("status").includes(status));
+      answer = () => {
+        before();
+        resolve({ items: found, next: null });
+      };
+    });
+  });
+  const user = openPage("/?search=z");
+  expect(await screen.findByText("No job is like that.")).toBeVisible();
+  const field = screen.getByRole("searchbox", { name: "Search by name" });
+  await user.clear(field);
+  await waitFor(() => expect(window.location.search).toBe(""));
+  expect(screen.queryByRole("heading", { name: "Teach FLUX.2 your own style" })).toBeNull();
+  expect(field).toHaveFocus();
+  await act(async () => answer());
+  expect(await namesIn("Finished")).toEqual(["lake"]);
 });
 
 test("the list is narrowed by state and by model, from the figures on top as well", async () => {
@@ -249,6 +276,27 @@ test("devices show the last minutes at once and the next sample when it comes", 
   expect(await screen.findByText("3.0 GiB of 16 GiB")).toBeVisible();
   await streamed(server, "load", loadSample(9, null), 6);
   expect(await screen.findByText("– of 16 GiB")).toBeVisible();
+});
+
+test("a tab that was hidden counts anew, and its load has no gap", async () => {
+  server
+    .on("GET /api/jobs", jobsOf(jobSummary()))
+    .on("GET /api/queue", () => queueState({ num_jobs: { running: 1 } }));
+  openPage();
+  expect(await screen.findByRole("button", { name: "1 running" })).toBeVisible();
+  await streamed(server, "load", loadSample(6, 1024), 5);
+
+  const seen = vi.spyOn(document, "visibilityState", "get").mockReturnValue("hidden");
+  await act(async () => document.dispatchEvent(new Event("visibilitychange")));
+  server.on("GET /api/queue", () => queueState({ num_jobs: { completed: 1 } }));
+  const loads = server.asked("GET /api/system/load").length;
+  seen.mockReturnValue("visible");
+  await act(async () => document.dispatchEvent(new Event("visibilitychange")));
+
+  // No event of the move: the lists of a hidden tab are fetched twice a minute and know it already.
+  expect(await screen.findByRole("button", { name: "1 completed" })).toBeVisible();
+  expect(server.asked("GET /api/system/load").length).toBe(loads + 1);
+  seen.mockRestore();
 });
 
 test("the window's title and icon say how the work stands", async () => {

@@ -125,6 +125,7 @@ export const en = {
       },
     ],
     openExample: "Open the example job",
+    exampleMissed: "The example job could not be loaded",
     exampleHint:
       "The example trains the bundled tiny model on the bundled pictures: a few minutes on any CPU.",
     exampleMissing: (datasets: string[]) =>

@@ -10,6 +10,15 @@ export const words = {
     undone: (label: string) => `${label} was undone.`,
   },
 
+  newer: {
+    title: "This job was changed elsewhere",
+    lead: "Nothing was saved here yet. Yours stay within reach: Undo brings them back.",
+    table: "What is typed here, and what the job has now",
+    load: "Load the newer values",
+    save: "Save mine in their place",
+    label: "The newer values",
+  },
+
   clone: {
     withThese: "Clone with these values",
     notKept: "This browser keeps nothing, so that the values cannot be taken along. Use Clone.",

@@ -318,6 +318,23 @@ def test_a_change_of_settings_is_noted_whole_or_refused_at_its_field(
         assert len(session.scalars(select(CommandRequest)).all()) == 1
 
 
+def test_a_change_made_from_an_older_config_does_not_undo_the_newer_one(client: TestClient) -> None:
+    job_id = create(client, job_config(), queue=False)["id"]
+    url = f"/api/jobs/{job_id}"
+    read = client.get(url).json()["config"]
+    theirs = job_config(training={"steps": 20, "learning_rate": 5e-5})
+    assert client.patch(url, json={"config": theirs, "instead_of": read}).status_code == 200
+    mine = job_config(training={"steps": 40})
+    late = client.patch(url, json={"config": mine, "instead_of": read})
+    assert late.status_code == 409
+    assert codes(late) == ["job_changed"]
+    assert client.get(url).json()["config"] == theirs
+    assert client.patch(url, json={"config": mine, "instead_of": theirs}).status_code == 200
+    assert client.patch(url, json={"config": mine, "instead_of": theirs}).status_code == 200
+    # Who does not say what it was made from replaces whatever is there.
+    assert client.patch(url, json={"config": theirs}).status_code == 200
+
+
 def test_a_job_that_ran_can_be_edited_but_not_what_its_checkpoints_are_made_of(
     client: TestClient, database: Database, settings: Settings
 ) -> None:

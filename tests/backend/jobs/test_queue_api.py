@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,8 @@ from fastapi.testclient import TestClient
 
 from backend.db.engine import Database
 from backend.db.models import Job
+from backend.jobs.moves import move
+from backend.jobs.news import Topics, newest_id, read_news
 from backend.jobs.status import JobStatus
 from backend.settings import Settings
 from backend.worker.claim import Claim, Identity, claim_next
@@ -174,6 +177,37 @@ def test_a_paused_device_holds_its_own_jobs_only(
 ) -> None:
     client.post("/api/queue/pause", json={"device": "GPU-1234"})
     assert claimed_ids(database, settings) == three
+
+
+def test_a_job_s_own_page_hears_of_a_pause_and_of_its_end(
+    client: TestClient, database: Database, three: list[int]
+) -> None:
+    page = Topics(job_ids=frozenset({three[2]}))
+    for deed, waits_for in (("pause", "pause"), ("resume", "device")):
+        with database.read() as session:
+            before = newest_id(session)
+        client.post(f"/api/queue/{deed}", json={})
+        with database.read() as session:
+            [news] = read_news(session, page, before).news
+        assert (news.name, json.loads(news.json)["waits_for"]) == ("job", waits_for)
+
+
+def test_a_job_is_told_of_when_the_one_that_it_waited_for_has_completed(
+    client: TestClient, database: Database, three: list[int]
+) -> None:
+    a, b, c = three
+    patch(client, a, run_after_job_id=b)
+    put(database, b, JobStatus.RUNNING)
+    with database.read() as session:
+        before = newest_id(session)
+    with database.write() as session:
+        running, completed = JobStatus.RUNNING, JobStatus.COMPLETED
+        assert move(session, b, from_status=running, to_status=completed, reason="done")
+    with database.read() as session:
+        heard = read_news(session, Topics(queue=True), before).news
+    said = {news.job_id: json.loads(news.json) for news in heard}
+    assert said.keys() == {a, b}, f"{c} waited for nothing that ended"
+    assert said[a]["waits_for"] == "device"
 
 
 def test_what_runs_cannot_be_moved_or_placed(

@@ -1,6 +1,6 @@
 import { Button } from "@mantine/core";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
+import { useMemo, useRef, useState } from "react";
 import { Link, useLocation, useSearchParams } from "wouter";
 import { api } from "@/api/client";
 import { ApiError } from "@/api/errors";
@@ -14,10 +14,12 @@ import { QueryView } from "@/components/ui/query-view";
 import { toast } from "@/components/ui/toast";
 import { DatasetContents } from "@/features/datasets/dataset-contents";
 import { DatasetPicker } from "@/features/datasets/dataset-picker";
+import { keepBegun, readBegun } from "@/features/job-form/begun";
 import type { FormAid } from "@/features/job-form/form-aid";
 import type { DatasetPickerProps } from "@/features/job-form/form-context";
 import { ImportButton } from "@/features/job-form/import-button";
 import { JobForm } from "@/features/job-form/job-form";
+import { NewerValues } from "@/features/job-form/newer-values";
 import { PlanPanel } from "@/features/job-form/plan-panel";
 import { PresetPanel } from "@/features/job-form/preset-panel";
 import { clearDraft, storeDraft } from "@/features/job-form/stored-draft";
@@ -61,7 +63,7 @@ export default function JobFormPage({ jobId }: { jobId: number | null }) {
   const given = giftOf(search);
   const source = jobId ?? copied;
   const schema = useQuery(jobSchemaQuery);
-  const job = useQuery({ ...jobQuery(source ?? 0), enabled: source !== null });
+  const job = useFreshJob(source);
 
   if (job.error instanceof ApiError && job.error.status === 404) {
     return <NotFoundPage />;
@@ -115,6 +117,21 @@ export default function JobFormPage({ jobId }: { jobId: number | null }) {
       }}
     </QueryView>
   );
+}
+
+/**
+ * The job as it was read since its form was opened: a form keeps what it began with, and events tell
+ * nothing of the settings that another page saved before.
+ */
+function useFreshJob(id: number | null) {
+  const job = useQuery({
+    ...jobQuery(id ?? 0),
+    enabled: id !== null,
+    refetchOnMount: "always",
+  });
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another job's form is another opening
+  const openedAt = useMemo(() => Date.now(), [id]);
+  return { ...job, data: job.dataUpdatedAt >= openedAt ? job.data : undefined };
 }
 
 /** A name is a folder, so that a copy needs its own. */
@@ -185,6 +202,12 @@ interface EditFormProps {
   gift: { key: string; config: JobConfigValue } | null;
 }
 
+/** What the job had by then when saving was refused for it, and what was asked for. */
+interface Newer {
+  config: JobConfigValue;
+  asked: "save" | "queue";
+}
+
 function EditForm({ schema, job, gift }: EditFormProps) {
   const [, navigate] = useLocation();
   const client = useQueryClient();
@@ -192,6 +215,8 @@ function EditForm({ schema, job, gift }: EditFormProps) {
   const [start] = useState(gift?.config ?? job.config);
   const storageKey = `${editForm(job.id)}${gift === null ? "" : `-${gift.key}`}`;
   const title = text.form.editTitle(job.training_name || text.job.unnamed);
+  const begun = useRef(job.config);
+  const [newer, setNewer] = useState<Newer | null>(null);
 
   if (!EDITABLE.has(job.status)) {
     return (
@@ -212,9 +237,24 @@ function EditForm({ schema, job, gift }: EditFormProps) {
     );
   }
 
-  const save = async (config: JobConfigValue) => {
-    const saved = await api.updateJob(job.id, config);
-    client.setQueryData(keys.job(job.id), saved);
+  const beginOver = (config: JobConfigValue) => {
+    begun.current = config;
+    keepBegun(storageKey, config);
+    setNewer(null);
+  };
+
+  const save = async (config: JobConfigValue, what: Newer["asked"]) => {
+    try {
+      const before = readBegun(storageKey) ?? begun.current;
+      const saved = await api.updateJob(job.id, config, before);
+      client.setQueryData(keys.job(job.id), saved);
+      beginOver(saved.config);
+    } catch (error) {
+      if (error instanceof ApiError && error.problems.some(({ code }) => code === "job_changed")) {
+        setNewer({ config: (await api.job(job.id)).config, asked: what });
+      }
+      throw error;
+    }
   };
 
   const clone = (config: JobConfigValue) => {
@@ -236,19 +276,32 @@ function EditForm({ schema, job, gift }: EditFormProps) {
         jobId={job.id}
         storageKey={storageKey}
         saved={start}
+        begun={begun}
         devices={system.data?.devices ?? null}
         renderDatasetPicker={renderDatasetPicker}
         renderDatasetContents={renderDatasetContents}
         renderAbove={(aid) => <Preset aid={aid} open={false} />}
-        renderBeside={(aid) => <Plan aid={aid} />}
+        renderBeside={(aid) => (
+          <>
+            {newer !== null && (
+              <NewerValues
+                aid={aid}
+                newer={newer.config}
+                onSeen={() => beginOver(newer.config)}
+                onSave={() => aid.onSubmit(newer.asked)}
+              />
+            )}
+            <Plan aid={aid} />
+          </>
+        )}
         saveLabel={job.status === "draft" ? text.form.saveDraft : text.form.save}
         queueLabel={job.status === "draft" ? text.form.queueJob : text.form.saveAndQueue}
         onSave={async (config) => {
-          await save(config);
+          await save(config, "save");
           toast(text.form.saved);
         }}
         onQueue={async (config) => {
-          await save(config);
+          await save(config, "queue");
           client.setQueryData(keys.job(job.id), await api.queueJob(job.id));
           toast(text.actions.queued(job.training_name));
           navigate(paths.job(job.id));

@@ -20,6 +20,7 @@ import { markOfJob, useGlance } from "@/features/jobs/glance";
 import { JobHeader } from "@/features/jobs/job-header";
 import { LogPanel } from "@/features/jobs/log-panel";
 import { RunsPanel } from "@/features/jobs/runs-panel";
+import { useNextMoment } from "@/features/jobs/use-next-moment";
 import { SamplesPanel } from "@/features/samples/samples-panel";
 import { WorkerBanner } from "@/features/system/worker-banner";
 import { loraPath, withLora } from "@/lib/form-link";
@@ -59,6 +60,7 @@ function JobView({ job }: { job: Job }) {
   const system = useQuery(systemQuery);
   const change = useChangeDrawer([job]);
   useGlance(markOfJob(job), [keys.job(job.id)], { exact: true });
+  useNextMoment([job], keys.job(job.id), { exact: true });
   // What is alarming has a place of its own, and the words for what it may be.
   const alarming = new Set(job.alarms.map(({ code }) => code));
   const notes = job.warnings.filter(({ code }) => !alarming.has(code));

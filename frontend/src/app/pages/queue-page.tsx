@@ -42,7 +42,9 @@ export function QueuePage() {
   const system = useQuery(systemQuery);
   const counted = useQuery(queueQuery);
   const queue = counted.data;
-  const isFirstVisit = jobs.data !== undefined && !isFiltered(filter) && hasNoJobs(jobs.data);
+  // What a search before this one did not find says nothing of what there is.
+  const isKnown = jobs.data !== undefined && !jobs.isPlaceholderData;
+  const isFirstVisit = isKnown && !isFiltered(filter) && hasNoJobs(jobs.data);
 
   return (
     <>
@@ -103,14 +105,20 @@ function datasetsOf({ datasets }: JobConfigValue): string[] {
 }
 
 function ExplainedQueue() {
-  const example = useQuery(jobSchemaQuery).data?.example ?? null;
+  const schema = useQuery(jobSchemaQuery);
+  const example = schema.data?.example ?? null;
   const needed = example === null ? [] : datasetsOf(example);
   const datasets = useQuery({ ...datasetsQuery, enabled: needed.length > 0 });
   const isKnown = example !== null && !datasets.isLoading;
   // Where the folder cannot be read, the form says what is the matter with it.
   const here = datasets.data?.map(({ name }) => name) ?? needed;
   const missing = needed.filter((name) => !here.includes(name));
-  return <FirstVisit example={isKnown ? { missing } : null} />;
+  return (
+    <>
+      <FirstVisit example={isKnown ? { missing } : null} />
+      <QueryFailure query={schema} title={text.queue.exampleMissed} />
+    </>
+  );
 }
 
 interface JobsProps {

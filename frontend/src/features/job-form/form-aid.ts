@@ -13,8 +13,13 @@ export interface FormAid {
   /** What the LoRA is to learn, if the person said so. */
   kind: string | null;
   onKind: (kind: string) => void;
-  /** Set these, once; the label is what the way back is called, `count` how many it says. */
-  onApply: (label: string, settings: SettingsByPath, count?: number) => void;
+  /**
+   * Set these, once; the label is what the way back is called, `count` how many it says. False, and
+   * nothing is set, while the YAML text cannot be read.
+   */
+  onApply: (label: string, settings: SettingsByPath, count?: number) => Promise<boolean>;
+  /** As if its button were pressed. */
+  onSubmit: (what: "save" | "queue") => void;
 }
 
 /** Sizes of cards that there are, in GB as their names say. */

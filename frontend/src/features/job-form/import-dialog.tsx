@@ -40,7 +40,7 @@ export default function ImportDialog({ aid, opened, onClose }: ImportDialogProps
   const use = (config: JobConfigValue) => {
     const whole = filledUp(aid.defaults, config);
     const count = changedSettings(aid.panels, aid.config, whole).length;
-    aid.onApply(words.importing.label(name), whole, count);
+    void aid.onApply(words.importing.label(name), whole, count);
     onClose();
   };
   return (

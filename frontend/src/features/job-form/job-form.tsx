@@ -1,6 +1,14 @@
 import { Button } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
-import { type ReactNode, Suspense, useCallback, useMemo, useRef, useState } from "react";
+import {
+  type ReactNode,
+  type RefObject,
+  Suspense,
+  useCallback,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
 import { problemsOf } from "@/api/errors";
 import type { Device, JobConfigValue, JobSchema } from "@/api/types";
 import { announce } from "@/components/ui/announcer";
@@ -42,6 +50,8 @@ export interface JobFormProps {
   storageKey: string;
   /** What the form begins with. */
   saved: JobConfigValue;
+  /** What an edit began over, kept beside what is typed. */
+  begun?: RefObject<JobConfigValue>;
   /** Of this machine; null while they are not known. */
   devices: Device[] | null;
   renderDatasetPicker: FormContextValue["renderDatasetPicker"];
@@ -71,10 +81,11 @@ export function JobForm(props: JobFormProps) {
   const { config, kept, restoredAt, change, forget, discard } = useStoredConfig(
     props.storageKey,
     start,
+    props.begun,
   );
   const jobId = props.jobId ?? null;
   const { kind, choose: chooseKind, forget: forgetKind } = useKind(props.storageKey);
-  const applied = useApplied(config, change);
+  const applied = useApplied(change);
   const validation = useValidation(config, kind, jobId);
   const [refusal, setRefusal] = useState<FieldProblem[]>([]);
   const [busy, setBusy] = useState<"save" | "queue" | null>(null);
@@ -146,11 +157,9 @@ export function JobForm(props: JobFormProps) {
   };
   const changeView = async (chosen: "form" | "yaml") => {
     // What was typed last goes into the form first; a text that is no job yet is not left behind.
-    if (editor.current !== null && (await editor.current.settled()) === null) {
-      announce(text.yaml.unreadable);
-      return;
+    if ((await settled()) !== null) {
+      setView(chosen);
     }
-    setView(chosen);
   };
 
   const goTo = useCallback((name: string) => {
@@ -166,11 +175,24 @@ export function JobForm(props: JobFormProps) {
 
   /** What is typed, whose text may be newer than the form; null if that is no job at all. */
   const settled = async () => {
-    const said = editor.current === null ? config : await editor.current.settled();
+    // The editor comes a moment after the page, and may find a text there.
+    const isToCome = view === "yaml" && readDraft(`${props.storageKey}.yaml`) !== null;
+    const held = isToCome ? null : config;
+    const said = editor.current === null ? held : await editor.current.settled();
     if (said === null) {
       announce(text.yaml.unreadable);
     }
     return said;
+  };
+
+  /** A change from beside the panels: to what is typed, which is not given up for it. */
+  const changeBeside = async (made: (held: JobConfigValue) => void) => {
+    const held = view === "form" ? config : await settled();
+    if (held !== null) {
+      made(held);
+      giveUpText();
+    }
+    return held !== null;
   };
 
   clone.current = async () => {
@@ -212,11 +234,12 @@ export function JobForm(props: JobFormProps) {
     defaults: schema.defaults,
     kind,
     onKind: chooseKind,
-    onApply: (label, settings, count) => {
-      setRefusal([]);
-      applied.apply(label, settings, count);
-      giveUpText();
-    },
+    onApply: (label, settings, count) =>
+      changeBeside((held) => {
+        setRefusal([]);
+        applied.apply(held, label, settings, count);
+      }),
+    onSubmit: (what) => void submit(what),
   };
   return (
     <FormContext value={context}>
@@ -257,13 +280,7 @@ export function JobForm(props: JobFormProps) {
                 {text.form.restored(formatAgo(restoredAt))}
               </Notice>
             )}
-            <UndoNotice
-              last={applied.last}
-              onUndo={() => {
-                applied.undo();
-                giveUpText();
-              }}
-            />
+            <UndoNotice last={applied.last} onUndo={() => void changeBeside(applied.undo)} />
             {props.renderBeside?.(aid)}
             <ProblemSummary panels={panels} problems={problems} onGoTo={goTo} onClone={onClone} />
           </div>

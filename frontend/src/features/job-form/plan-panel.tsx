@@ -11,7 +11,6 @@ import { words } from "@/messages/job-form";
 import { CARD_SIZES_GB, type FormAid, GIB } from "./form-aid";
 import { PhaseBars } from "./phase-bars";
 import classes from "./plan-panel.module.css";
-import type { SettingsByPath } from "./settings-by-path";
 
 const HERE = "here";
 const NARROW = "(max-width: 84em)";
@@ -142,7 +141,7 @@ function verdictOn(plan: DevicePlan, name: string): string {
 interface DetailsProps {
   plan: DevicePlan;
   asIf: boolean;
-  onApply: (label: string, settings: SettingsByPath) => void;
+  onApply: FormAid["onApply"];
 }
 
 function Details({ plan, asIf, onApply }: DetailsProps) {
@@ -233,7 +232,7 @@ function ChangeRow({ change, onApply, children }: ChangeRowProps) {
         variant="default"
         size="compact-sm"
         aria-label={words.plan.applyLabel(change.label)}
-        onClick={() => onApply(words.plan.change(change.label), change.settings)}
+        onClick={() => void onApply(words.plan.change(change.label), change.settings)}
       >
         {words.plan.apply}
       </Button>

@@ -171,7 +171,7 @@ function Preview({ aid, preset }: { aid: FormAid; preset: NamedSettings }) {
       <Button
         variant="light"
         leftSection={<Icon name="check" size={16} />}
-        onClick={() => aid.onApply(preset.label, preset.settings)}
+        onClick={() => void aid.onApply(preset.label, preset.settings)}
       >
         {words.presets.apply(count)}
       </Button>
@@ -207,7 +207,7 @@ function NamedList({ aid, named }: { aid: FormAid; named: NamedSettings[] }) {
                   ? words.presets.inPlaceLabel(one.label)
                   : words.presets.applyOne(one.label)
               }
-              onClick={() => aid.onApply(one.label, one.settings)}
+              onClick={() => void aid.onApply(one.label, one.settings)}
             >
               {rows.length === 0 ? words.presets.inPlace : words.plan.apply}
             </Button>

@@ -9,15 +9,12 @@ export interface Applied {
 }
 
 /** Settings set together, and the way back: of the last first, each to what stood there before. */
-export function useApplied(
-  config: JobConfigValue,
-  change: (next: (config: JobConfigValue) => JobConfigValue) => void,
-) {
+export function useApplied(change: (next: (config: JobConfigValue) => JobConfigValue) => void) {
   const [done, setDone] = useState<Applied[]>([]);
   const last = done[done.length - 1] ?? null;
   return {
     last,
-    apply: (label: string, settings: SettingsByPath, counted?: number) => {
+    apply: (config: JobConfigValue, label: string, settings: SettingsByPath, counted?: number) => {
       const { next, before } = differences(config, settings);
       const count = counted ?? Object.keys(next).length;
       if (Object.keys(next).length > 0) {

@@ -1,12 +1,17 @@
-import { useRef, useState } from "react";
+import { type RefObject, useRef, useState } from "react";
 import type { JobConfigValue } from "@/api/types";
+import { forgetBegun, keepBegun } from "./begun";
 import { clearDraft, readDraft, storeDraft } from "./stored-draft";
 
 /**
  * The form's config: what was typed before when the browser still holds it, else what is saved.
  * Every change is kept in the browser at once (some kilobytes), until `forget`.
  */
-export function useStoredConfig(form: string, saved: JobConfigValue) {
+export function useStoredConfig(
+  form: string,
+  saved: JobConfigValue,
+  begun: RefObject<JobConfigValue> | null = null,
+) {
   const [stored] = useState(() => readDraft(form));
   const [config, setConfig] = useState<JobConfigValue>(stored?.config ?? saved);
   const [restoredAt, setRestoredAt] = useState<string | null>(stored?.storedAt ?? null);
@@ -16,11 +21,15 @@ export function useStoredConfig(form: string, saved: JobConfigValue) {
   const change = (next: (config: JobConfigValue) => JobConfigValue) => {
     latest.current = next(latest.current);
     setConfig(latest.current);
+    if (begun !== null && !kept) {
+      keepBegun(form, begun.current);
+    }
     setKept(storeDraft(form, latest.current));
   };
 
   const forget = () => {
     clearDraft(form);
+    forgetBegun(form);
     setRestoredAt(null);
     setKept(false);
   };

@@ -45,6 +45,11 @@ function open() {
         saved={syntheticSchema.defaults as JobConfigValue}
         devices={[]}
         renderDatasetPicker={() => null}
+        renderAbove={({ onApply }) => (
+          <button type="button" onClick={() => onApply("Ada's", { "kitchen.heat": 7 })}>
+            Apply
+          </button>
+        )}
         saveLabel="Save draft"
         queueLabel="Queue job"
         onSave={onSave}
@@ -123,6 +128,30 @@ describe("the job as YAML", () => {
         courses: [],
       }),
     );
+  });
+});
+
+describe("what is applied beside the text", () => {
+  test("waits until it can be read, and loses nothing that is typed", async () => {
+    const { user, onSave } = open();
+    await user.click(screen.getByRole("radio", { name: "As YAML" }));
+    const field = await editor();
+    await user.clear(field);
+    await user.type(field, "kitchen:");
+    await user.click(screen.getByRole("button", { name: "Apply" }));
+    expect(await screen.findByRole("button", { name: "Line 3" })).toBeVisible();
+    expect(await editor()).toHaveValue("kitchen:");
+    expect(screen.queryByRole("button", { name: "Undo" })).toBeNull();
+
+    // At once: the pause after which the form would hold it is not over.
+    await user.type(field, "{Enter}  guests: 5");
+    await user.click(screen.getByRole("button", { name: "Apply" }));
+    expect(await screen.findByText("Ada's: 1 setting changed.")).toBeVisible();
+    await user.click(screen.getByRole("button", { name: "Save draft" }));
+    await waitFor(() => expect(onSave).toHaveBeenCalled());
+    expect(server.asked("POST /api/jobs/to-yaml").at(-1)?.body).toEqual({
+      config: { kitchen: { cook: "Ada", guests: 5, heat: 7 }, courses: [] },
+    });
   });
 });
 

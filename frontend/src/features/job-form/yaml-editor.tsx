@@ -148,9 +148,12 @@ export default function YamlEditor(props: YamlEditorProps) {
           goToLine(line);
         }
       },
-      settled: () => {
+      settled: async () => {
+        if (field.current === null) {
+          return start.current; // its text is still to be made
+        }
         clearTimeout(timer.current);
-        return read(field.current?.value ?? "", true);
+        return read(field.current.value, true);
       },
     });
     return () => {

@@ -1,6 +1,6 @@
 import { Button } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { type ReactNode, useEffect, useMemo } from "react";
+import { type ReactNode, useMemo } from "react";
 import {
   fetchMoreJobs,
   isFiltered,
@@ -22,6 +22,7 @@ import { OrderContext } from "./order-handle";
 import classes from "./queue-sections.module.css";
 import { RunningCard } from "./running-card";
 import { type JobActions, useJobActions } from "./use-job-actions";
+import { useNextMoment } from "./use-next-moment";
 import { shownOrder, useQueueOrder, useShownOrder } from "./use-queue-order";
 
 interface QueueSectionsProps {
@@ -36,7 +37,7 @@ export function QueueSections({ lists: told, filter }: QueueSectionsProps) {
   const lists = { ...told, waiting };
   const order = useWaitingOrder(filter);
   const counts = useQuery(queueQuery).data?.num_jobs;
-  useNextMoment(lists.scheduled);
+  useNextMoment(lists.scheduled.items, keys.jobLists);
   const filtered = isFiltered(filter);
 
   const countOf = (list: JobList, ...states: JobStatus[]): string => {
@@ -189,27 +190,4 @@ function useWaitingOrder(filter: JobFilter) {
   const client = useQueryClient();
   const move = useQueueOrder();
   return useMemo(() => ({ list: () => shownOrder(client, filter), move }), [client, filter, move]);
-}
-
-const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
-
-/** No event says that a job's moment has come: the lists are fetched again when the first has. */
-function useNextMoment({ items }: JobList): void {
-  const client = useQueryClient();
-  const moments = items.flatMap(({ waits_for, not_before }) =>
-    waits_for === "time" && not_before !== null ? [Date.parse(not_before)] : [],
-  );
-  const next = Math.min(...moments);
-  useEffect(() => {
-    if (!Number.isFinite(next)) {
-      return;
-    }
-    // A second later: the server's clock decides, and may be behind this one.
-    const wait = Math.min(Math.max(next - Date.now(), 0) + 1000, LONGEST_TIMEOUT_MS);
-    const timer = setTimeout(
-      () => void client.invalidateQueries({ queryKey: keys.jobLists }),
-      wait,
-    );
-    return () => clearTimeout(timer);
-  }, [client, next]);
 }
