@@ -2871,7 +2871,7 @@ export interface components {
          *       "status": "running",
          *       "step": 120,
          *       "step_seconds": 0.31,
-         *       "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
+         *       "thumbnail_url": "/api/jobs/1/samples/7/thumbnail?v=9f2c41d07ab3",
          *       "too_small_devices": [],
          *       "total_steps": 300,
          *       "training_name": "tiny-style",
@@ -3193,7 +3193,7 @@ export interface components {
          *       "status": "running",
          *       "step": 120,
          *       "step_seconds": 0.31,
-         *       "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
+         *       "thumbnail_url": "/api/jobs/1/samples/7/thumbnail?v=9f2c41d07ab3",
          *       "too_small_devices": [],
          *       "total_steps": 300,
          *       "training_name": "tiny-style",
@@ -4435,8 +4435,8 @@ export interface components {
          *       "sample_steps": 20,
          *       "seed": 42,
          *       "step": 100,
-         *       "thumbnail_url": "/api/jobs/1/samples/7/thumbnail",
-         *       "url": "/api/jobs/1/samples/7/image",
+         *       "thumbnail_url": "/api/jobs/1/samples/7/thumbnail?v=9f2c41d07ab3",
+         *       "url": "/api/jobs/1/samples/7/image?v=9f2c41d07ab3",
          *       "width": 128
          *     }
          */
@@ -4489,7 +4489,7 @@ export interface components {
             superseded_by: number | null;
             /**
              * Thumbnail Url
-             * @description A WebP of 256 px; `?side=640` for a larger one.
+             * @description A WebP of 256 px; `&side=640` for a larger one.
              */
             thumbnail_url: string;
             /** Is Starred */
