@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ def test_the_server_samples_without_a_listener_and_gives_the_history(
 
     async def until_sampled(watch: FeedWatch) -> None:
         while watch.load.version == 0:
-            await watch.beyond(10**9, watch.machine_version)
+            await watch.beyond(10**9, watch.machine_version, until=inf)
 
     watch: FeedWatch = client.app.state.feed_watch  # pyright: ignore[reportAttributeAccessIssue]
     assert client.portal is not None
