@@ -41,8 +41,13 @@ def close_run(
     used_force: bool,
 ) -> None:
     """Decide how the run ended, and move its job there. Raises RunLost."""
-    log_tail, _ = last_lines(watched.files.log, LOG_TAIL_LINES)
-    stop_was_told = stop_was_asked(watched.files, watched.token)
+    log_tail: list[str] = []
+    stop_was_told = False
+    try:
+        log_tail, _ = last_lines(watched.files.log, LOG_TAIL_LINES)
+        stop_was_told = stop_was_asked(watched.files, watched.token)
+    except OSError as error:  # the watch has waited for them, and told of it
+        log.warning("job %d: what its trainer left cannot be read: %s", watched.job_id, error)
     with database.write() as session:
         run = own_run(session, watched.run_id, worker_id)
         job = session.get_one(Job, watched.job_id)

@@ -37,7 +37,7 @@ from backend.worker.fence import RunLost, is_open, own_run
 from backend.worker.machine import disks_free_bytes, read_machine
 from backend.worker.stopping import Measure, StopWatch
 from trainer.commands import CommandName, append_command
-from trainer.errors import Problem
+from trainer.errors import Problem, Severity
 from trainer.events import Sample, read_lines
 from trainer.job_folder import JobFolder, RunFolder
 
@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 
 LOG_LINES_IN_ONE_EVENT = 500
 SECONDS_BETWEEN_JUDGEMENTS = 1.0
+# How long the files of a run whose trainer has ended may be unreadable: a share may come back.
+UNREADABLE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class RunWatch:
         self._next_judgement = 0.0
         self._length_at_look = 0
         self._is_behind = False
+        self._unreadable_since: float | None = None
         self._event_lines = EventLines(watched.token)
         self._alarms = self._with_what_is_known(settings)
         self._stop = StopWatch(
@@ -128,18 +131,20 @@ class RunWatch:
             more = self._take_in()
             if ended is None:
                 self._judge_alarms()
+            if ended is None:
+                self._stop_if_it_does_not()
+                return False
+            while more:
+                more = self._record_events() | self._record_log()
+            self._report_torn_end()
         except RunLost:
             raise
-        except Exception:
+        except Exception as error:
             if ended is None:  # whatever cannot be read or written, who was told to stop does
                 self._stop_if_it_does_not()
-            raise
-        if ended is None:
-            self._stop_if_it_does_not()
-            return False
-        while more:
-            more = self._record_events() | self._record_log()
-        self._report_torn_end()
+                raise
+            if not self._gives_up(error):
+                raise
         self._write_alarms(self._alarms.end_all())
         close_run(
             self._database,
@@ -149,6 +154,26 @@ class RunWatch:
             worker_id=self._worker_id,
             used_force=self._stop.used_force,
         )
+        return True
+
+    def _gives_up(self, error: Exception) -> bool:
+        """Whether the run is closed without the rest of its files; told then."""
+        if not isinstance(error, OSError):
+            return False
+        if self._unreadable_since is None:
+            self._unreadable_since = self._clock()
+        if self._clock() - self._unreadable_since < UNREADABLE_SECONDS:
+            return False
+        fault = Problem(
+            "run_unreadable",
+            f"The files of this run cannot be read: {error}.",
+            "See to the disk or to the rights of the folder. What the trainer said last is not "
+            "known here; checkpoints that are in its folder are whole.",
+            severity=Severity.WARNING,
+            params={"folder": str(self.watched.files.path)},
+        )
+        with self._database.write() as session:
+            self._report(self._own_run(session), fault)
         return True
 
     def _take_in(self) -> bool:

@@ -228,6 +228,43 @@ def test_a_half_written_last_line_is_told_of_once_the_run_is_over(
     assert problem["params"] == {"line": '{"type": "step", "st', "num_bytes": 20}
 
 
+def test_a_run_whose_files_stay_unreadable_is_closed_after_a_minute(
+    settings: Settings, client: TestClient, database: Database, puppeteer: Puppeteer
+) -> None:
+    clock = [0.0]
+    worker = Worker(
+        settings,
+        database,
+        puppeteer,
+        clock=lambda: clock[0],
+        ask_devices=lambda: [device(name) for name in DEVICES],
+    )
+    worker.sign_on()
+    lost, next_one = queue(client, "lost"), queue(client, "next")
+    worker.turn()
+    puppet = puppet_of(puppeteer, "lost")
+    puppet.begin(0)
+    worker.turn()
+    puppet.files.events.unlink()
+    puppet.files.events.mkdir()  # which is what no read gets past, with any user's rights
+    (puppet.files.events / ("x" * 200)).touch()
+    puppet.end(1)
+    for seconds in (0, 30, 59):
+        clock[0] = seconds
+        worker.turn()
+        assert job(client, lost)["status"] == "running", "it may come back"
+    clock[0] = 70
+    worker.turn()
+    ended = job(client, lost)
+    assert (ended["status"], ended["error"]["code"]) == ("failed", "crash")
+    assert [problem["code"] for problem in ended["runs"][0]["problems"]] == [
+        "run_unreadable",
+        "crash",
+    ]
+    worker.turn()
+    assert job(client, next_one)["status"] in ("starting", "running")
+
+
 def test_an_event_that_no_row_can_be_made_of_is_left_out_alone(
     client: TestClient, worker: Worker, puppeteer: Puppeteer
 ) -> None:
