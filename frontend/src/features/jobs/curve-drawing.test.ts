@@ -74,6 +74,23 @@ describe("lines over a common row of steps", () => {
     expect(loss && lastOf(loss, drawing.steps)).toEqual({ step: 2, value: 3 });
   });
 
+  test("are smoothed over the same share of a long curve as of a short one", () => {
+    const jump = (length: number, stride: number) => ({
+      ...own,
+      measurements: [],
+      metrics: Array.from({ length: length / stride }, (_, place) => (place + 1) * stride).map(
+        (step) => metric(step, { loss: step > length / 2 ? 1 : 0 }),
+      ),
+    });
+    const risen = (length: number, stride: number) => {
+      const { steps, lines } = curveDrawing([jump(length, stride)], some("smoothed"), 0.95);
+      return lines[0]?.values[steps.indexOf(length * 0.52)];
+    };
+    const short = risen(1_000, 1) ?? 0;
+    expect(short).toBeCloseTo(1 - 0.95 ** 20, 1);
+    expect(risen(100_000, 25)).toBeCloseTo(short, 1);
+  });
+
   test("of another job are named after it, and a kind that it lacks is left out", () => {
     const other = { jobId: 2, name: "chalk", metrics: [metric(5, { loss: 1 })], measurements: [] };
     const { steps, lines } = curveDrawing([own, other], some("loss", "validation_loss"), 0);

@@ -30,12 +30,18 @@ export interface CurveDrawing {
   lines: CurveLine[];
 }
 
+/** A curve that is longer is smoothed over the same share of itself as one of so many steps. */
+const STEPS_OF_DECAY = 1000;
+
 export interface CurveMark {
   step: number;
   kind: "checkpoint" | "best" | "sample";
 }
 
-/** Lines of these kinds for every source. */
+/**
+ * Lines of these kinds for every source. `decay` is that of a step, over a thousand of them; over more
+ * it is stretched to the longest source's length, for all sources alike.
+ */
 export function curveDrawing(told: CurveSource[], shown: CurveKind[], decay: number): CurveDrawing {
   const sources = told.map((source) => ({ ...source, metrics: withCloser(source) }));
   const steps = [
@@ -46,11 +52,13 @@ export function curveDrawing(told: CurveSource[], shown: CurveKind[], decay: num
       ]),
     ),
   ].sort((one, other) => one - other);
+  const length = (steps.at(-1) ?? 0) - (steps[0] ?? 0);
+  const ofStep = decay ** Math.min(1, STEPS_OF_DECAY / Math.max(1, length));
   const places = new Map(steps.map((step, place) => [step, place]));
   const lines = sources.flatMap((source, index) =>
     shown.map((kind) => {
       const values: (number | null)[] = new Array(steps.length).fill(null);
-      for (const [step, value] of pointsOf(source, kind, decay)) {
+      for (const [step, value] of pointsOf(source, kind, ofStep)) {
         values[places.get(step) as number] = value;
       }
       const label = index === 0 ? kind.label : `${kind.label}, ${source.name}`;
