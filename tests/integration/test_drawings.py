@@ -170,4 +170,4 @@ def test_a_job_of_an_older_version_fails_by_name_and_the_drawing_behind_it_is_dr
         turn_until(own, database, drawing_id, S.COMPLETED)
     error = job_of(database, old).error
     assert error is not None
-    assert error["code"] == "launch_failed"
+    assert error["code"] == "bad_job"
