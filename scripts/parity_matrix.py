@@ -4,14 +4,17 @@
     python scripts/parity_matrix.py --steps 2 --pairs  a choice that has every pair of values
     python scripts/parity_matrix.py --write            ... and its record in docs/benchmarks.md
     python scripts/parity_matrix.py --backwards        beside another call: the two meet
+    python scripts/parity_matrix.py --model wide --data-type bf16 --pairs --steps 10 --write
 
 Each verdict is kept in build/parity/ as it is found, and the next call goes on from there; `--anew`
 forgets them, as after a change to the trainer.
 
 A cell is a training on two models of the real classes: the bundled tiny one, and one of 16 blocks,
-so that 30 % of them are more than the slots hold. Its losses, the gradients of every step and the
-parameters at the end must equal, to the bit, those of the same precision, objective and
-accumulation with the whole model resident, nothing recomputed and nothing drawn in between.
+so that 30 % of them are more than the slots hold. Both are small, for the sake of 640 cells; `wide`
+is a mid-size one of 184 million weights, trained only when asked for. A cell's losses, the
+gradients of every step and the parameters at the end must equal, to the bit, those of the same
+precision, objective and accumulation with the whole model resident, nothing recomputed and nothing
+drawn in between.
 
 What varies: how the blocks' weights are stored, how many of the blocks are streamed, whether the
 others are computed again in the backward pass, whether preservation is on (three passes a step, one
@@ -56,7 +59,6 @@ from trainer.variants import BUNDLED_TINY_FOLDER, VARIANTS, Architecture
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 ROOT = Path(__file__).parents[1]
 RECORD, KEPT = ROOT / "docs" / "benchmarks.md", ROOT / "build" / "parity"
-BEGIN, END = "<!-- parity matrix: begin -->", "<!-- parity matrix: end -->"
 TINY = VARIANTS[Architecture.TINY]
 SIDE = 4  # of the latents: 64 px
 TEXT_ROWS = 8
@@ -159,7 +161,17 @@ def mid(dtype: torch.dtype) -> Flux2Transformer2DModel:
     return stack(num_double=4, num_single=12, heads=2, dtype=dtype)
 
 
-MODELS: dict[str, Callable[[torch.dtype], Flux2Transformer2DModel]] = {"tiny": tiny, "mid": mid}
+def wide(dtype: torch.dtype) -> Flux2Transformer2DModel:
+    """2 double and 8 single blocks of width 1024: 184 million weights."""
+    return stack(num_double=2, num_single=8, heads=16, dtype=dtype)
+
+
+MODELS: dict[str, Callable[[torch.dtype], Flux2Transformer2DModel]] = {
+    "tiny": tiny,
+    "mid": mid,
+    "wide": wide,
+}
+SMALL = ["tiny", "mid"]
 
 
 @dataclass
@@ -362,7 +374,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--pairs", action="store_true", help="every pair of values, not all cells")
-    parser.add_argument("--model", choices=MODELS, action="append", help="both by default")
+    parser.add_argument(
+        "--model", choices=MODELS, action="append", help="both small ones by default"
+    )
     parser.add_argument("--backwards", action="store_true", help="the last first, beside a call")
     parser.add_argument("--data-type", choices=DTYPES, default="fp32")
     parser.add_argument("--anew", action="store_true", help="forget the verdicts of earlier calls")
@@ -370,7 +384,8 @@ def main() -> None:
     options = parser.parse_args()
     cells = pairwise_cells() if options.pairs else whole_matrix()
     data_type, verdicts = options.data_type, []
-    for model in options.model or MODELS:
+    models = options.model or SMALL
+    for model in models:
         kept = Kept(model, num_steps=options.steps, data_type=data_type)
         if options.anew:
             kept.forget()
@@ -387,7 +402,7 @@ def main() -> None:
     text = record(verdicts, how=how, pairs=options.pairs, minutes=minutes)
     print(text)
     if options.write:
-        write_record(text)
+        write_record(text, "parity matrix" if models == SMALL else f"parity of {' '.join(models)}")
     if any(verdict.differs for verdict in verdicts):
         sys.exit("Some cells differ from the resident model.")
 
@@ -423,13 +438,14 @@ def record(verdicts: list[Verdict], *, how: str, pairs: bool, minutes: float) ->
     return "\n".join(lines).rstrip() + "\n"
 
 
-def write_record(text: str) -> None:
-    """Replace what stands between the marks."""
+def write_record(text: str, part: str) -> None:
+    """Replace what stands between the part's marks."""
+    begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
     page = RECORD.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    assert rest, f"{RECORD} has no {BEGIN}"
-    RECORD.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    assert rest, f"{RECORD} has no {begin}"
+    RECORD.write_text(f"{before}{begin}\n\n{text}\n{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
