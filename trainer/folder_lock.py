@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from trainer.errors import FolderInUse
+
+TURN_SECONDS = 2.0  # a turn takes milliseconds
 
 
 @contextmanager
@@ -29,6 +32,24 @@ def held(path: Path) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
         yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def turn(path: Path, *, seconds: float | None = None) -> Iterator[bool]:
+    """Take turns, for moments, at what the lock file `path` stands for.
+
+    Yields False if whoever has the turn keeps it for longer than this, as a frozen process does.
+    seconds: TURN_SECONDS unless said.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        until = time.monotonic() + (TURN_SECONDS if seconds is None else seconds)
+        while not (is_ours := _try_lock(descriptor)) and time.monotonic() < until:
+            time.sleep(0.005)
+        yield is_ours
     finally:
         os.close(descriptor)
 

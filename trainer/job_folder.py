@@ -4,6 +4,7 @@ PARENT/<training name>/
   job.yaml                         what will run next
   pins.json                        pinned and starred, with notes
   .lock                            held by the trainer that writes here
+  .pins.lock                       held for the moment in which pins.json is changed or obeyed
   origin.json                      of a job that was imported: from where and when
   <training name>.safetensors      the end result
   <training name>.comfyui.json     a ComfyUI workflow that draws with it
@@ -89,6 +90,10 @@ class JobFolder:
     @property
     def lock(self) -> Path:
         return self.path / ".lock"
+
+    @property
+    def pins_lock(self) -> Path:
+        return self.path / ".pins.lock"
 
     @property
     def result(self) -> Path:

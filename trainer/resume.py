@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainer import folder_lock
 from trainer.checkpoint import Checkpoint, check_fits, open_checkpoint
 from trainer.config import JobConfig
 from trainer.dataset_changes import dataset_digests, dataset_problems
@@ -188,6 +189,13 @@ def _move_marks(
 
     key_aside: of a kind and a key of pins.json, the key in the folder aside; None for what stays.
     """
+    with folder_lock.turn(folder.pins_lock):
+        _move_marks_now(folder, aside, key_aside)
+
+
+def _move_marks_now(
+    folder: JobFolder, aside: Path, key_aside: Callable[[str, str], str | None]
+) -> None:
     kept_aside = aside / folder.pins.name
     try:
         pins, gone = read_pins(folder.pins), read_pins(kept_aside)

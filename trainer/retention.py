@@ -9,6 +9,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from trainer import folder_lock
 from trainer.durable_write import TEMPORARY_PREFIX, flush_folder
 from trainer.job_folder import JobFolder
 
@@ -17,8 +18,14 @@ def remove_old_checkpoints(folder: JobFolder, *, keep: int, best: int | None = N
     """Remove checkpoints beyond the newest `keep`, except pinned and starred ones and the one of
     step `best`. The steps gone.
 
-    The newest is never among them, since `keep` is at least 1.
+    The newest is never among them, since `keep` is at least 1. None while somebody keeps
+    pins.json for longer than a mark takes: the next save removes them.
     """
+    with folder_lock.turn(folder.pins_lock) as is_ours:
+        return _remove(folder, keep, best) if is_ours else []
+
+
+def _remove(folder: JobFolder, keep: int, best: int | None) -> list[int]:
     steps = folder.checkpoint_steps()
     kept = kept_steps(folder.pins)
     removed = [step for step in steps[:-keep] if step not in kept and step != best]

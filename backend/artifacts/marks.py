@@ -21,6 +21,8 @@ from typing import Any
 
 from backend.db.models import Checkpoint, Sample
 from backend.errors import Conflict
+from backend.files import existing_file
+from trainer import folder_lock
 from trainer.durable_write import write_text
 from trainer.job_folder import JobFolder
 from trainer.retention import read_pins
@@ -86,9 +88,26 @@ def _superseded_by(row: Checkpoint | Sample) -> int | None:
 def write_marks(folder: JobFolder, row: Checkpoint | Sample, changes: Mapping[str, Any]) -> None:
     """Change `pinned`, `starred` or `note` of a row's file, and nothing else in pins.json.
 
-    The caller holds the database's write lock, which is what makes writers take turns. Raises
-    Conflict for a pins.json that cannot be read: what it says is not overwritten.
+    What was pinned stays: the trainer's retention takes its turn before or after. Raises NotFound
+    if the file is gone, Conflict for a pins.json that somebody keeps, as a frozen trainer does, or
+    that cannot be read: what it says is not overwritten.
     """
+    existing_file(folder.path, row.path)
+    with folder_lock.turn(folder.pins_lock) as is_ours:
+        if not is_ours:
+            raise Conflict(
+                "pins_in_use",
+                f"{folder.pins} is being changed by another process.",
+                "Try again in a moment.",
+                params={"path": str(folder.pins)},
+            )
+        existing_file(folder.path, row.path)  # retention may have been quicker than its event
+        _write_marks_now(folder, row, changes)
+
+
+def _write_marks_now(
+    folder: JobFolder, row: Checkpoint | Sample, changes: Mapping[str, Any]
+) -> None:
     run = _superseded_by(row)
     file = folder.pins if run is None else pins_aside(folder, run)
     try:

@@ -81,7 +81,6 @@ def mark_checkpoint(
     job = find_job(session, job_id)
     row = find_checkpoint(session, job_id, checkpoint_id)
     folder = JobFolder(settings.output_dir, job.training_name)
-    existing_file(folder.path, row.path)  # retention may have been quicker than its event
     write_marks(folder, row, changes)
     entry = checkpoint_entry(row, read_marks(folder))
     announce(session, "checkpoint", job_id, {"job_id": job_id, **entry.model_dump(mode="json")})

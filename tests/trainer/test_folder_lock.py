@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from trainer.errors import FolderInUse
 
 HOLD = """
 import sys
+import threading
+import time
 from pathlib import Path
 from trainer import folder_lock
 with folder_lock.held(Path(sys.argv[1])):
@@ -63,3 +67,31 @@ def test_whether_it_is_held_is_asked_without_a_trace(tmp_path: Path) -> None:
         assert folder_lock.is_held(lock)
     assert not folder_lock.is_held(lock)
     assert lock.read_text() == said, "who held it last is still known"
+
+
+def test_turns_are_taken_one_after_the_other(tmp_path: Path) -> None:
+    path = tmp_path / ".pins.lock"
+    written: list[str] = []
+
+    def change(name: str) -> None:
+        with folder_lock.turn(path, seconds=30) as is_ours:
+            assert is_ours
+            written.append(name)
+            time.sleep(0.02)
+            written.append(name)
+
+    writers = [threading.Thread(target=change, args=(f"{number}",)) for number in range(5)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert len(written) == 10
+    assert written[::2] == written[1::2], "nobody wrote within another's turn"
+
+
+def test_who_keeps_a_turn_too_long_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / ".pins.lock"
+    with folder_lock.turn(path), folder_lock.turn(path, seconds=0.05) as is_ours:
+        assert not is_ours
+    with folder_lock.turn(path, seconds=0) as is_ours:
+        assert is_ours

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainer import folder_lock
 from trainer.job_folder import LORA_FILE, JobFolder
 from trainer.retention import remove_old_checkpoints
 
@@ -64,3 +67,27 @@ def test_with_marks_that_cannot_be_read_nothing_is_removed(tmp_path: Path, text:
     with pytest.raises(ValueError, match=r"\w"):
         remove_old_checkpoints(folder, keep=1)
     assert folder.checkpoint_steps() == [1, 2, 3]
+
+
+def test_what_is_pinned_while_old_checkpoints_go_stays(tmp_path: Path) -> None:
+    """A pin that retention waits for is obeyed, as if it had been there all the time."""
+    folder = folder_with(tmp_path, {1, 2, 3})
+    removed: list[int] = []
+    with folder_lock.turn(folder.pins_lock):
+        trainer = Thread(target=lambda: removed.extend(remove_old_checkpoints(folder, keep=1)))
+        trainer.start()
+        folder.pins.write_text(json.dumps({"checkpoints": {"1": {"pinned": True}}}))
+        time.sleep(0.05)
+    trainer.join()
+    assert removed == [2]
+    assert folder.checkpoint_steps() == [1, 3]
+
+
+def test_nothing_goes_while_pins_are_kept_by_somebody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_lock, "TURN_SECONDS", 0.05)
+    folder = folder_with(tmp_path, {1, 2, 3})
+    with folder_lock.turn(folder.pins_lock):
+        assert remove_old_checkpoints(folder, keep=1) == []
+    assert remove_old_checkpoints(folder, keep=1) == [1, 2]

@@ -15,6 +15,7 @@ from backend.db.models import FeedEntry, Job
 from backend.settings import Settings
 from tests.backend.jobs.test_jobs_api import codes
 from tests.backend.rescan.test_rescan import make_job, write_run
+from trainer import folder_lock
 from trainer.job_folder import JobFolder
 from trainer.retention import remove_old_checkpoints
 
@@ -175,3 +176,25 @@ def test_a_picture_that_was_set_aside_keeps_its_own_star(
     assert not folder.pins.exists()
     said = json.loads((aside / "pins.json").read_text())
     assert said == {"samples": {old.name: {"starred": True, "note": "the old one"}}}
+
+
+def test_a_mark_waits_its_turn_and_says_so_when_there_is_none(
+    client: TestClient, style: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_lock, "TURN_SECONDS", 0.05)
+    first = items(client, "checkpoints")[0]
+    with folder_lock.turn(style.pins_lock):
+        answer = client.patch(f"/api/jobs/1/checkpoints/{first['id']}", json={"pinned": True})
+    assert (answer.status_code, codes(answer)) == (409, ["pins_in_use"])
+    assert not style.pins.exists()
+    assert mark(client, "checkpoints", first, pinned=True)["is_pinned"]
+
+
+def test_a_mark_makes_no_folder_for_a_job_whose_folder_is_gone(
+    client: TestClient, style: JobFolder
+) -> None:
+    picture = items(client, "samples")[0]
+    shutil.move(style.path, style.path.with_name("elsewhere"))
+    answer = client.patch(f"/api/jobs/1/samples/{picture['id']}", json={"starred": True})
+    assert (answer.status_code, codes(answer)) == (404, ["no_such_file"])
+    assert not style.path.exists()
