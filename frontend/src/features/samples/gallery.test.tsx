@@ -302,6 +302,64 @@ test("S stars, in the grid and in the lightbox, and a note is kept when the fiel
   ]);
 });
 
+describe("a note that is being typed", () => {
+  const notes = () => mark.mock.calls.map(([{ id }, marks]) => [id, marks]);
+  const field = (box: HTMLElement) => within(box).getByRole("textbox", { name: "Note" });
+
+  test("is kept when Escape closes the lightbox, and once when it is left before", async () => {
+    mark.mockClear();
+    const user = open();
+    await user.click(cell("Open prompt 1, step 50"));
+    await user.type(field(await lightbox()), "bees{Escape}");
+    await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
+    expect(notes()).toEqual([[3, { note: "bees" }]]);
+    await user.click(cell("Open prompt 1, step 100"));
+    const box = await lightbox();
+    await user.type(field(box), "wasps");
+    await user.click(within(box).getByRole("button", { name: "Close" }));
+    await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
+    expect(notes().slice(1)).toEqual([[5, { note: "wasps" }]]);
+  });
+
+  test("stops the playing, so that its letters stay letters", async () => {
+    vi.useFakeTimers({ shouldAdvanceTime: true });
+    try {
+      mark.mockClear();
+      const user = userEvent.setup({ advanceTimers: vi.advanceTimersByTime });
+      open();
+      cell("Open prompt 1, step 50").focus();
+      await user.keyboard("p");
+      const box = await lightbox();
+      await user.type(field(box), "be");
+      const frame = () => within(box).getByRole<HTMLInputElement>("slider").value;
+      const shown = frame();
+      await act(async () => vi.advanceTimersByTime(5000));
+      await user.keyboard("es");
+      expect(frame()).toBe(shown);
+      expect(field(box)).toHaveFocus();
+      expect(field(box)).toHaveValue("bees");
+      expect(mark).not.toHaveBeenCalled();
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test("is kept for its picture when that leaves the filter", async () => {
+    mark.mockClear();
+    const starred = (ids: number[]) =>
+      samples.map((one) => ({ ...one, is_starred: ids.includes(one.id) }));
+    const user = open({ samples: starred([3, 5]) });
+    await user.click(screen.getByRole("checkbox", { name: "Starred" }));
+    await user.click(await screen.findByRole("button", { name: "Open prompt 1, step 100" }));
+    const box = await lightbox();
+    await user.type(field(box), "bees");
+    changeTo({ samples: starred([3]) });
+    expect(await within(box).findByRole("heading", { name: "Step 50" })).toBeVisible();
+    expect(notes()).toEqual([[5, { note: "bees" }]]);
+    expect(field(box)).toHaveValue("");
+  });
+});
+
 describe("the lightbox", () => {
   test("moves the divider by arrow keys and walks the grid when it has not the focus", async () => {
     const user = open();

@@ -258,6 +258,7 @@ export function Lightbox(props: LightboxProps) {
                 label={text.samples.note}
                 note={shown.note}
                 onSave={(note) => props.onNote?.(shown, note)}
+                onFocus={() => setPlaying(false)}
               />
             )}
             <RecipePanel

@@ -13,10 +13,14 @@ export function useSampleMarks(): (jobId: number, sample: Sample, marks: SampleM
     mutationFn: ({ jobId, sample, marks }: { jobId: number; sample: Sample; marks: SampleMarks }) =>
       api.markSample(jobId, sample.id, marks),
     onMutate: ({ jobId, sample, marks }) => {
-      const { starred = sample.is_starred, note = sample.note } = marks;
-      const marked = { ...sample, is_starred: starred, note };
+      // Of what is known now: a note may come from a picture that has changed since it was shown.
+      const marked = (one: Sample) => ({
+        ...one,
+        is_starred: marks.starred ?? one.is_starred,
+        note: marks.note ?? one.note,
+      });
       client.setQueryData<Sample[]>(keys.samples(jobId), (known) =>
-        known?.map((one) => (one.id === sample.id ? marked : one)),
+        known?.map((one) => (one.id === sample.id ? marked(one) : one)),
       );
     },
     onSuccess: (answer, { jobId }) => applySample(client, jobId, answer),
