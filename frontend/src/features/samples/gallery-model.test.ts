@@ -1,5 +1,6 @@
-import { sample } from "@tests/examples";
+import { run, sample, wholeJob } from "@tests/examples";
 import { describe, expect, test } from "vitest";
+import type { Run } from "@/api/types";
 import { filtered, NO_FILTER } from "./gallery-filter";
 import { failuresOf, type GalleryJob, galleryOf, idSpans } from "./gallery-model";
 import { cellWidth, lanesInSight, placeLanes } from "./grid-window";
@@ -128,15 +129,58 @@ describe("a gallery", () => {
       message: "No memory.",
       hint,
       params: { step: 50, prompt: "a fox" },
+      severity: "warning" as const,
     });
     const runs = [
-      { problems: [problem("sample_failed", "sample.prompts.2"), problem("slow_steps", "x")] },
-      { problems: [problem("out_of_memory", "sample.prompts.1", "Draw smaller samples.")] },
+      run(1, {
+        problems: [problem("sample_failed", "sample.prompts.2"), problem("slow_steps", "x")],
+      }),
+      run(2, {
+        first_step: 50,
+        problems: [problem("out_of_memory", "sample.prompts.1", "Draw smaller samples.")],
+      }),
     ];
-    expect(failuresOf({ runs } as never)).toEqual([
+    expect(failuresOf(wholeJob({ runs }))).toEqual([
       { step: 50, promptIndex: 2, prompt: "a fox", message: "No memory." },
       { step: 50, promptIndex: 1, prompt: "a fox", message: "No memory. Draw smaller samples." },
     ]);
+  });
+});
+
+describe("a failure after a resume", () => {
+  const failed = (...steps: number[]) => ({
+    problems: steps.map((step) => ({
+      code: "sample_failed",
+      field: "sample.prompts.0",
+      message: "No memory.",
+      hint: "",
+      params: { step, prompt: "a fox" },
+      severity: "warning" as const,
+    })),
+  });
+  const stepsOf = (...runs: Run[]) => failuresOf(wholeJob({ runs })).map(({ step }) => step);
+
+  test("is left behind with its branch; at the step that the run began from it stands", () => {
+    const first = run(1, failed(50, 100, 150));
+    expect(stepsOf(first, run(2, { first_step: 100, ...failed(200) }))).toEqual([50, 100, 200]);
+    const third = run(3, { first_step: 250, ...failed(300) });
+    expect(stepsOf(first, run(2, { first_step: 50, ...failed(200) }), third)).toEqual([
+      50, 200, 300,
+    ]);
+    expect(stepsOf(first, run(2, { first_step: 0 }))).toEqual([]);
+  });
+
+  test("stays while no run has begun anew, as one that was refused", () => {
+    expect(stepsOf(run(1, failed(150)), run(2, { first_step: null }))).toEqual([150]);
+  });
+
+  test("is not said of the branch that counts", () => {
+    const runs = [run(1, failed(150)), run(2, { first_step: 100 })];
+    const failures = failuresOf(wholeJob({ runs }));
+    const drawn = [sample(1, 100, 0, "a fox"), { ...sample(2, 125, 0, "a fox"), superseded_by: 2 }];
+    const { groups, steps } = galleryOf([job(drawn, { failures })]);
+    expect(groups[0]?.lanes.map((lane) => lane.failures.size)).toEqual([0, 0]);
+    expect(steps).toEqual([100, 125]);
   });
 });
 

@@ -12,7 +12,7 @@
  * model's picture belongs to no branch: every lane of a job has it.
  */
 
-import type { Job, Sample } from "@/api/types";
+import type { Job, Problem, Sample } from "@/api/types";
 
 export interface GalleryJob {
   id: number;
@@ -295,23 +295,32 @@ export function isLostPicture(code: string): boolean {
   return code === "sample_failed" || code === "out_of_memory";
 }
 
-/** What the records of a job's runs say of pictures that were not drawn. */
+/**
+ * What the records of a job's runs say of pictures that were not drawn, and are not of a branch that
+ * a later run left. A run that begins from a step stands on what is there of it, and draws what lacks.
+ */
 export function failuresOf(job: Job | undefined): Failure[] {
-  const problems = job?.runs.flatMap((run) => run.problems) ?? [];
-  return problems.flatMap(({ code, field, message, hint, params }) => {
-    const index = /^sample\.prompts\.(\d+)$/.exec(field ?? "");
-    const { step, prompt } = params as { step?: unknown; prompt?: unknown };
-    return isLostPicture(code) && index !== null && typeof step === "number"
-      ? [
-          {
-            step,
-            promptIndex: Number(index[1]),
-            prompt: String(prompt ?? ""),
-            message: `${message} ${hint}`.trim(),
-          },
-        ]
-      : [];
+  const runs = job?.runs ?? [];
+  return runs.flatMap(({ problems }, index) => {
+    const begins = runs.slice(index + 1).map((later) => later.first_step ?? Infinity);
+    const keptUntil = Math.min(...begins);
+    return problems.flatMap(lostPicture).filter(({ step }) => step <= keptUntil);
   });
+}
+
+function lostPicture({ code, field, message, hint, params }: Problem): Failure[] {
+  const index = /^sample\.prompts\.(\d+)$/.exec(field ?? "");
+  const { step, prompt } = params as { step?: unknown; prompt?: unknown };
+  return isLostPicture(code) && index !== null && typeof step === "number"
+    ? [
+        {
+          step,
+          promptIndex: Number(index[1]),
+          prompt: String(prompt ?? ""),
+          message: `${message} ${hint}`.trim(),
+        },
+      ]
+    : [];
 }
 
 /** Numbers of pictures as the archive's address takes them: 3,7-12. */
