@@ -1,11 +1,12 @@
 import { MantineProvider } from "@mantine/core";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { act, render, screen, waitFor, within } from "@testing-library/react";
+import { act, fireEvent, render, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { sample } from "@tests/examples";
 import { useState } from "react";
 import { describe, expect, test, vi } from "vitest";
 import { applyPreview } from "@/api/apply-event";
+import { LiveProvider } from "@/api/live";
 import type { Sample } from "@/api/types";
 import { Gallery } from "./gallery";
 import type { GalleryJob } from "./gallery-model";
@@ -20,6 +21,8 @@ const samples = STEPS.flatMap((step, column) =>
 const mark = vi.fn();
 
 const client = new QueryClient();
+
+const nothing = () => {};
 
 /** As the page has it: what is deleted is gone at once, and so is a star. */
 function Page({ jobs, step }: { jobs: GalleryJob[]; step: number | null }) {
@@ -69,7 +72,9 @@ let page: ReturnType<typeof render>;
 const pageOf = (jobs: GalleryJob[], step: number | null) => (
   <MantineProvider env="test">
     <QueryClientProvider client={client}>
-      <Page jobs={jobs} step={step} />
+      <LiveProvider onStatusMoved={nothing} onAlarm={nothing} onUnauthorized={nothing}>
+        <Page jobs={jobs} step={step} />
+      </LiveProvider>
     </QueryClientProvider>
   </MantineProvider>
 );
@@ -300,6 +305,53 @@ test("S stars, in the grid and in the lightbox, and a note is kept when the fiel
     [3, { starred: false }],
     [3, { note: "bees" }],
   ]);
+});
+
+test("says of a picture that cannot be read so after some tries, in the grid and large", async () => {
+  vi.useFakeTimers({ shouldAdvanceTime: true });
+  try {
+    const user = userEvent.setup({ advanceTimers: vi.advanceTimersByTime });
+    open();
+    const failsIn = async (box: HTMLElement, name: string) => {
+      const image = () => within(box).getByRole("img", { name });
+      for (const pause of [1000, 2000, 4000]) {
+        fireEvent.error(image());
+        expect(within(box).queryByText("The picture cannot be read")).toBeNull();
+        await act(async () => vi.advanceTimersByTime(pause));
+      }
+      fireEvent.error(image());
+      expect(within(box).getByText("The picture cannot be read")).toBeVisible();
+    };
+    await failsIn(cell("Open prompt 1, step 50"), "Step 50: a fox");
+    await user.click(cell("Open prompt 1, step 50"));
+    await failsIn(await lightbox(), "Step 50: a fox");
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test("says of a difference that a picture cannot be read after some tries, not at the first", async () => {
+  vi.useFakeTimers({ shouldAdvanceTime: true });
+  const decode = vi.fn(() => Promise.reject(new DOMException("", "EncodingError")));
+  Object.assign(HTMLImageElement.prototype, { decode });
+  try {
+    const user = userEvent.setup({ advanceTimers: vi.advanceTimersByTime });
+    open();
+    await user.click(cell("Open prompt 1, step 50"));
+    const box = await lightbox();
+    await user.keyboard("5");
+    await waitFor(() => expect(decode).toHaveBeenCalledTimes(2));
+    for (const pause of [1000, 2000, 4000]) {
+      await act(async () => vi.advanceTimersByTimeAsync(0));
+      expect(within(box).queryByText("One of the pictures cannot be read.")).toBeNull();
+      await act(async () => vi.advanceTimersByTimeAsync(pause));
+    }
+    expect(await within(box).findByText("One of the pictures cannot be read.")).toBeVisible();
+    expect(decode).toHaveBeenCalledTimes(8);
+  } finally {
+    Reflect.deleteProperty(HTMLImageElement.prototype, "decode");
+    vi.useRealTimers();
+  }
 });
 
 describe("a note that is being typed", () => {

@@ -9,6 +9,8 @@ import {
   useState,
 } from "react";
 import type { Sample } from "@/api/types";
+import { Icon } from "@/components/ui/icons";
+import { RetryingPicture } from "@/components/ui/retrying-picture";
 import { text } from "@/messages";
 import classes from "./lightbox-stage.module.css";
 import { PictureDifference } from "./picture-difference";
@@ -89,7 +91,7 @@ function Framed({ sample, title, zoom, isLabelled = false }: FramedProps) {
 
 function Picture({ sample, title, zoom }: { sample: Sample; title: string; zoom: Zoom }) {
   return (
-    <img
+    <RetryingPicture
       key={sample.id}
       className={classes.picture}
       src={sample.url}
@@ -101,6 +103,12 @@ function Picture({ sample, title, zoom }: { sample: Sample; title: string; zoom:
         transform: zoom.transform,
         imageRendering: sample.width <= PIXELATED_TO_PX ? "pixelated" : undefined,
       }}
+      instead={(isLost) => (
+        <span className={classes.missing}>
+          <Icon name="picture" size={30} />
+          {isLost && text.samples.damaged}
+        </span>
+      )}
     />
   );
 }

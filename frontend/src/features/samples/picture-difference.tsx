@@ -1,6 +1,7 @@
 import { SegmentedControl } from "@mantine/core";
 import { type CSSProperties, useEffect, useRef, useState } from "react";
 import type { Sample } from "@/api/types";
+import { useTries } from "@/components/ui/retrying-picture";
 import { text } from "@/messages";
 import classes from "./lightbox-stage.module.css";
 import type { Zoom } from "./use-zoom";
@@ -23,7 +24,14 @@ export function PictureDifference({ one, other, zoom, frame }: PictureDifference
   const { url: otherUrl } = other;
   const fits = one.width === other.width && one.height === other.height;
 
+  const { isMissing, isLost, onFailure, again } = useTries(`${oneUrl} ${otherUrl}`);
+  const failed = useRef(onFailure);
+  failed.current = onFailure;
   useEffect(() => {
+    if (isMissing) {
+      setSaid(isLost ? text.samples.differenceFails : "");
+      return;
+    }
     if (!fits) {
       setSaid(text.samples.differentSizes);
       return;
@@ -42,11 +50,11 @@ export function PictureDifference({ one, other, zoom, frame }: PictureDifference
         context.putImageData(result, 0, 0);
         setSaid(text.samples.difference(`${(mean * 100).toFixed(2)} %`));
       })
-      .catch(() => isWanted && setSaid(text.samples.differenceFails));
+      .catch(() => isWanted && failed.current());
     return () => {
       isWanted = false;
     };
-  }, [oneUrl, otherUrl, factor, fits]);
+  }, [oneUrl, otherUrl, factor, fits, isMissing, isLost]);
 
   return (
     <figure className={classes.frame} style={frame}>
@@ -63,6 +71,7 @@ export function PictureDifference({ one, other, zoom, frame }: PictureDifference
       <figcaption className={classes.label} role="status">
         {said}
       </figcaption>
+      {again}
       {fits && (
         <SegmentedControl
           className={classes.amplify}

@@ -1,8 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
-import { memo, useState } from "react";
+import { memo } from "react";
 import { previewQuery } from "@/api/queries";
 import type { Sample } from "@/api/types";
 import { Icon } from "@/components/ui/icons";
+import { RetryingPicture } from "@/components/ui/retrying-picture";
 import { text } from "@/messages";
 import type { Drawing, Failure } from "./gallery-model";
 import { previewUrl } from "./gallery-round";
@@ -156,17 +157,8 @@ interface PictureProps {
 }
 
 function Picture({ sample, title, isLarge }: PictureProps) {
-  const [isDamaged, setDamaged] = useState(false);
-  if (isDamaged) {
-    return (
-      <span className={classes.damaged}>
-        <Icon name="picture" size={22} />
-        {text.samples.damaged}
-      </span>
-    );
-  }
   return (
-    <img
+    <RetryingPicture
       className={classes.picture}
       src={isLarge ? `${sample.thumbnail_url}&side=640` : sample.thumbnail_url}
       width={sample.width}
@@ -174,7 +166,12 @@ function Picture({ sample, title, isLarge }: PictureProps) {
       alt={text.samples.alt(sample.prompt, title)}
       decoding="async"
       style={{ imageRendering: sample.width < SMALL_PX ? "pixelated" : undefined }}
-      onError={() => setDamaged(true)}
+      instead={(isLost) => (
+        <span className={classes.damaged}>
+          <Icon name="picture" size={22} />
+          {isLost && text.samples.damaged}
+        </span>
+      )}
     />
   );
 }
