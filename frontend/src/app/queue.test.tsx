@@ -214,6 +214,29 @@ describe("several jobs at once", () => {
     expect(server.asked("POST /api/trash/entry-2/restore")).toHaveLength(1);
   });
 
+  test("one that cannot come back keeps no other in the trash", async () => {
+    const trash = [1, 2].map((id) => trashEntry({ id: `entry-${id}`, training_name: `job-${id}` }));
+    server
+      .on("DELETE /api/jobs/1", () => undefined)
+      .on("DELETE /api/jobs/2", () => undefined)
+      .on("GET /api/trash", () => ({ items: trash, next: null }))
+      .on(
+        "POST /api/trash/entry-1/restore",
+        () => new Refusal(409, [problem("name_taken", "The name job-1 is taken.")]),
+      )
+      .on("POST /api/trash/entry-2/restore", () => ({ job_id: 12 }));
+    const user = openPage();
+    await user.click(await screen.findByRole("checkbox", { name: "Choose job-1" }));
+    await user.click(screen.getByRole("checkbox", { name: "Choose job-2" }));
+    await user.click(screen.getByRole("button", { name: "Delete 2" }));
+    await user.click(await screen.findByRole("checkbox", { name: /Also move/ }));
+    await user.click(screen.getByRole("button", { name: "Delete 2 jobs" }));
+    await user.click(await screen.findByRole("button", { name: "Undo" }));
+    expect(await screen.findByText("1 job brought back, 1 not")).toBeVisible();
+    expect(screen.getByText("The name job-1 is taken.")).toBeVisible();
+    expect(server.asked("POST /api/trash/entry-2/restore")).toHaveLength(1);
+  });
+
   test("a job removed without its files is found again in its folder", async () => {
     server
       .on("DELETE /api/jobs/2", () => undefined)

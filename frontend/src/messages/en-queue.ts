@@ -108,6 +108,7 @@ export const enQueue = {
     label: "Undo",
     name: "Bringing it back",
     done: (count: number) => `${jobs(count)} brought back.`,
+    some: (back: number, not: number) => `${jobs(back)} brought back, ${not} not`,
   },
 
   alarms: {

@@ -54,6 +54,10 @@ export const samples = {
     count === 1 ? "The picture is in the trash." : `${count} pictures are in the trash.`,
   restored: (count: number) =>
     count === 1 ? "The picture is back." : `${count} pictures are back.`,
+  restoredSome: (back: number, not: number) =>
+    `${plural(back, "picture is", "pictures are")} back, ${plural(not, "is", "are")} not`,
+  notRemoved: (failed: number, all: number) =>
+    `${failed} of ${plural(all, "picture", "pictures")} could not be deleted`,
   compareSelected: "Compare the two",
   downloads: "Download",
   downloadSelected: (count: number) => `The ${count} selected`,

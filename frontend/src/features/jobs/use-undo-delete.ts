@@ -1,7 +1,8 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { api } from "@/api/client";
 import { keys } from "@/api/queries";
-import { toast, toastFailure } from "@/components/ui/toast";
+import { toast, toastFailure, toastFailures } from "@/components/ui/toast";
+import { tryEach } from "@/lib/try-each";
 import { text } from "@/messages";
 
 export interface Deleted {
@@ -17,15 +18,16 @@ export function useUndoDelete(): (deleted: Deleted[]) => void {
     try {
       // The latest first: of two jobs of one name, the one that was deleted just now.
       const trash = await api.trash();
-      for (const { name, isInTrash } of deleted) {
+      const tried = await tryEach(deleted, async ({ name, isInTrash }) => {
         const entry = trash.find((one) => one.kind === "job" && one.training_name === name);
-        if (isInTrash && entry !== undefined) {
-          await api.restore(entry.id);
-        } else {
-          await api.rescan(name);
-        }
+        await (isInTrash && entry !== undefined ? api.restore(entry.id) : api.rescan(name));
+      });
+      const [back, not] = [tried.answers.length, tried.errors.length];
+      if (not === 0) {
+        toast(text.undo.done(back));
+      } else {
+        toastFailures(text.undo.name, text.undo.some(back, not), tried);
       }
-      toast(text.undo.done(deleted.length));
     } catch (error) {
       toastFailure(text.undo.name, error);
     } finally {

@@ -3,7 +3,8 @@ import { applySampleRemoved } from "@/api/apply-event";
 import { api } from "@/api/client";
 import { keys } from "@/api/queries";
 import type { Sample, TrashEntry } from "@/api/types";
-import { toast, toastFailure, toastWithUndo } from "@/components/ui/toast";
+import { toast, toastFailures, toastWithUndo } from "@/components/ui/toast";
+import { tryEach } from "@/lib/try-each";
 import { text } from "@/messages";
 
 /** A picture and the job that drew it. */
@@ -22,29 +23,27 @@ export function useSampleRemoval(): (pictures: OwnedSample[]) => void {
     void client.invalidateQueries({ queryKey: keys.trash });
   };
   const undo = async (entries: TrashEntry[], pictures: OwnedSample[]) => {
-    try {
-      for (const entry of entries) {
-        await api.restore(entry.id);
-      }
-      toast(text.samples.restored(entries.length));
-    } catch (error) {
-      toastFailure(text.undo.label, error);
+    const tried = await tryEach(entries, ({ id }) => api.restore(id));
+    const [back, not] = [tried.answers.length, tried.errors.length];
+    if (not === 0) {
+      toast(text.samples.restored(back));
+    } else {
+      toastFailures(text.undo.label, text.samples.restoredSome(back, not), tried);
     }
     lookAgain(pictures);
   };
   const { mutate } = useMutation({
     mutationFn: async (pictures: OwnedSample[]) => {
-      const entries: TrashEntry[] = [];
-      try {
-        for (const { jobId, sample } of pictures) {
-          entries.push(await api.deleteSample(jobId, sample.id));
-        }
-      } catch (error) {
-        // Those before it are in the trash all the same, and can be taken back.
-        toastFailure(text.samples.remove, error);
+      const tried = await tryEach(pictures, ({ jobId, sample }) =>
+        api.deleteSample(jobId, sample.id),
+      );
+      const failed = tried.errors.length;
+      if (failed > 0) {
+        const title = text.samples.notRemoved(failed, pictures.length);
+        toastFailures(text.samples.remove, title, tried);
         lookAgain(pictures);
       }
-      return entries;
+      return tried.answers;
     },
     onMutate: (pictures) => {
       for (const { jobId, sample } of pictures) {
