@@ -123,7 +123,7 @@ def left_out(found: Imported) -> dict[str, tuple[str, bool]]:
 
 @pytest.mark.parametrize("path", ["datasets", "sample.samples"])
 def test_a_key_that_looks_like_a_place_in_a_list_makes_no_list(path: str) -> None:
-    panel: dict[str, Any] = {999_999_999: {"folder_path": "x", "prompt": "y"}}
+    panel: dict[Any, Any] = {999_999_999: {"folder_path": "x", "prompt": "y"}}
     panels = {"datasets": panel} if path == "datasets" else {"sample": {"samples": panel}}
     found = process_with(**panels)
     assert f"{path}.[999999999].folder_path" in left_out(found)
