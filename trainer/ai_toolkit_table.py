@@ -8,6 +8,7 @@ and their meaning were read off its examples and the defaults of its form. Impor
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -62,6 +63,13 @@ def slug(value: Any) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", str(value)).strip("_-")[:64]
 
 
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(value)  # JSON has no such number
+    return number
+
+
 def _named(values: Any) -> str:
     return ", ".join(str(value) for value in dict.fromkeys(values))
 
@@ -71,7 +79,7 @@ def _negated(value: Any) -> bool:
 
 
 def _percent(value: Any) -> float:
-    return round(100 * float(value), 1)
+    return round(100 * _finite(value), 1)
 
 
 def _extension(value: Any) -> str:
@@ -180,8 +188,8 @@ CARRIED: dict[str, Carried] = {
             }
         ),
     ),
-    "train.lr": Carried("training.learning_rate", float),
-    "train.optimizer_params.weight_decay": Carried("training.weight_decay", float),
+    "train.lr": Carried("training.learning_rate", _finite),
+    "train.optimizer_params.weight_decay": Carried("training.weight_decay", _finite),
     "train.lr_scheduler": Carried(
         "training.lr_schedule",
         one_of(
@@ -194,7 +202,7 @@ CARRIED: dict[str, Carried] = {
         ),
     ),
     "train.lr_scheduler_params.num_warmup_steps": Carried("training.warmup_steps"),
-    "train.max_grad_norm": Carried("training.max_gradient_norm", float),
+    "train.max_grad_norm": Carried("training.max_gradient_norm", _finite),
     "train.ema_config.use_ema": Carried("training.use_ema"),
     "train.ema_config.ema_decay": Carried("training.ema_decay"),
     "train.dtype": Carried("training.data_type", one_of(_DATA_TYPES)),
@@ -213,7 +221,7 @@ CARRIED: dict[str, Carried] = {
     "train.diff_output_preservation_class": Carried("regularization.preservation_class"),
     "train.blank_prompt_preservation": Carried("regularization.blank_prompt_preservation"),
     "train.do_differential_guidance": Carried("advanced.do_differential_guidance"),
-    "train.differential_guidance_scale": Carried("advanced.scale", float),
+    "train.differential_guidance_scale": Carried("advanced.scale", _finite),
     "model.low_vram": Carried("model.low_vram"),
     "model.layer_offloading": Carried("model.layer_offloading", _offloading),
     "model.auto_memory": Carried("model.layer_offloading", _offloading),
@@ -238,7 +246,7 @@ CARRIED: dict[str, Carried] = {
     "sample.samples.*.height": Carried("sample.prompts.*.height", side),
     "sample.samples.*.seed": Carried("sample.prompts.*.seed"),
     "sample.samples.*.guidance_scale": Carried("sample.prompts.*.guidance_scale"),
-    "sample.samples.*.network_multiplier": Carried("sample.prompts.*.lora_strength", float),
+    "sample.samples.*.network_multiplier": Carried("sample.prompts.*.lora_strength", _finite),
 }
 # With LoKr only: with LoRA they stand in the file and do nothing.
 CARRIED_OF_LOKR: dict[str, Carried] = {
@@ -306,6 +314,7 @@ LEFT_OUT: dict[str, LeftOut] = {
     "model.model_kwargs.match_target_res": LeftOut(
         "References are scaled to at most 1024 x 1024 px of area, as inference does it."
     ),
+    "sample.prompts": LeftOut("Prompts are a list of texts, and count only without samples."),
     "sample.num_frames": _NO_VIDEO,
     "sample.fps": LeftOut("It is for video.", (None, 0, 1, 16, 24)),
     "sample.samples.*.neg": LeftOut("Negative Prompt (Sample) is one for all prompts."),
@@ -358,6 +367,6 @@ PROMPT_OPTION_TYPES: dict[str, Callable[[str], Any]] = {
     "height": int,
     "seed": int,
     "sample_steps": int,
-    "guidance_scale": float,
-    "network_multiplier": float,
+    "guidance_scale": _finite,
+    "network_multiplier": _finite,
 }

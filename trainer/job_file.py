@@ -53,8 +53,12 @@ def parse_yaml(text: str, *, name: str = "the job") -> dict[str, Any]:
             code="bad_yaml",
             params={"line": mark.line + 1 if mark else None},
         ) from error
-    # What the loader lets through of its own: a 13th month is a ValueError, `!!bool x` a KeyError.
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+    # What the loader lets through of its own: a 13th month is a ValueError, `!!bool x` a KeyError,
+    # a long number in base 60 an OverflowError.
+    except (
+        *(ValueError, TypeError, LookupError, AttributeError),
+        *(OverflowError, RecursionError),
+    ) as error:
         raise JobRefused(
             f"{name} holds a value that is none: {type(error).__name__}: {error}.",
             "Put quotes around texts that look like a date or a number; nesting must be moderate.",

@@ -7,16 +7,17 @@ no data; who sends them renders the job as it is then. The others hold what they
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, delete, func, insert, literal, select
+from sqlalchemy import ColumnElement, CursorResult, delete, func, insert, literal, select
 from sqlalchemy.orm import Session
 
-from backend.db.models import FeedEntry, Job
+from backend.db.models import FeedEntry, Job, QueuePause
 from backend.jobs.status import JobStatus
 
 KEPT_ROWS = 50_000  # hours of a busy machine; an older cursor is told to fetch anew
-ANNOUNCED_POSITIONS = 200  # more waiting jobs than a page shows
+# Waiting jobs that are told of one by one; of more, that the queue has changed.
+ANNOUNCED_POSITIONS = 200
 
 
 def announce(session: Session, name: str, job_id: int | None, data: dict[str, Any]) -> None:
@@ -39,6 +40,12 @@ def announce_waiting(session: Session) -> None:
     _announce_waiting(session)
 
 
+def announce_pauses(session: Session) -> None:
+    """Say what is paused, and that why and where jobs wait is to be fetched anew."""
+    paused = session.scalars(select(QueuePause.device).order_by(QueuePause.device))
+    announce(session, "queue", None, {"paused": list(paused)})
+
+
 def announce_followers(session: Session, job_id: int) -> None:
     """Say that what waited for the job does so no longer."""
     _announce_waiting(session, Job.run_after_job_id == job_id)
@@ -52,7 +59,9 @@ def _announce_waiting(session: Session, *chosen: ColumnElement[bool]) -> None:
         .order_by(Job.queue_order)
         .limit(ANNOUNCED_POSITIONS)
     )
-    session.execute(insert(FeedEntry).from_select(["name", "job_id"], waiting))
+    told = session.execute(insert(FeedEntry).from_select(["name", "job_id"], waiting))
+    if cast(CursorResult[Any], told).rowcount >= ANNOUNCED_POSITIONS:
+        announce_pauses(session)  # pages fetch their lists anew, as far as they show them
 
 
 def prune_feed(session: Session) -> None:

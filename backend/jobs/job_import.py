@@ -17,8 +17,9 @@ from backend.jobs.examine import problem_entries
 from backend.jobs.schemas import ProblemEntry
 from backend.jobs.yaml_routes import YamlText
 from backend.jobs.yaml_text import read_yaml_text
-from trainer.ai_toolkit import Imported, LeftOutKey, from_ai_toolkit, is_ai_toolkit, without
+from trainer.ai_toolkit import Imported, LeftOutKey, from_ai_toolkit, is_ai_toolkit
 from trainer.config import JobConfig
+from trainer.config_paths import take_out
 from trainer.errors import JobRefused, Problem
 from trainer.job_file import parse_job
 
@@ -78,11 +79,11 @@ def _of_ours(config: dict[str, Any]) -> Imported:
     """The config without settings that this version does not know; what else is wrong stays."""
     found = Imported(config=config)
     while unknown := _unknown_settings(found.config):
-        problem = unknown[0]
-        path = (problem.field or "").split(".")
-        reason = f"{problem.message} {problem.hint}"
-        found.leave_out(problem.field or "", problem.params.get("value"), reason)
-        found.config = without(found.config, path)
+        for problem in unknown:
+            reason = f"{problem.message} {problem.hint}"
+            found.leave_out(problem.field or "", problem.params.get("value"), reason)
+        if not all([take_out(found.config, problem.field or "") for problem in unknown]):
+            break
     return found
 
 

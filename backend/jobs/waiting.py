@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, aliased
 from backend.db.columns import now
 from backend.db.models import Job, QueuePause
 from backend.errors import Conflict, Unusable
-from backend.jobs.feed import announce, announce_job, announce_queue, announce_waiting
+from backend.jobs.feed import announce_job, announce_pauses, announce_queue, announce_waiting
 from backend.jobs.status import ACTIVE, JobStatus, shown
 
 ALL_DEVICES = "all"
@@ -178,6 +178,6 @@ def _refuse_a_circle(session: Session, job: Job, first_id: int) -> None:
 
 def _announce_pauses(session: Session) -> None:
     session.flush()
-    announce(session, "queue", None, {"paused": sorted(paused_devices(session))})
+    announce_pauses(session)
     # A job's own page does not listen to the queue.
     announce_waiting(session)

@@ -1,21 +1,31 @@
 """YAML text into a config, with the line of every setting; and back.
 
-The text comes from an editor, so that whatever is wrong with it is a problem with its line. Aliases
-are refused: a few lines of them can stand for more text than memory holds.
+The text comes from an editor, so that whatever is wrong with it is a problem with its line. What
+would cost far more than a job does is refused before anything is built: aliases, a few lines of
+which can stand for more text than memory holds; deep nesting (100,000 brackets kept the scanner for
+minutes); long numbers (`1:1:1...` is one in base 60 to YAML, and took 20 s); and more values than
+any job has (200,000 took 36 s).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
-from backend.db.values import is_storable
+from backend.db.values import DEEPEST, is_storable
 from trainer.errors import JobRefused, Problem
 from trainer.job_file import parse_yaml
+
+MOST_PARTS = (
+    20_000  # keys, values, beginnings and ends; 64 prompts with all they can say have 2,000
+)
+LONGEST_NUMBER = 100  # characters; 64 bits have 20 digits, and a float no more than 25 in use
+_NUMBER = re.compile(r"[-+]?[0-9][0-9_:.]*")
 
 
 @dataclass(frozen=True)
@@ -30,9 +40,9 @@ class YamlJob:
 def read_yaml_text(text: str) -> YamlJob:
     """The config in a text and the line of each of its settings, or why there is none."""
     try:
-        alias = _line_of_first_alias(text)
-        if alias is not None:
-            return YamlJob(None, [_no_aliases(alias)])
+        costly = _first_costly(text)
+        if costly is not None:
+            return YamlJob(None, [costly])
         config = _as_json(parse_yaml(text, name="The text"))
         return YamlJob(config, lines=dict(_lines(yaml.compose(text, yaml.SafeLoader), "")))
     except JobRefused as refusal:
@@ -46,14 +56,33 @@ def written_as_yaml(config: dict[str, Any]) -> str:
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
 
 
-def _line_of_first_alias(text: str) -> int | None:
+def _first_costly(text: str) -> Problem | None:
+    depth = 0
     try:
-        for event in yaml.parse(text, yaml.SafeLoader):
+        for count, event in enumerate(yaml.parse(text, yaml.SafeLoader)):
+            line = event.start_mark.line + 1
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
             if isinstance(event, yaml.AliasEvent):
-                return event.start_mark.line + 1
+                return _no_aliases(line)
+            if count > MOST_PARTS:
+                return _too_many(line)
+            if depth > DEEPEST:
+                return _too_deep(line)
+            if isinstance(event, yaml.ScalarEvent) and _is_long_number(event):
+                return _too_long_a_number(line)
     except yaml.YAMLError:
         pass  # parse_yaml says it with its line
     return None
+
+
+def _is_long_number(event: yaml.ScalarEvent) -> bool:
+    may_be_number = (
+        event.implicit[0] or event.tag is not None
+    )  # quoted ones without a tag are texts
+    return (
+        may_be_number and len(event.value) > LONGEST_NUMBER and bool(_NUMBER.fullmatch(event.value))
+    )
 
 
 def _as_json(data: dict[str, Any]) -> dict[str, Any]:
@@ -84,6 +113,33 @@ def _no_aliases(line: int) -> Problem:
         "yaml_alias",
         f"Line {line} refers to another place with an alias.",
         "Write the value out.",
+        params={"line": line},
+    )
+
+
+def _too_deep(line: int) -> Problem:
+    return Problem(
+        "bad_yaml",
+        f"Line {line} is nested more than {DEEPEST} levels deep.",
+        "No setting of a job is: take brackets or indentation away.",
+        params={"line": line},
+    )
+
+
+def _too_many(line: int) -> Problem:
+    return Problem(
+        "bad_yaml",
+        f"The text has more than {MOST_PARTS} keys and values by line {line}.",
+        "The largest job has some thousand: take out what belongs to none.",
+        params={"line": line},
+    )
+
+
+def _too_long_a_number(line: int) -> Problem:
+    return Problem(
+        "bad_yaml",
+        f"Line {line} holds a number of more than {LONGEST_NUMBER} digits.",
+        "Shorten it, or put quotes around it if it is a text.",
         params={"line": line},
     )
 

@@ -25,6 +25,7 @@ CONTRACT = {
     "trainer.commands",
     "trainer.companions",
     "trainer.config",
+    "trainer.config_paths",
     "trainer.dataset_checks",
     "trainer.dataset_index",
     "trainer.dataset_summary",

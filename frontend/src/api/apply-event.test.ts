@@ -67,6 +67,22 @@ describe("one curve across resumes", () => {
     expect(known(1)).toBe("1/1 2/1 3/1 4/1 5/1");
     expect(known(2)).toBe("3/2 4/2");
   });
+
+  test("has its zoomed parts fetched anew when a later run takes the place of steps", () => {
+    client.setQueryData(keys.metrics(1), steps(1, 5));
+    client.setQueryData(keys.metrics(1, 2), []);
+    const part = [...keys.metrics(1), 2, 5];
+    client.setQueryData(part, steps(2, 5));
+    const isOld = (queryKey: readonly unknown[]) =>
+      client.getQueryState(queryKey)?.isInvalidated === true;
+    applySteps(client, 1, steps(6, 7));
+    expect(isOld(part)).toBe(false);
+    applySteps(client, 1, steps(3, 4, 2));
+    expect([isOld(part), isOld(keys.metrics(1))]).toEqual([true, false]);
+    client.setQueryData(part, steps(2, 5));
+    applySteps(client, 1, steps(5, 6, 2));
+    expect(isOld(part)).toBe(false);
+  });
 });
 
 describe("what a page keeps that is open for days", () => {

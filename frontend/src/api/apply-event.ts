@@ -89,12 +89,29 @@ export function applyJobDeleted(client: QueryClient, id: number): void {
  */
 export function applySteps(client: QueryClient, id: number, items: Metric[]): void {
   for (const queryKey of [keys.metrics(id), keys.metrics(id, items[0]?.run)]) {
+    const before = client.getQueryData<Metric[]>(queryKey);
     change<Metric[]>(client, queryKey, (metrics) => metrics && joined(metrics, items));
+    if (before !== undefined && cutsOff(before, items)) {
+      // Parts of the curve that were fetched more closely hold the steps that are no more.
+      void client.invalidateQueries({
+        queryKey,
+        predicate: (query) => query.queryKey.length > queryKey.length,
+      });
+    }
     const length = client.getQueryData<Metric[]>(queryKey)?.length ?? 0;
     if (length > 2 * MAX_CURVE_POINTS) {
       void client.invalidateQueries({ queryKey, exact: true }, { cancelRefetch: false });
     }
   }
+}
+
+/** Whether a later run trains steps again that the curve has of an earlier one. */
+function cutsOff(metrics: Metric[], items: Metric[]): boolean {
+  const known = metrics[metrics.length - 1];
+  const first = items[0];
+  return (
+    known !== undefined && first !== undefined && first.run > known.run && first.step <= known.step
+  );
 }
 
 /** One curve across resumes: a later run takes the place of what it trains again. */

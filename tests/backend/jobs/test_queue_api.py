@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from backend.db.engine import Database
 from backend.db.models import Job
+from backend.jobs import feed
 from backend.jobs.moves import move
 from backend.jobs.news import Topics, newest_id, read_news
 from backend.jobs.status import JobStatus
@@ -190,6 +191,22 @@ def test_a_job_s_own_page_hears_of_a_pause_and_of_its_end(
         with database.read() as session:
             [news] = read_news(session, page, before).news
         assert (news.name, json.loads(news.json)["waits_for"]) == ("job", waits_for)
+
+
+def test_positions_beyond_those_told_one_by_one_are_to_be_fetched_anew(
+    database: Database, three: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def heard_of_a_start(told: int) -> list[tuple[str, str]]:
+        monkeypatch.setattr(feed, "ANNOUNCED_POSITIONS", told)
+        with database.write() as session:
+            before = newest_id(session)
+            feed.announce_queue(session, except_job=three[0])
+        with database.read() as session:
+            heard = read_news(session, Topics(queue=True), before).news
+        return [(one.name, one.json if one.name == "queue" else "") for one in heard]
+
+    assert heard_of_a_start(told=3) == [("job", ""), ("job", "")]
+    assert heard_of_a_start(told=1) == [("job", ""), ("queue", '{"paused": []}')]
 
 
 def test_a_job_is_told_of_when_the_one_that_it_waited_for_has_completed(

@@ -38,7 +38,13 @@ def test_a_job_goes_into_yaml_and_back_unchanged(client: TestClient) -> None:
         ("training:\n  steps: .nan\n", None),
         ("job:\n  when: 2026-13-45\n", None),
         ("? [1, 2]\n: 3\n", 1),
-        ("a: " + "[" * 5000, None),
+        ("a: " + "[" * 5000, 1),
+        ("a:\n  - " + "- " * 50_000, 2),
+        ("a: 1\nb: 1" + ":1" * 200 + ".0", 2),
+        ("a: !!int '1" + ":1" * 200_000 + "'", 1),
+        ("a: 1\nb: [" + "1," * 200_000 + "]", 2),
+        ("a: 0x" + "f" * 5000, None),
+        ('a: "\\ud800"', None),
     ],
 )
 def test_what_is_no_job_is_said_with_its_line(
@@ -49,6 +55,11 @@ def test_what_is_no_job_is_said_with_its_line(
     (error,) = found["errors"]
     assert error["message"]
     assert error["params"].get("line") == line
+
+
+@pytest.mark.parametrize("value", ["'" + "1" * 200 + "'", "word " * 2000, "1.5e-05"])
+def test_long_texts_are_no_long_numbers(client: TestClient, value: str) -> None:
+    assert read(client, f"a: {value}")["errors"] == []
 
 
 def test_what_json_cannot_say_becomes_text(client: TestClient) -> None:

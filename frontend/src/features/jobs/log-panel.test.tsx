@@ -1,17 +1,26 @@
 import { MantineProvider } from "@mantine/core";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { render, screen } from "@testing-library/react";
+import { act, render, screen, waitFor } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
-import { SmallServer } from "@tests/small-server";
+import { Refusal, SmallServer } from "@tests/small-server";
 import { expect, test } from "vitest";
-import { LiveProvider } from "@/api/live";
+import { LiveProvider, useTopics } from "@/api/live";
 import { LogPanel } from "./log-panel";
 
-function open() {
+function Listening() {
+  useTopics("job:1");
+  return null;
+}
+
+function open({ listens = false } = {}) {
+  const client = new QueryClient({
+    defaultOptions: { queries: { retry: false, staleTime: 1000 } },
+  });
   render(
     <MantineProvider env="test">
-      <QueryClientProvider client={new QueryClient()}>
+      <QueryClientProvider client={client}>
         <LiveProvider onStatusMoved={() => {}} onAlarm={() => {}} onUnauthorized={() => {}}>
+          {listens && <Listening />}
           <LogPanel jobId={1} runs={[1]} />
         </LiveProvider>
       </QueryClientProvider>
@@ -83,4 +92,34 @@ test("the whole log of the chosen run is a download", async () => {
   expect(
     await screen.findByRole("link", { name: "Download the whole log of the run" }),
   ).toHaveAttribute("href", "/api/jobs/1/log/file?run=1");
+});
+
+test("the last lines of a run come after a cut, though no event tells of them again", async () => {
+  const lines = [
+    { line: "the beginning", offset: 0 },
+    { line: "near the end", offset: 14 },
+  ];
+  let isAway = false;
+  const server = new SmallServer().on("GET /api/jobs/1/log", ({ query }) => {
+    if (isAway) {
+      return new Refusal(502, []);
+    }
+    const from = Number(query.get("before") ?? query.get("offset") ?? "14");
+    const items = query.has("before") ? lines.slice(0, 1) : lines.filter((l) => l.offset >= from);
+    return { items, next: String(14 * lines.length), run: 1 };
+  });
+  open({ listens: true });
+  await userEvent.click(await screen.findByRole("button", { name: "Earlier lines" }));
+  await screen.findByText("the beginning");
+  const before = server.asked("GET /api/jobs/1/log").length;
+  isAway = true;
+  await act(async () => server.stream.send("log", { job_id: 1 }, 2));
+  await waitFor(() =>
+    expect(server.asked("GET /api/jobs/1/log").length).toBeGreaterThanOrEqual(before + 2),
+  );
+  lines.push({ line: "Traceback", offset: 28 });
+  isAway = false;
+  await act(async () => server.stream.cut());
+  expect(await screen.findByText("Traceback")).toBeVisible();
+  expect(screen.getByRole("log")).toHaveTextContent(/the beginning\s+near the end\s+Traceback/);
 });

@@ -18,9 +18,19 @@ export interface Log {
 }
 
 function logQuery(jobId: number, run: number | undefined) {
+  const queryKey = ["job", jobId, "log", run ?? null] as const;
   return queryOptions({
-    queryKey: ["job", jobId, "log", run ?? null] as const,
-    queryFn: async ({ signal }): Promise<Log> => {
+    queryKey,
+    queryFn: async ({ signal, client }): Promise<Log> => {
+      const known = client.getQueryData<Log>(queryKey);
+      if (known?.next !== undefined) {
+        const more = await api.log(jobId, run, { offset: known.next }, signal);
+        // So much that there is more still: the newest are what somebody waits for.
+        if (more.items.length < LOG_PART_LINES) {
+          const now = client.getQueryData<Log>(queryKey) ?? known;
+          return now.next === known.next ? grown(now, more) : now;
+        }
+      }
       const part = await api.log(jobId, run, {}, signal);
       return { lines: part.items, maxLines: MAX_LINES, next: offsetOf(part.next) };
     },
@@ -93,7 +103,9 @@ export function useLog(jobId: number, run: number | undefined) {
         isWholePart = part.items.length >= LOG_PART_LINES;
       } while (moreCame.current || isWholePart);
     } catch {
-      // The next event, or the stream's return, reads on from the same place.
+      // This may have been the last event of a run that is over. The query reads on in its own turn;
+      // if that fails too, it is in error, and asked again when the stream is back.
+      void client.invalidateQueries({ queryKey: options.queryKey });
     } finally {
       reading.current = false;
     }
