@@ -26,7 +26,8 @@ from trainer.folders import Folders
 from trainer.job_folder import JobFolder
 from trainer.lora_factors import added_weight
 from trainer.machine import Machine
-from trainer.sampling import read_recipe, sample_requests
+from trainer.sampling import SampleRequest, read_recipe, sample_requests
+from trainer.sampling import draw as draw_with
 
 LAYERS = ("transformer_blocks.1.attn.to_q", "single_transformer_blocks.3.attn.to_out")
 
@@ -164,6 +165,43 @@ def test_a_drawing_goes_on_with_the_pictures_that_are_missing(
     assert [event.prompt_index for event in again.of_type(Sample)] == [3]
     assert {path.name: path.read_bytes() for path in drawn.folder.samples.iterdir()} == before
     assert not any(event.type == "warning" for event in again.events)
+
+
+@pytest.mark.slow
+def test_files_that_are_kept_for_a_drawing_are_drawn_with_and_go_when_nothing_is_missing(
+    files: dict[str, Path],
+    short_folders: Folders,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen = tmp_path / "a-lora.safetensors"
+    picture = drawing_of(files)["pictures"][0]
+    pictures = [picture | {"lora": 0}, picture | {"lora": 0, "seed": 7}]
+    drawing = drawing_of(files, loras=[str(chosen)], pictures=pictures)
+    folder = JobFolder(tmp_path, "try")
+    folder.loras.mkdir(parents=True)
+    kept = folder.loras / folder.kept_name(str(chosen))
+    kept.write_bytes(files["lora"].read_bytes())
+
+    def draw_one_seed(pipeline: Any, request: SampleRequest, **how: Any) -> Image.Image | None:
+        if request.seed == 7:
+            raise ValueError("not this one")
+        return draw_with(pipeline, request, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("trainer.drawing.draw", draw_one_seed)
+        first = finished_run(tmp_path, "try", draw(drawing, short_folders, tmp_path))
+    assert [event.prompt_index for event in first.of_type(Sample)] == [0]
+    assert kept.is_file(), "a picture is missing"
+    rest = finished_run(tmp_path, "try", draw(drawing, short_folders, tmp_path))
+    assert [event.prompt_index for event in rest.of_type(Sample)] == [1]
+    assert not folder.loras.exists()
+    recipe = read_recipe(folder.sample(0, 0))
+    assert recipe is not None
+    assert recipe["lora"] == "a-lora.safetensors"
+    pipeline = bundled_pipeline()
+    pipeline.load_lora_weights(str(files["lora"]), adapter_name="own")
+    assert np.abs(picture_of(first, 0) - drawn_by(pipeline)).max() <= 1
 
 
 @pytest.mark.slow
