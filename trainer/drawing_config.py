@@ -27,7 +27,7 @@ from pydantic import Field, model_validator
 
 from trainer.config import JobConfig
 from trainer.dataset_index import DatasetIndex
-from trainer.folders import Folders, join_inside
+from trainer.folders import Folders, located
 from trainer.hub_lora import PREFIX as HUB
 from trainer.hub_lora import HubLora, hub_lora
 from trainer.job_folder import JobFolder
@@ -134,8 +134,7 @@ def _source(name: str, place: int, folders: Folders) -> Path | HubLora:
     if name.startswith(HUB):
         lora = hub_lora(name, place=place)
         return lora.cached() or lora
-    path = Path(name).expanduser()
-    return path if path.is_absolute() else join_inside(folders.models, name, field=f"loras.{place}")
+    return located(folders.models, name, field=f"loras.{place}")
 
 
 def as_job(drawing: DrawingConfig, loras: Sequence[Path] = ()) -> JobConfig:
@@ -166,5 +165,5 @@ def _rank(path: Path) -> int:
     for name, tensor in read_header(path).items():
         key = parse_key(name)
         if key is not None and key.factor == LORA_FACTORS[0]:
-            ranks.append(tensor.shape[0])
+            ranks += tensor.shape[:1]
     return max(ranks, default=_ASSUMED_RANK)
