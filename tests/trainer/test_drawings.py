@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from diffusers import Flux2Pipeline
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -26,6 +27,7 @@ from trainer.folders import Folders
 from trainer.job_folder import JobFolder
 from trainer.lora_factors import added_weight
 from trainer.machine import Machine
+from trainer.quantization_kinds import QuantizationKind
 from trainer.sampling import SampleRequest, read_recipe, sample_requests
 from trainer.sampling import draw as draw_with
 
@@ -102,12 +104,32 @@ def picture_of(drawn: ShortRun, index: int) -> np.ndarray:
         return np.asarray(picture).astype(int)
 
 
-def merged_picture(files: dict[str, Path], strength: float) -> np.ndarray:
+def pipeline_stored_as(kind: QuantizationKind) -> Flux2Pipeline:
+    """The bundled model with the numbers that its blocks' layers have once they are quantized.
+
+    Plain layers: what stands in their way, and in an adapter's, is not used.
+    """
+    from trainer.quantization import quantized
+
+    pipeline = bundled_pipeline()
+    with torch.no_grad():
+        for part in ("transformer_blocks", "single_transformer_blocks"):
+            for layer in pipeline.transformer.get_submodule(part).modules():
+                if isinstance(layer, torch.nn.Linear) and kind != "none":
+                    assert layer.bias is None
+                    of_inputs = quantized(layer, kind)(torch.eye(layer.in_features))
+                    layer.weight.copy_(of_inputs.T)
+    return pipeline
+
+
+def merged_picture(
+    files: dict[str, Path], strength: float, kind: QuantizationKind = "none"
+) -> np.ndarray:
     """What the pipeline draws with the LoKr added to its weights."""
     from trainer.lora_keys import by_layer
     from trainer.lora_reading import read_lora
 
-    pipeline = bundled_pipeline()
+    pipeline = pipeline_stored_as(kind)
     with torch.no_grad():
         for layer, factors in by_layer(read_lora(files["lokr"]).values()).items():
             pipeline.transformer.get_submodule(layer).weight += strength * added_weight(factors)
@@ -118,18 +140,39 @@ def merged_picture(files: dict[str, Path], strength: float) -> np.ndarray:
 def test_one_drawing_shows_the_base_a_lora_and_a_lokr_as_the_pipeline_does(
     drawn: ShortRun, files: dict[str, Path]
 ) -> None:
+    assert_drawn_as_by_the_pipeline(drawn, files, "none")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["float8", "int8", "nf4"])
+def test_a_quantized_model_draws_with_a_lora_and_a_lokr_as_one_of_the_same_numbers_does(
+    kind: QuantizationKind, files: dict[str, Path], short_folders: Folders, tmp_path: Path
+) -> None:
+    drawing = drawing_of(files, quantization={"transformer": kind, "text_encoder": "none"})
+    run = finished_run(tmp_path, "try", draw(drawing, short_folders, tmp_path))
+    assert_drawn_as_by_the_pipeline(run, files, kind)
+    unquantized = drawn_by(bundled_pipeline())
+    assert np.abs(picture_of(run, 0) - unquantized).max() > 1, "it was quantized"
+
+
+def assert_drawn_as_by_the_pipeline(
+    drawn: ShortRun, files: dict[str, Path], kind: QuantizationKind
+) -> None:
+    """Exactly, or within a level where sums are taken in another order."""
     assert drawn.exit_code == EXIT_COMPLETED
     assert drawn.of_type(SampleFailed) == []
-    pipeline = bundled_pipeline()
+    pipeline = pipeline_stored_as(kind)
     base = drawn_by(pipeline)
-    assert np.abs(picture_of(drawn, 0) - base).max() == 0
-    assert np.abs(picture_of(drawn, 5) - base).max() == 0  # strength 0
+    of_base = 0 if kind == "none" else 1
+    assert np.abs(picture_of(drawn, 0) - base).max() <= of_base
+    assert np.abs(picture_of(drawn, 5) - base).max() <= of_base  # strength 0
     pipeline.load_lora_weights(str(files["lora"]), adapter_name="own")
     for index, strength in ((1, 1.0), (3, 0.5)):
         pipeline.set_adapters("own", strength)
         assert np.abs(picture_of(drawn, index) - drawn_by(pipeline)).max() <= 1
     for index, strength in ((2, 1.0), (4, 0.5)):
-        assert np.abs(picture_of(drawn, index) - merged_picture(files, strength)).max() <= 1
+        merged = merged_picture(files, strength, kind)
+        assert np.abs(picture_of(drawn, index) - merged).max() <= 1
     unlike = [np.abs(picture_of(drawn, index) - base).max() for index in (1, 2, 3, 4)]
     assert min(unlike) > 8
 
