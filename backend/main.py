@@ -16,6 +16,7 @@ from backend.artifacts.workflow_routes import router as workflows
 from backend.bundles.routes import router as bundles
 from backend.datasets.routes import router as datasets
 from backend.db.engine import Database
+from backend.drawings.kept_loras import remove_half_kept
 from backend.drawings.routes import router as drawings
 from backend.error_handlers import install_handlers
 from backend.failures.routes import router as failures
@@ -86,6 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     database = Database(app.state.settings.database_url)
+    await asyncio.to_thread(remove_half_kept, app.state.settings)
     await asyncio.to_thread(settle_all, database, app.state.settings)
     watch = FeedWatch(database, LoadRing(app.state.settings.output_dir))
     app.state.database = database

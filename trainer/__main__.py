@@ -161,7 +161,7 @@ def _draw(options: argparse.Namespace, folders: Folders) -> int:
     verdict = DrawingVerdict(None)
     try:
         data = read_yaml(options.drawing)
-        verdict = examine_drawing(data, folders, _machine_with(folders, parent))
+        verdict = examine_drawing(data, folders, _machine_with(folders, parent), parent=parent)
         drawing = verdict.admitted()
     except DarkroomError as error:
         return _refused(verdict.drawing, error, options, parent)

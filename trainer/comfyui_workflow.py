@@ -1,6 +1,6 @@
 """A workflow for ComfyUI that loads a LoRA on its base model and draws the job's first prompt.
 
-    workflow = comfyui_workflow(job, lora_name="my-style.safetensors")
+    workflow = comfyui_workflow(job, lora_name="my-style.safetensors", datasets=folders.datasets)
 
 The file is what ComfyUI itself saves (its graph, not its API's): dropped onto the canvas it shows
 boxes and wires that a person can change. All nodes are ComfyUI's own, and the picture is the
@@ -13,20 +13,28 @@ they differ from what Darkroom drew, it is by the precision of the files that Co
 dev has its guidance in the model (FluxGuidance, BasicGuider); klein predicts twice and moves away
 from the negative prompt (CFGGuider), which at scale 1 has no weight and is zeroed.
 
+A reference of more than 1024 x 1024 px is scaled down to that, as Diffusers does. ComfyUI's node
+for it scales smaller ones up, so these go without it. Of a reference that cannot be read when the
+workflow is made nobody knows which it is: it gets the node, and the note says when to take it away.
+
 The file names of base models are those of ComfyUI's own repackaged files. Imports no torch.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
+from trainer.buckets import REFERENCE_AREA_PX
 from trainer.config import JobConfig
 from trainer.durable_write import write_text
+from trainer.errors import JobRefused
 from trainer.panels.sample import SamplePrompt
+from trainer.pictures import UnreadablePicture, upright_size
+from trainer.sample_check import control_image_path
 from trainer.texts import negative_prompt_text, sample_guidance, sample_prompt_text
 from trainer.variants import Architecture
 
@@ -46,17 +54,18 @@ _FILES: dict[Architecture, tuple[str, str]] = {
     Architecture.KLEIN_9B: ("flux-2-klein-9b.safetensors", "qwen_3_8b_fp8mixed.safetensors"),
 }
 _COLUMN_PX, _GAP_PX = 360, 40
-_REFERENCE_MEGAPIXELS = 1.0
+_MEGAPIXEL = 1024 * 1024  # as the node counts
 
 
 class NoWorkflow(ValueError):
     """ComfyUI cannot load the model that the LoRA is for."""
 
 
-def comfyui_workflow(job: JobConfig, *, lora_name: str) -> dict[str, Any]:
+def comfyui_workflow(job: JobConfig, *, lora_name: str, datasets: Path) -> dict[str, Any]:
     """The workflow as a JSON object. lora_name: the file's name in ComfyUI's folder of LoRAs.
 
-    Raises NoWorkflow for the bundled tiny model.
+    datasets: where the sizes of reference pictures are looked up. Raises NoWorkflow for the bundled
+    tiny model.
     """
     refuse_unknown_model(job)
     prompt = job.sample.prompts[0] if job.sample.prompts else SamplePrompt(prompt="[trigger]")
@@ -73,7 +82,8 @@ def comfyui_workflow(job: JobConfig, *, lora_name: str) -> dict[str, Any]:
         gives=["MODEL"],
     )
     said = _encoded(graph, clip, sample_prompt_text(job, prompt), title="Prompt")
-    references = _references(graph, vae, prompt)
+    areas = {name: _area_px(name, datasets) for name in prompt.control_images}
+    references = _references(graph, vae, prompt, areas)
     said = _with_references(graph, said, references)
     guider = _guider(graph, job, prompt, with_lora, clip, references, said)
     side = job.variant.sample_side_px
@@ -102,7 +112,7 @@ def comfyui_workflow(job: JobConfig, *, lora_name: str) -> dict[str, Any]:
         "VAEDecode", 4, takes={"samples": (drawn, 0), "vae": (vae, 0)}, gives=["IMAGE"]
     )
     graph.add("SaveImage", 5, widgets=[job.job.training_name], takes={"images": (picture, 0)})
-    graph.add("Note", 5, widgets=[_where_to_put(lora_name, unet, text_encoder, prompt)])
+    graph.add("Note", 5, widgets=[_where_to_put(lora_name, unet, text_encoder, areas)])
     return graph.as_dict()
 
 
@@ -112,12 +122,12 @@ def refuse_unknown_model(job: JobConfig) -> None:
         raise NoWorkflow(f"ComfyUI has no {job.variant.label}.")
 
 
-def write_workflow(job: JobConfig, lora: Path) -> Path | None:
+def write_workflow(job: JobConfig, lora: Path, *, datasets: Path) -> Path | None:
     """Write the workflow beside the LoRA's file; its path, or None where ComfyUI has no use for
     the LoRA.
     """
     try:
-        workflow = comfyui_workflow(job, lora_name=lora.name)
+        workflow = comfyui_workflow(job, lora_name=lora.name, datasets=datasets)
     except NoWorkflow:
         return None
     path = lora.with_name(workflow_name(lora.name))
@@ -130,7 +140,18 @@ def workflow_name(lora_name: str) -> str:
     return f"{PurePath(lora_name).stem}.comfyui.json"
 
 
-def _where_to_put(lora_name: str, unet: str, text_encoder: str, prompt: SamplePrompt) -> str:
+def _area_px(name: str, datasets: Path) -> int | None:
+    """Of a reference picture; None where it cannot be read."""
+    try:
+        width_px, height_px = upright_size(control_image_path(name, datasets))
+    except (JobRefused, OSError, UnreadablePicture):
+        return None
+    return width_px * height_px
+
+
+def _where_to_put(
+    lora_name: str, unet: str, text_encoder: str, areas: Mapping[str, int | None]
+) -> str:
     lines = [
         f"Put {lora_name} into ComfyUI/models/loras and press R, then Run.",
         "",
@@ -138,10 +159,22 @@ def _where_to_put(lora_name: str, unet: str, text_encoder: str, prompt: SamplePr
         f"models/text_encoders, {_VAE} in models/vae. Other files of the same model do as well: "
         "choose yours in the three loaders.",
     ]
-    if prompt.control_images:
-        names = ", ".join(PurePath(name).name for name in prompt.control_images)
-        lines += ["", f"Reference pictures: put {names} into ComfyUI/input."]
+    if areas:
+        lines += ["", f"Reference pictures: put {_names(areas)} into ComfyUI/input."]
+    unknown = [name for name, area in areas.items() if area is None]
+    if unknown:
+        lines += [
+            "",
+            f"{_names(unknown)} could not be read when this workflow was made. Darkroom shows the "
+            "model a picture of up to 1024 x 1024 px at its own size: for such a one, connect Load "
+            "Image to VAE Encode directly and take ImageScaleToTotalPixels away, which would scale "
+            "it up.",
+        ]
     return "\n".join(lines)
+
+
+def _names(references: Iterable[str]) -> str:
+    return ", ".join(PurePath(name).name for name in references)
 
 
 def _encoded(graph: _Graph, clip: int, text: str, *, title: str) -> int:
@@ -155,23 +188,27 @@ def _encoded(graph: _Graph, clip: int, text: str, *, title: str) -> int:
     )
 
 
-def _references(graph: _Graph, vae: int, prompt: SamplePrompt) -> list[int]:
-    """The latents of each reference picture, scaled down to a megapixel, in order."""
+def _references(
+    graph: _Graph, vae: int, prompt: SamplePrompt, areas: Mapping[str, int | None]
+) -> list[int]:
+    """The latents of each reference picture, in order; large ones are scaled down first."""
     found = []
     for name in prompt.control_images:
-        loaded = graph.add(
+        shown = graph.add(
             "LoadImage", 2, widgets=[PurePath(name).name, "image"], gives=["IMAGE", "MASK"]
         )
-        scaled = graph.add(
-            "ImageScaleToTotalPixels",
-            2,
-            widgets=["lanczos", _REFERENCE_MEGAPIXELS],
-            takes={"image": (loaded, 0)},
-            gives=["IMAGE"],
-        )
+        area_px = areas[name]
+        if area_px is None or area_px > REFERENCE_AREA_PX:
+            shown = graph.add(
+                "ImageScaleToTotalPixels",
+                2,
+                widgets=["lanczos", REFERENCE_AREA_PX / _MEGAPIXEL],
+                takes={"image": (shown, 0)},
+                gives=["IMAGE"],
+            )
         found.append(
             graph.add(
-                "VAEEncode", 2, takes={"pixels": (scaled, 0), "vae": (vae, 0)}, gives=["LATENT"]
+                "VAEEncode", 2, takes={"pixels": (shown, 0), "vae": (vae, 0)}, gives=["LATENT"]
             )
         )
     return found

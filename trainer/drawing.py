@@ -9,6 +9,7 @@ interrupted goes on where it was.
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -65,7 +66,12 @@ def run_drawing(
         stopping_on_signals(record.request_stop),
     ):
         try:
-            return record.finish(_draw_missing(drawing, verdict, record, folders))
+            outcome = _draw_missing(drawing, verdict, record, folders)
+            exit_code = record.finish(outcome)
+            if outcome.completed and outcome.step == drawing.num_units:
+                # After the last word: a run that is cut off before it finds them again.
+                shutil.rmtree(record.job_folder.loras, ignore_errors=True)
+            return exit_code
         except Exception as error:
             failure = named_failure(error)
             if failure is None:
@@ -135,7 +141,7 @@ def _obtain_loras(drawing: DrawingConfig, folders: Folders, record: RunRecord) -
     Raises BadLora, DiskFull, StopRequested.
     """
     paths = []
-    for source in lora_files(drawing, folders):
+    for source in lora_files(drawing, folders, record.job_folder.parent):
         if isinstance(source, HubLora):
             record.phase("download", source.file)
             source = obtain_lora(
@@ -239,7 +245,8 @@ class DrawingSession:
         return recipe | {
             "architecture": self.drawing.variant.architecture.value,
             "model": model,
-            "lora": None if file is None else file.path.name,
+            # As the drawing names it; a kept file has another name.
+            "lora": None if lora is None else Path(self.drawing.loras[lora]).name,
             "lora_strength": 0.0 if file is None else request.lora_strength,
         }
 

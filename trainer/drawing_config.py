@@ -27,9 +27,10 @@ from pydantic import Field, model_validator
 
 from trainer.config import JobConfig
 from trainer.dataset_index import DatasetIndex
-from trainer.folders import Folders, join_inside
+from trainer.folders import Folders, located
 from trainer.hub_lora import PREFIX as HUB
 from trainer.hub_lora import HubLora, hub_lora
+from trainer.job_folder import JobFolder
 from trainer.lora_header import refuse_unreadable
 from trainer.lora_keys import LORA_FACTORS, parse_key
 from trainer.original_layout import read_header
@@ -104,27 +105,36 @@ class DrawingConfig(Panel):
         return VARIANTS[self.model.model_architecture]
 
 
-def lora_files(drawing: DrawingConfig, folders: Folders) -> list[Path | HubLora]:
+def lora_files(
+    drawing: DrawingConfig, folders: Folders, parent: Path | None = None
+) -> list[Path | HubLora]:
     """Where the LoRA files lie; of the hub's, those that are not on this machine yet as such.
 
+    parent: where the drawing's own folder lies; a file that is kept there is the one that was
+    chosen, whatever has become of its first place. None for a drawing that has no folder yet.
     Raises JobRefused for a name that leads out of the models folder, or is none of the hub's;
     BadLora for what is no whole safetensors file.
     """
     found: list[Path | HubLora] = []
     for place, name in enumerate(drawing.loras):
-        source = _source(name, place, folders)
+        kept = None if parent is None else _kept(JobFolder(parent, drawing.name), name)
+        source = kept or _source(name, place, folders)
         if isinstance(source, Path):
             refuse_unreadable(source)
         found.append(source)
     return found
 
 
+def _kept(folder: JobFolder, name: str) -> Path | None:
+    file = folder.loras / folder.kept_name(name)
+    return file if file.is_file() else None
+
+
 def _source(name: str, place: int, folders: Folders) -> Path | HubLora:
     if name.startswith(HUB):
         lora = hub_lora(name, place=place)
         return lora.cached() or lora
-    path = Path(name).expanduser()
-    return path if path.is_absolute() else join_inside(folders.models, name, field=f"loras.{place}")
+    return located(folders.models, name, field=f"loras.{place}")
 
 
 def as_job(drawing: DrawingConfig, loras: Sequence[Path] = ()) -> JobConfig:
@@ -155,5 +165,5 @@ def _rank(path: Path) -> int:
     for name, tensor in read_header(path).items():
         key = parse_key(name)
         if key is not None and key.factor == LORA_FACTORS[0]:
-            ranks.append(tensor.shape[0])
+            ranks += tensor.shape[:1]
     return max(ranks, default=_ASSUMED_RANK)

@@ -82,14 +82,19 @@ def examine_drawing(
     data: Mapping[str, Any],
     folders: Folders,
     machine_for: Callable[[JobConfig], Machine | None] | None = None,
+    *,
+    parent: Path | None = None,
 ) -> DrawingVerdict:
-    """Everything wrong with a drawing, unchecked as it came from a page or a file."""
+    """Everything wrong with a drawing, unchecked as it came from a page or a file.
+
+    parent: of its folder, as `lora_files` takes it.
+    """
     try:
         drawing = parse_drawing(data)
     except JobRefused as refusal:
         return DrawingVerdict(None, list(refusal.problems))
     try:
-        sources = lora_files(drawing, folders)
+        sources = lora_files(drawing, folders, parent)
     except JobRefused as refusal:
         return DrawingVerdict(drawing, list(refusal.problems))
     except BadLora as error:

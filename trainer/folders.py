@@ -35,6 +35,22 @@ class Folders:
         )
 
 
+def expanded(name: str) -> Path:
+    """The path with its `~` written out; as it stands for a user who is not there."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
+
+
+def located(root: Path, name: str, *, field: str | None = None) -> Path:
+    """An absolute path, `~` for a home, or a name inside `root`. Raises JobRefused as `join_inside`
+    does.
+    """
+    path = expanded(name)
+    return path if path.is_absolute() else join_inside(root, name, field=field)
+
+
 def join_inside(root: Path, name: str, *, field: str | None = None) -> Path:
     """`root`/`name` for a name that comes from outside. Raises JobRefused if it leads elsewhere.
 

@@ -10,6 +10,7 @@ codes. Imports no torch.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -51,7 +52,8 @@ class HubLora:
         """The file on this machine; None before its download."""
         snapshot = cached_snapshot(self.repository)
         file = None if snapshot is None else snapshot / self.file
-        return file if file is not None and file.is_file() else None
+        # False of a name that is too long for a file.
+        return file if file is not None and os.path.isfile(file) else None
 
 
 def hub_lora(name: str, *, place: int) -> HubLora:

@@ -12,10 +12,12 @@ PARENT/<training name>/
   checkpoints/step-000250/         see checkpoint.py
   runs/0001/{job.yaml, events.jsonl, commands.jsonl, trainer.log, preview.png}
   superseded/0002/                 what the resume of run 2 set aside
+  loras/                           of a drawing: its LoRA files, while pictures are missing
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +116,16 @@ class JobFolder:
     @property
     def superseded(self) -> Path:
         return self.path / "superseded"
+
+    @property
+    def loras(self) -> Path:
+        """Of a drawing: LoRA files that are kept for it while they could go away elsewhere."""
+        return self.path / "loras"
+
+    @staticmethod
+    def kept_name(lora: str) -> str:
+        """What a kept file is called. lora: as the drawing names it, so that no other is taken."""
+        return f"{hashlib.sha256(lora.encode(errors='surrogatepass')).hexdigest()[:16]}.safetensors"
 
     def sample(self, step: int, prompt_index: int) -> Path:
         """The picture of one prompt at one step."""

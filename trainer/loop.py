@@ -158,7 +158,7 @@ def train(
                 rounds.draw_all(trainee)
         saver.save(trainee)
         draw_last(trainee, rounds, record)
-    return finish(trainee, record, room)
+    return finish(trainee, record, room, folders)
 
 
 def choose(
@@ -295,7 +295,7 @@ def draw_last(trainee: Trainee, rounds: SampleRounds, record: RunRecord) -> None
         rounds.draw_missing_at(trainee, trainee.step)
 
 
-def finish(trainee: Trainee, record: RunRecord, room: Room) -> Outcome:
+def finish(trainee: Trainee, record: RunRecord, room: Room, folders: Folders) -> Outcome:
     """Make a checkpoint's LoRA the result: the last one's, or the best one's after an early end.
 
     A run that was stopped while the disk had no room for either goes on here when it is started
@@ -314,7 +314,7 @@ def finish(trainee: Trainee, record: RunRecord, room: Room) -> Outcome:
         return Outcome(completed=False, step=step, lora=None)
     with replacing(folder.result) as temporary:
         shutil.copyfile(lora, temporary)
-    write_workflow(job, folder.result)
+    write_workflow(job, folder.result, datasets=folders.datasets)
     return Outcome(
         completed=True,
         step=step,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import EXIT_COMPLETED, BadLora, BadModel, Severity
-from trainer.folders import Folders
+from trainer.folders import Folders, expanded
 from trainer.variants import BUNDLED_TINY_FOLDER
 
 COMMANDS = ("convert", "inspect", "merge")
@@ -94,7 +94,7 @@ def _merge(options: argparse.Namespace, folders: Folders) -> int:
 def _model(name: str, folders: Folders) -> Path:
     if name == "tiny":
         return BUNDLED_TINY_FOLDER
-    candidates = [Path(name).expanduser(), folders.models / name]
+    candidates = [expanded(name), folders.models / name]
     for path in candidates:
         if path.exists():
             return path

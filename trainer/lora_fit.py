@@ -95,7 +95,7 @@ def _weight_of(factors: Mapping[str, Shape]) -> Matrix | None:
             for part in ("lokr_w1", "lokr_w2")
         ]
         return prod(rows for rows, _ in ends), prod(columns for _, columns in ends)
-    except (KeyError, ValueError):
+    except (LookupError, ValueError):
         return None
 
 
@@ -106,6 +106,7 @@ def _own_weight(model: TransformerShapes, layer: str) -> Matrix | None:
         rows, columns = model.outside.get(f"{layer}.weight", (0, 0))[:2]
         return (rows, columns) if rows else None
     number, _, name = rest.partition(".")
-    if int(number) >= blocks[stem].count:
+    # Python reads no number of thousands of digits.
+    if len(number) > 6 or int(number) >= blocks[stem].count:
         return None
     return blocks[stem].linears.get(name)

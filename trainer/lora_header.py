@@ -7,6 +7,7 @@ here what is no safetensors file: a pickle, above all, which could run code whil
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -22,14 +23,14 @@ _PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x
 
 def refuse_unreadable(path: Path) -> None:
     """Raises BadLora if there is no whole safetensors file at `path`."""
-    if not path.is_file():
-        raise BadLora(
-            f"There is no file {path}.",
-            "Check the path.",
-            code="lora_missing",
-            params={"path": str(path)},
-        )
     try:
+        if not _is_there(path):
+            raise BadLora(
+                f"There is no file {path}.",
+                "Check the path.",
+                code="lora_missing",
+                params={"path": str(path)},
+            )
         with path.open("rb") as file:
             start = file.read(4)
         if start.startswith(_PICKLE_STARTS):
@@ -40,13 +41,24 @@ def refuse_unreadable(path: Path) -> None:
                 params={"path": str(path)},
             )
         read_header(path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    # A header is anybody's JSON: of other kinds than it should be, or nested too deep to be read.
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise BadLora(
             f"{path} cannot be read: {error}.",
             "It is damaged or cut short: copy or download it again.",
             code="lora_damaged",
             params={"path": str(path)},
         ) from error
+
+
+def _is_there(path: Path) -> bool:
+    """Raises OSError where that cannot be told."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False  # no file can have the name
+        raise
 
 
 def read_metadata(path: Path) -> dict[str, str]:

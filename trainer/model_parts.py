@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.errors import BadModel
-from trainer.folders import Folders, join_inside
+from trainer.folders import Folders, located
 from trainer.hub import HubRepository, cached_snapshot
 from trainer.panels.model import ModelPanel
 from trainer.variants import BUNDLED_TINY_FOLDER, VARIANTS, Architecture
@@ -174,5 +174,4 @@ def tokenizer_beside(text_encoder: Path) -> Path | None:
 
 
 def _local_path(name: str, folders: Folders, *, field: str) -> Path:
-    path = Path(name).expanduser()
-    return path if path.is_absolute() else join_inside(folders.models, name, field=field)
+    return located(folders.models, name, field=field)

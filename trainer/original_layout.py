@@ -103,6 +103,10 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
         if num_bytes > path.stat().st_size:
             raise ValueError("it is no safetensors file, or is cut short")
         header = json.loads(file.read(num_bytes))
+    for name, about in header.items():
+        name.encode()  # JSON can hold what no text can
+        if name != "__metadata__" and any(type(side) is not int for side in about["shape"]):
+            raise ValueError(f"the shape of {name} is {about['shape']}")
     tensors = {
         name: StoredTensor(str(about["dtype"]), tuple(about["shape"]))
         for name, about in header.items()

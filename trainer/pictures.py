@@ -94,7 +94,7 @@ def _has_its_end(file: BinaryIO, picture_format: str | None) -> bool:
     return picture_format == "BMP" and num_bytes >= int.from_bytes(start[2:6], "little")
 
 
-def read_picture(path: Path) -> Image.Image:
+def read_picture(path: Path | BinaryIO) -> Image.Image:
     """The decoded picture, upright, in RGB. Raises UnreadablePicture."""
     try:
         with Image.open(path) as image:

@@ -7,7 +7,7 @@ from pathlib import Path
 from trainer.companions import reference_fault
 from trainer.config import JobConfig
 from trainer.errors import JobRefused, Problem
-from trainer.folders import join_inside
+from trainer.folders import located
 from trainer.pictures import UnreadablePicture, upright_size
 
 
@@ -16,8 +16,7 @@ def control_image_path(name: str, datasets: Path) -> Path:
 
     Raises JobRefused for a name that leads out of it.
     """
-    path = Path(name).expanduser()
-    return path if path.is_absolute() else join_inside(datasets, name)
+    return located(datasets, name)
 
 
 def control_image_problems(job: JobConfig, datasets: Path) -> list[Problem]:
@@ -50,4 +49,6 @@ def _reason_against(name: str, datasets: Path) -> str | None:
         return "it leads out of the datasets folder"
     except UnreadablePicture as error:
         return str(error)
+    except OSError as error:  # a name that is too long for a file
+        return error.strerror or str(error)
     return reference_fault(width_px, height_px) or None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from trainer.config import JobConfig
 from trainer.errors import BadLora, JobRefused, Problem
-from trainer.folders import Folders, join_inside
+from trainer.folders import Folders, located
 from trainer.lora_header import refuse_unreadable, told_other_base
 from trainer.lora_keys import LORA_FACTORS, AdapterKind, LayerKey, adapter_kind, parse_key
 from trainer.lora_keys import variant_layers as layers_of
@@ -27,10 +28,8 @@ def start_file(job: JobConfig, folders: Folders) -> Path | None:
     name = job.training.start_from_lora
     if not name:
         return None
-    path = Path(name).expanduser()
-    if not path.is_absolute():
-        path = join_inside(folders.models, name, field=_FIELD)
-    if not path.is_dir():
+    path = located(folders.models, name, field=_FIELD)
+    if not os.path.isdir(path):  # False of a name that is too long for a file
         return path
     own = path / CHECKPOINT_LORA
     result = path / f"{path.name}.safetensors"
@@ -130,7 +129,7 @@ def _rank_problems(
     for key, parsed in keys.items():
         if parsed.factor != LORA_FACTORS[0]:
             continue
-        found = shapes[key][0]
+        found = next(iter(shapes[key]), 0)
         # q, k and v in one layer are three of the rank side by side, or share one of it.
         side_by_side = {rank * number for number in range(1, len(parsed.layers) + 1)}
         if found not in side_by_side:

@@ -15,11 +15,12 @@ changes.
 from __future__ import annotations
 
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 
 from PIL import Image, ImageChops, ImageStat
 
-from backend.artifacts.thumbnails import Side, thumbnail
+from backend.artifacts.thumbnails import Side, thumbnail_data
 from backend.errors import Unusable
 from trainer.pictures import UnreadablePicture, read_picture
 
@@ -53,7 +54,6 @@ def distance_from_base(file: Path, base_file: Path, cache_dir: Path) -> float | 
 def _of_versions(
     file: Path, base_file: Path, cache_dir: Path, _versions: tuple[tuple[int, int], ...]
 ) -> float:
-    sample, base = (
-        read_picture(thumbnail(each, cache_dir, side_px=Side.SMALL)) for each in (file, base_file)
-    )
+    small = (thumbnail_data(each, cache_dir, side_px=Side.SMALL) for each in (file, base_file))
+    sample, base = (read_picture(BytesIO(data)) for data, _ in small)
     return distance(sample, base)

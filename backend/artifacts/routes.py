@@ -11,7 +11,7 @@ from backend.artifacts import queries
 from backend.artifacts.lora_download import lora_download
 from backend.artifacts.picture_archive import stored_zip
 from backend.artifacts.schemas import CheckpointEntry, CheckpointMarks, SampleEntry, SampleMarks
-from backend.artifacts.thumbnails import Side, thumbnail
+from backend.artifacts.thumbnails import Side, thumbnail_data
 from backend.dependencies import DatabaseOf, SettingsOf
 from backend.errors import error_responses
 from backend.lists import Page
@@ -104,10 +104,9 @@ def read_thumbnail(
     """The picture made small, as WebP; one that is no larger as it is. Made once and kept."""
     with database.read() as session:
         path, _ = queries.sample_file(session, settings, job_id, sample_id)
-    small = thumbnail(path, settings.cache_dir, side_px=side)
-    media_type = "image/webp" if small.suffix == ".webp" else "image/png"
     # A few kilobytes, of which a page asks for dozens at once: sent as they are read here.
-    return Response(small.read_bytes(), media_type=media_type, headers=_FOR_GOOD)
+    small, media_type = thumbnail_data(path, settings.cache_dir, side_px=side)
+    return Response(small, media_type=media_type, headers=_FOR_GOOD)
 
 
 @router.patch("/samples/{sample_id}", responses=error_responses(404, 409))

@@ -6,7 +6,8 @@ name is a hash of what it was made from (path, size, moment of the last change) 
 a picture that is drawn anew never shows the old one. Two requests for the same one wait for one
 another; different ones are made side by side, as many as there are processors, since a decoded
 picture takes many times its file's memory. What was not asked for the longest goes when the folder
-grows beyond its limit. It can be emptied at any time.
+grows beyond its limit. It can be emptied at any time. Where the folder takes nothing, because its
+disk is full or only read, a small picture is sent from memory and not kept.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import queue
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
 
@@ -48,9 +49,27 @@ _at_work_guard = threading.Lock()
 _made = 0
 
 
+class NotKept(Exception):
+    """The cache folder does not take a thumbnail; data: the WebP."""
+
+    def __init__(self, error: OSError, data: bytes) -> None:
+        super().__init__(str(error))
+        self.data = data
+
+
+def thumbnail_data(picture: Path, cache_dir: Path, *, side_px: int) -> tuple[bytes, str]:
+    """What `thumbnail` gives, kept or not, and its media type. Raises Unusable."""
+    try:
+        small = thumbnail(picture, cache_dir, side_px=side_px)
+    except NotKept as unkept:
+        log.warning("A thumbnail of %s is sent and not kept: %s", picture, unkept)
+        return unkept.data, "image/webp"
+    return small.read_bytes(), "image/webp" if small.suffix == ".webp" else "image/png"
+
+
 def thumbnail(picture: Path, cache_dir: Path, *, side_px: int) -> Path:
     """A WebP of the picture whose longer side is `side_px`, or the picture itself if it is no
-    larger. Raises Unusable for a file that is no picture.
+    larger. Raises Unusable for a file that is no picture, NotKept for one that cannot be kept.
     """
     about = picture.stat()
     said = f"{picture} {about.st_mtime_ns} {about.st_size} {side_px} {QUALITY} {EFFORT}"
@@ -66,7 +85,8 @@ def thumbnail(picture: Path, cache_dir: Path, *, side_px: int) -> Path:
 def _is_there(small: Path) -> bool:
     """Whether it is there and, after a power cut, not empty; then it counts as just used."""
     try:
-        os.utime(small)
+        with suppress(OSError):  # on a disk that is only read
+            os.utime(small)
         return small.stat().st_size > 0
     except FileNotFoundError:
         return False
@@ -98,6 +118,15 @@ def _make(picture: Path, small: Path, side_px: int) -> bool:
             "The file was damaged after it was drawn; draw it again, or put it back from a backup.",
             params={"file": picture.name},
         ) from error
+    try:
+        _write(small, data)
+    except OSError as error:
+        raise NotKept(error, data) from error
+    _keep_within_limit(small.parents[1])
+    return True
+
+
+def _write(small: Path, data: bytes) -> None:
     small.parent.mkdir(parents=True, exist_ok=True)
     temporary = small.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}.webp")
     try:
@@ -105,8 +134,6 @@ def _make(picture: Path, small: Path, side_px: int) -> bool:
         os.replace(temporary, small)  # unflushed: what a power cut damages can be made again
     finally:
         temporary.unlink(missing_ok=True)
-    _keep_within_limit(small.parents[1])
-    return True
 
 
 def _keep_within_limit(folder: Path) -> None:
@@ -167,5 +194,5 @@ class ThumbnailsAhead:
             try:
                 for side in Side:
                     thumbnail(picture, self._cache_dir, side_px=side)
-            except (OSError, Unusable) as error:  # gone again, damaged, or a full disk
+            except (OSError, NotKept, Unusable) as error:  # gone again, damaged, or a full disk
                 log.info("No thumbnail of %s was made ahead: %s", picture, error)

@@ -48,7 +48,7 @@ def read_workflow(
         # The file that ComfyUI's users are told to take; a LoKr has no other names than its own.
         key_format = None if job.target.target_type == "lokr" else "comfyui"
         lora_name = download_name(path, name, key_format)
-        workflow = comfyui_workflow(job, lora_name=lora_name)
+        workflow = comfyui_workflow(job, lora_name=lora_name, datasets=settings.datasets_dir)
     except NoWorkflow as error:
         raise Conflict(
             "no_workflow", str(error), "Download the LoRA and load it by hand."

@@ -23,7 +23,7 @@ from backend.errors import Conflict
 from backend.settings import Settings
 from trainer.config import JobConfig
 from trainer.file_memory import FileMemory
-from trainer.folders import join_inside
+from trainer.folders import expanded, join_inside
 
 _HUB_NAME = re.compile(r"^[\w-][\w.-]*/[\w-][\w.-]*$")
 _MODEL_PATHS = ("name_or_path", "autoencoder_path", "text_encoder_path")
@@ -223,4 +223,4 @@ def _name_paths(settled: Settled, settings: Settings) -> None:
 
 
 def _exists(name: str, settings: Settings) -> bool:
-    return (settings.models_dir / Path(name).expanduser()).exists()
+    return (settings.models_dir / expanded(name)).exists()

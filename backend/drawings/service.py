@@ -17,6 +17,7 @@ from backend.db.engine import Database
 from backend.db.models import Job
 from backend.db.values import is_storable
 from backend.drawings.forecast import forecasts
+from backend.drawings.kept_loras import kept_loras
 from backend.drawings.queries import read_drawing
 from backend.drawings.schemas import Drawing, DrawingVerdict
 from backend.errors import Unusable
@@ -25,6 +26,7 @@ from backend.jobs.service import enqueue
 from backend.jobs.work import DRAWING
 from backend.settings import Settings
 from backend.trash.entries import entries
+from trainer.drawing_config import DrawingConfig
 
 # Stands in its place until the drawing has passed the door and gets its own.
 _ANY_NAME = "drawing"
@@ -47,10 +49,13 @@ def examine(config: dict[str, Any], database: Database, settings: Settings) -> D
 def create_drawing(
     database: Database, settings: Settings, config: dict[str, Any], *, priority: int
 ) -> Drawing:
-    """A drawing that waits for a device. Raises Unusable, and then nothing is created."""
+    """A drawing that waits for a device, its LoRA files kept for it. Raises Unusable or Conflict,
+    and then nothing is created.
+    """
     given = _with_any_name(config)
     admitted = admit(given, database, settings, kind=DRAWING, is_new=True)
-    with database.write() as session:
+    assert isinstance(admitted.work, DrawingConfig)
+    with kept_loras(admitted.work, settings) as move_to, database.write() as session:
         name = _free_name(session, settings)
         named = admitted.work.model_copy(update={"name": name})
         job = Job(training_name=name, kind=DRAWING, config={}, priority=priority)
@@ -59,6 +64,7 @@ def create_drawing(
         enqueue(session, job, replace(admitted, work=named), reason="a drawing was asked for")
         session.flush()
         session.refresh(job)
+        move_to(name)
         return read_drawing(session, settings, job.id)
 
 

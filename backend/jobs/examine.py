@@ -115,7 +115,10 @@ def examine_drawing_config(
 ) -> ExaminedDrawing:
     """Everything wrong with a drawing. Reads the headers of its LoRA files."""
     verdict = examine_drawing(
-        config, settings.folders, lambda job: largest_machine(job.job.gpu, database, settings)
+        config,
+        settings.folders,
+        lambda job: largest_machine(job.job.gpu, database, settings),
+        parent=settings.output_dir,
     )
     errors = list(verdict.errors)
     if verdict.drawing is not None:

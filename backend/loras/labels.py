@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from backend.settings import Settings
+from trainer.folders import expanded
 from trainer.hub_lora import PREFIX as HUB
 from trainer.job_folder import LORA_FILE, JobFolder
 
@@ -20,7 +21,7 @@ def lora_label(name: str, settings: Settings) -> str:
     """
     if name.startswith(HUB):
         return name.removeprefix(HUB).removesuffix(".safetensors")
-    path = Path(name).expanduser()
+    path = expanded(name)
     own = _of_a_job(path, settings.output_dir)
     if own is None:
         return path.stem or name

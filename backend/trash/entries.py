@@ -18,7 +18,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -99,7 +99,7 @@ def put(
         size_bytes=size_of(thing),
         known=known,
     )
-    write_text(entry / NOTE, json.dumps(asdict(note), ensure_ascii=False, indent=1))
+    _write_note(entry, note)
     if os.path.lexists(thing):
         try:
             move(thing, entry / thing.name)
@@ -107,6 +107,14 @@ def put(
             shutil.rmtree(entry)
             raise
     return Entry(entry, note)
+
+
+def redirect(entry: Entry, *, path: str, known: dict[str, Any]) -> Entry:
+    """Another place for it to go back to, under the same name. Raises OSError."""
+    note = replace(entry.note, path=path, known=known)
+    assert Path(path).name == entry.content.name
+    _write_note(entry.path, note)
+    return Entry(entry.path, note)
 
 
 def move_back(output: Path, entry: Entry) -> None:
@@ -174,6 +182,10 @@ def size_of(thing: Path) -> int:
     if thing.is_symlink() or not thing.is_dir():
         return os.lstat(thing).st_size if os.path.lexists(thing) else 0
     return sum(os.lstat(file).st_size for file in _files(thing))
+
+
+def _write_note(entry: Path, note: Note) -> None:
+    write_text(entry / NOTE, json.dumps(asdict(note), ensure_ascii=False, indent=1))
 
 
 def _files(folder: Path) -> Iterator[str]:

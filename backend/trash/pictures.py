@@ -24,6 +24,7 @@ from backend.jobs.feed import announce, announce_job
 from backend.jobs.work import DRAWING
 from backend.settings import Settings
 from backend.trash import entries
+from backend.trash.branches import left_by
 from backend.trash.deletion import job_of, moving, returning
 from backend.trash.entries import Entry
 from backend.trash.schemas import Restored
@@ -55,10 +56,13 @@ def delete_picture(database: Database, settings: Settings, job_id: int, sample_i
 
 
 def restore_picture(database: Database, settings: Settings, entry: Entry) -> Restored:
-    """Take a picture back to where it was. Raises Conflict with what stands in its way."""
-    name, known = entry.note.training_name, entry.note.known
+    """Take a picture back to where it was, or to where a resume would have set it aside since.
+    Raises Conflict with what stands in its way.
+    """
     with returning(settings) as returned, database.write() as session:
         job = job_of(session, entry)
+        entry = _set_aside_meanwhile(session, job, entry)
+        name, known = entry.note.training_name, entry.note.known
         if os.path.lexists(settings.output_dir / entry.note.path):
             raise Conflict(
                 "picture_exists",
@@ -81,6 +85,18 @@ def add_picture(session: Session, settings: Settings, job: Job, known: dict[str,
     said = sample_entry(row, marks).model_dump(mode="json")
     announce(session, "sample", job.id, {"job_id": job.id, **said})
     announce_job(session, job.id)
+
+
+def _set_aside_meanwhile(session: Session, job: Job, entry: Entry) -> Entry:
+    """The entry, of a picture whose branch was left meanwhile with the place that it has now."""
+    known = entry.note.known
+    run = None if known["superseded_by"] is not None else left_by(session, job, known)
+    if run is None:
+        return entry
+    folder = JobFolder(Path(), job.training_name)
+    path = folder.superseded / f"{run.number:04d}" / known["path"]
+    known = known | {"path": folder.relative(path), "superseded_by": run.number}
+    return entries.redirect(entry, path=path.as_posix(), known=known)
 
 
 def _refuse_a_drawings(job: Job) -> None:

@@ -23,6 +23,7 @@ from backend.jobs.work import kind_of
 from backend.rescan.rescan import rescan
 from backend.settings import Settings
 from backend.trash import entries
+from backend.trash.branches import left_by
 from backend.trash.deletion import in_use, job_of, moving, returning
 from backend.trash.entries import Entry
 from backend.trash.pictures import restore_picture
@@ -162,10 +163,31 @@ def _restore_checkpoint(database: Database, settings: Settings, entry: Entry) ->
             )
         if folder_lock.is_held(folder.lock):
             raise in_use(job, "given a checkpoint back")
+        _refuse_another_branch(session, job, entry)
         add_checkpoint(session, job, known)
         entries.move_back(settings.output_dir, entry)
         returned.append(entry)
         return Restored(job_id=job.id)
+
+
+def _refuse_another_branch(session: Session, job: Job, entry: Entry) -> None:
+    name, step = entry.note.training_name, entry.note.known["step"]
+    run = left_by(session, job, entry.note.known)
+    if run is None:
+        return
+    raise Conflict(
+        "checkpoint_of_another_branch",
+        f"The checkpoint of step {step} cannot go back into {name}: run {run.number} went on from "
+        f"step {run.first_step}, and the training has left what came after that.",
+        f"Copy its LoRA from {entry.content} to try it, or to start another job from it.",
+        params={
+            "training_name": name,
+            "step": step,
+            "run": run.number,
+            "first_step": run.first_step,
+            "path": str(entry.content),
+        },
+    )
 
 
 def add_checkpoint(session: Session, job: Job, known: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from diffusers import Flux2Pipeline
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -26,7 +27,9 @@ from trainer.folders import Folders
 from trainer.job_folder import JobFolder
 from trainer.lora_factors import added_weight
 from trainer.machine import Machine
-from trainer.sampling import read_recipe, sample_requests
+from trainer.quantization_kinds import QuantizationKind
+from trainer.sampling import SampleRequest, read_recipe, sample_requests
+from trainer.sampling import draw as draw_with
 
 LAYERS = ("transformer_blocks.1.attn.to_q", "single_transformer_blocks.3.attn.to_out")
 
@@ -101,12 +104,32 @@ def picture_of(drawn: ShortRun, index: int) -> np.ndarray:
         return np.asarray(picture).astype(int)
 
 
-def merged_picture(files: dict[str, Path], strength: float) -> np.ndarray:
+def pipeline_stored_as(kind: QuantizationKind) -> Flux2Pipeline:
+    """The bundled model with the numbers that its blocks' layers have once they are quantized.
+
+    Plain layers: what stands in their way, and in an adapter's, is not used.
+    """
+    from trainer.quantization import quantized
+
+    pipeline = bundled_pipeline()
+    with torch.no_grad():
+        for part in ("transformer_blocks", "single_transformer_blocks"):
+            for layer in pipeline.transformer.get_submodule(part).modules():
+                if isinstance(layer, torch.nn.Linear) and kind != "none":
+                    assert layer.bias is None
+                    of_inputs = quantized(layer, kind)(torch.eye(layer.in_features))
+                    layer.weight.copy_(of_inputs.T)
+    return pipeline
+
+
+def merged_picture(
+    files: dict[str, Path], strength: float, kind: QuantizationKind = "none"
+) -> np.ndarray:
     """What the pipeline draws with the LoKr added to its weights."""
     from trainer.lora_keys import by_layer
     from trainer.lora_reading import read_lora
 
-    pipeline = bundled_pipeline()
+    pipeline = pipeline_stored_as(kind)
     with torch.no_grad():
         for layer, factors in by_layer(read_lora(files["lokr"]).values()).items():
             pipeline.transformer.get_submodule(layer).weight += strength * added_weight(factors)
@@ -117,18 +140,39 @@ def merged_picture(files: dict[str, Path], strength: float) -> np.ndarray:
 def test_one_drawing_shows_the_base_a_lora_and_a_lokr_as_the_pipeline_does(
     drawn: ShortRun, files: dict[str, Path]
 ) -> None:
+    assert_drawn_as_by_the_pipeline(drawn, files, "none")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["float8", "int8", "nf4"])
+def test_a_quantized_model_draws_with_a_lora_and_a_lokr_as_one_of_the_same_numbers_does(
+    kind: QuantizationKind, files: dict[str, Path], short_folders: Folders, tmp_path: Path
+) -> None:
+    drawing = drawing_of(files, quantization={"transformer": kind, "text_encoder": "none"})
+    run = finished_run(tmp_path, "try", draw(drawing, short_folders, tmp_path))
+    assert_drawn_as_by_the_pipeline(run, files, kind)
+    unquantized = drawn_by(bundled_pipeline())
+    assert np.abs(picture_of(run, 0) - unquantized).max() > 1, "it was quantized"
+
+
+def assert_drawn_as_by_the_pipeline(
+    drawn: ShortRun, files: dict[str, Path], kind: QuantizationKind
+) -> None:
+    """Exactly, or within a level where sums are taken in another order."""
     assert drawn.exit_code == EXIT_COMPLETED
     assert drawn.of_type(SampleFailed) == []
-    pipeline = bundled_pipeline()
+    pipeline = pipeline_stored_as(kind)
     base = drawn_by(pipeline)
-    assert np.abs(picture_of(drawn, 0) - base).max() == 0
-    assert np.abs(picture_of(drawn, 5) - base).max() == 0  # strength 0
+    of_base = 0 if kind == "none" else 1
+    assert np.abs(picture_of(drawn, 0) - base).max() <= of_base
+    assert np.abs(picture_of(drawn, 5) - base).max() <= of_base  # strength 0
     pipeline.load_lora_weights(str(files["lora"]), adapter_name="own")
     for index, strength in ((1, 1.0), (3, 0.5)):
         pipeline.set_adapters("own", strength)
         assert np.abs(picture_of(drawn, index) - drawn_by(pipeline)).max() <= 1
     for index, strength in ((2, 1.0), (4, 0.5)):
-        assert np.abs(picture_of(drawn, index) - merged_picture(files, strength)).max() <= 1
+        merged = merged_picture(files, strength, kind)
+        assert np.abs(picture_of(drawn, index) - merged).max() <= 1
     unlike = [np.abs(picture_of(drawn, index) - base).max() for index in (1, 2, 3, 4)]
     assert min(unlike) > 8
 
@@ -164,6 +208,43 @@ def test_a_drawing_goes_on_with_the_pictures_that_are_missing(
     assert [event.prompt_index for event in again.of_type(Sample)] == [3]
     assert {path.name: path.read_bytes() for path in drawn.folder.samples.iterdir()} == before
     assert not any(event.type == "warning" for event in again.events)
+
+
+@pytest.mark.slow
+def test_files_that_are_kept_for_a_drawing_are_drawn_with_and_go_when_nothing_is_missing(
+    files: dict[str, Path],
+    short_folders: Folders,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen = tmp_path / "a-lora.safetensors"
+    picture = drawing_of(files)["pictures"][0]
+    pictures = [picture | {"lora": 0}, picture | {"lora": 0, "seed": 7}]
+    drawing = drawing_of(files, loras=[str(chosen)], pictures=pictures)
+    folder = JobFolder(tmp_path, "try")
+    folder.loras.mkdir(parents=True)
+    kept = folder.loras / folder.kept_name(str(chosen))
+    kept.write_bytes(files["lora"].read_bytes())
+
+    def draw_one_seed(pipeline: Any, request: SampleRequest, **how: Any) -> Image.Image | None:
+        if request.seed == 7:
+            raise ValueError("not this one")
+        return draw_with(pipeline, request, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("trainer.drawing.draw", draw_one_seed)
+        first = finished_run(tmp_path, "try", draw(drawing, short_folders, tmp_path))
+    assert [event.prompt_index for event in first.of_type(Sample)] == [0]
+    assert kept.is_file(), "a picture is missing"
+    rest = finished_run(tmp_path, "try", draw(drawing, short_folders, tmp_path))
+    assert [event.prompt_index for event in rest.of_type(Sample)] == [1]
+    assert not folder.loras.exists()
+    recipe = read_recipe(folder.sample(0, 0))
+    assert recipe is not None
+    assert recipe["lora"] == "a-lora.safetensors"
+    pipeline = bundled_pipeline()
+    pipeline.load_lora_weights(str(files["lora"]), adapter_name="own")
+    assert np.abs(picture_of(first, 0) - drawn_by(pipeline)).max() <= 1
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from tests.trainer.power_cut import Recorder, disks, lay_out, recording
 from trainer.checkpoint import TrainingState, mark_best, open_checkpoint, save_checkpoint
 from trainer.config import JobConfig
 from trainer.durable_write import new_folder, replacing, write_text
+from trainer.folders import Folders
 from trainer.job_file import read_job_file, write_job_file
 from trainer.job_folder import LORA_FILE, MANIFEST_FILE, JobFolder
 from trainer.loop import finish
@@ -110,7 +111,8 @@ def write_result(folder: JobFolder, job: JobConfig, step: int) -> None:
     trainee: Any = SimpleNamespace(step=step, job=job, measurements=[])
     record: Any = SimpleNamespace(job_folder=folder, phase=lambda *_: None)
     room: Any = SimpleNamespace(wait_for=lambda _: True)
-    assert finish(trainee, record, room).completed
+    folders = Folders(folder.parent, folder.parent, folder.parent)
+    assert finish(trainee, record, room, folders).completed
 
 
 def a_job(num_steps: int) -> JobConfig:

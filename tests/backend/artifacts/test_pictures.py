@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -15,6 +16,7 @@ from PIL import Image, PngImagePlugin
 from sqlalchemy import delete, insert, select
 
 from backend.artifacts import thumbnails
+from backend.artifacts.base_distance import distance_from_base
 from backend.artifacts.thumbnails import prune, thumbnail
 from backend.db.engine import Database
 from backend.db.models import Sample
@@ -111,6 +113,45 @@ def test_a_damaged_picture_is_refused_by_name(
     assert (answer.status_code, codes(answer)) == (422, ["picture_damaged"])
     assert file.name in answer.json()["errors"][0]["message"]
     assert list(settings.cache_dir.rglob("*.webp")) == []
+
+
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("deed", ["mkdir", "write_bytes"])
+def test_a_picture_is_shown_small_where_the_cache_folder_takes_nothing(
+    client: TestClient,
+    database: Database,
+    settings: Settings,
+    folder: JobFolder,
+    job_id: int,
+    monkeypatch: pytest.MonkeyPatch,
+    reason: int,
+    deed: str,
+) -> None:
+    say(database, settings, job_id, started(), begins(), draw(folder, 0), draw(folder, 5))
+    of_base, sample = samples(client, job_id)
+
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        if settings.cache_dir in path.parents:
+            raise OSError(reason, os.strerror(reason))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, deed, refuse)
+        answer = client.get(sample["thumbnail_url"])
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/webp")
+        assert opened(answer.content).size == (256, 128)
+        files = (folder.sample(5, 0), folder.sample(0, 0))
+        assert distance_from_base(*files, settings.cache_dir) == pytest.approx(
+            5 / 255 / 3, abs=0.005
+        )
+    assert list(settings.cache_dir.rglob("*.webp")) == []
+    kept = client.get(of_base["thumbnail_url"])
+    (file,) = settings.cache_dir.rglob("*.webp")
+
+    def refuse_to_touch(path: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+    monkeypatch.setattr(os, "utime", refuse_to_touch)
+    assert client.get(of_base["thumbnail_url"]).content == kept.content == file.read_bytes()
 
 
 def test_many_who_ask_at_once_make_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

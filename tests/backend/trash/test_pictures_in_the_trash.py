@@ -13,7 +13,7 @@ from backend.db.models import FeedEntry, Job
 from backend.jobs.status import JobStatus
 from backend.jobs.work import DRAWING
 from tests.backend.jobs.test_jobs_api import codes, put
-from tests.backend.rescan.test_rescan import draw, without_ids
+from tests.backend.rescan.test_rescan import draw, without_ids, write_run
 from tests.backend.trash.test_trash_api import restore, style, trash
 from trainer.job_folder import JobFolder
 
@@ -70,6 +70,30 @@ def test_a_picture_that_a_resume_set_aside_goes_back_to_its_branch(
     restore(client, entry)
     back = next(one for one in pictures(client) if one["superseded_by"] == 2)
     assert client.get(back["url"]).content == aside.read_bytes()
+
+
+def test_a_picture_of_a_branch_that_was_left_meanwhile_goes_to_that_branch(
+    client: TestClient, style: JobFolder
+) -> None:
+    kept, left = pictures(client)
+    for picture in (kept, left):
+        remove(client, picture)
+    write_run(style, 2, begin=5, last=7, outcome="stopped")
+    client.post("/api/system/rescan")
+    for entry in trash(client):
+        assert restore(client, entry).json() == {"job_id": 1}
+    back = {one["step"]: one for one in pictures(client)}
+    assert {step: one["superseded_by"] for step, one in back.items()} == {5: None, 10: 2}
+    assert style.sample(5, 0).is_file()
+    assert not style.sample(10, 0).exists()
+    aside = style.superseded / "0002" / "samples" / style.sample(10, 0).name
+    assert client.get(back[10]["url"]).content == aside.read_bytes()
+    assert trash(client) == []
+    assert client.post("/api/system/rescan").json()["unchanged"] == ["style"]
+    # Deleted there, it comes back to there.
+    assert remove(client, back[10]).status_code == 200
+    restore(client, trash(client)[0])
+    assert aside.is_file()
 
 
 def test_pictures_of_a_job_that_runs_can_be_deleted_and_taken_back(

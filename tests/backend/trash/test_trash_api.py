@@ -157,6 +157,40 @@ def test_a_checkpoint_is_refused_to_a_job_that_runs_is_gone_or_has_another(
     assert len(trash(client)) == 2
 
 
+@pytest.mark.parametrize("of_result", [False, True])
+def test_a_checkpoint_of_a_branch_that_was_left_meanwhile_does_not_become_the_newest_again(
+    client: TestClient, style: JobFolder, of_result: bool
+) -> None:
+    newest, result = checkpoints(client)[1:]
+    entry, other = (
+        client.delete(f"/api/jobs/1/checkpoints/{row['id']}").json()
+        for row in ((result, newest) if of_result else (newest, result))
+    )
+    write_run(style, 2, begin=5, last=7, outcome="stopped")
+    client.post("/api/system/rescan")
+    answer = restore(client, entry)
+    assert (answer.status_code, codes(answer)) == (409, ["checkpoint_of_another_branch"])
+    (problem,) = answer.json()["errors"]
+    assert "step 10 cannot go back into style: run 2 went on from step 5" in problem["message"]
+    assert Path(problem["params"]["path"]).exists()
+    assert problem["params"]["path"] in problem["hint"]
+    assert (style.checkpoint_steps(), style.result.exists()) == ([5], False)
+    assert {left["id"] for left in trash(client)} == {entry["id"], other["id"]}
+
+
+@pytest.mark.parametrize("begin", [5, 10])
+def test_the_checkpoint_that_a_later_run_went_on_from_can_be_taken_back(
+    client: TestClient, style: JobFolder, begin: int
+) -> None:
+    row = next(c for c in checkpoints(client) if c["step"] == begin and not c["is_final"])
+    write_run(style, 2, begin=begin, last=begin, outcome="stopped")
+    client.post("/api/system/rescan")
+    client.delete(f"/api/jobs/1/checkpoints/{row['id']}")
+    assert begin not in style.checkpoint_steps()
+    assert restore(client, trash(client)[0]).status_code == 200
+    assert begin in style.checkpoint_steps()
+
+
 def test_what_runs_keeps_its_checkpoints_and_what_waits_the_chosen_one(
     client: TestClient, database: Database, style: JobFolder
 ) -> None:
