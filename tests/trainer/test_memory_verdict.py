@@ -90,6 +90,12 @@ def test_host_memory_is_judged_too() -> None:
     assert ("vram", "train") not in missing(found)
 
 
+def test_low_vram_is_refused_where_ram_lacks_room_for_the_transformer_while_it_makes_way() -> None:
+    found = judged({"model.low_vram": True}, vram_gib=48, ram_gib=28)
+    assert missing(found) == {("ram", "sample")}
+    assert judged({"model.low_vram": True}, vram_gib=48, ram_gib=34).fits
+
+
 def test_the_share_that_stays_is_the_largest_that_fits() -> None:
     job = planned_job()
     workload = workload_of(job, [], on_gpu=True)
@@ -190,10 +196,17 @@ def test_on_a_cpu_no_share_is_offered() -> None:
 
 
 def test_after_a_failure_checkpointing_and_batch_size_come_before_what_moves_to_the_host() -> None:
-    changes = {"training.batch_size": 2, "training.gradient_checkpointing": False}
-    found = helping_changes(planned_job(changes), DEV, [], Machine(64 * GIB, 80 * GIB), ["train"])
-    changed = [next(iter(cure.settings)).split(".")[-1] for cure in found.cures[2:5]]
-    assert changed == ["gradient_checkpointing", "batch_size", "low_vram"]
+    def tried(changes: dict[str, Any]) -> list[str]:
+        job, machine = planned_job(changes), Machine(64 * GIB, 80 * GIB)
+        found = helping_changes(job, DEV, [], machine, ["train"])
+        return [next(iter(cure.settings)).split(".")[-1] for cure in found.cures]
+
+    pairs = {"training.batch_size": 2}
+    assert tried(pairs)[2:4] == ["batch_size", "low_vram"]
+    # Without checkpointing no input of a block waits, so that Low VRAM does nothing for a step.
+    unchecked = tried(pairs | {"training.gradient_checkpointing": False})
+    assert unchecked[2:4] == ["gradient_checkpointing", "batch_size"]
+    assert "low_vram" not in unchecked
 
 
 def test_what_ran_out_in_host_memory_is_judged_by_host_memory() -> None:
