@@ -16,6 +16,7 @@ from trainer.model_shapes import known_shapes
 from trainer.offload_shares import transformer_percent
 from trainer.variants import Architecture
 
+SMALL_HOST: dict[str, Any] = {"vram_gib": 48, "ram_gib": 16}
 DEV = known_shapes(Architecture.FLUX2_DEV)
 
 
@@ -145,7 +146,7 @@ def test_changes_after_a_failure_are_those_that_lower_its_phase() -> None:
         (
             {"model.layer_offloading": "on", "model.transformer_offload_percent": 60},
             80,
-            "raise Transformer Offload 75 %",
+            "raise Transformer Offload to 75 %",
             75,
         ),
         # The plan settles auto on 28.6 % there.
@@ -214,3 +215,58 @@ def test_what_ran_out_in_host_memory_is_judged_by_host_memory() -> None:
     job, machine = planned_job(), Machine(16 * GIB, 24 * GIB)
     found = helping_changes(job, DEV, [], machine, ["load", "train"], place="ram")
     assert not any("Low VRAM" in cure.label for cure in found.cures)
+
+
+def test_a_job_that_streams_more_than_it_has_to_is_cured_of_lacking_ram_by_streaming_less() -> None:
+    """Everything is streamed, while the card has room for all of it."""
+    found = judged({"model.layer_offloading": "on"}, vram_gib=48, ram_gib=32)
+    assert {short.missing for short in found.shortfalls} == {"ram"}
+    assert [cure.label for cure in found.cures][:2] == [
+        "lower Transformer Offload to 0 % and Text Encoder Offload to 0 %",
+        "set Layer Offloading to auto",
+    ]
+    assert all(cure.fits and cure.vram_bytes <= 48 * GIB for cure in found.cures)
+
+
+def test_shares_are_lowered_no_further_than_the_card_has_room() -> None:
+    streamed = {"model.layer_offloading": "on", "model.text_encoder_offload_percent": 0}
+    found = judged(streamed, vram_gib=24, ram_gib=30)
+    least = transformer_percent(
+        planned_job(), DEV, workload_of(planned_job(), [], on_gpu=True), 24 * GIB
+    )
+    assert found.cures[0].label == f"lower Transformer Offload to {least:g} %"
+    assert found.cures[0].vram_bytes <= 24 * GIB
+
+
+def test_low_vram_is_turned_off_where_ram_lacks_and_the_card_has_room() -> None:
+    found = judged({"model.low_vram": True}, vram_gib=48, ram_gib=28)
+    assert found.cures[0].label == "turn Low VRAM off"
+    # All of the text encoder is streamed with it, unless Layer Offloading says otherwise.
+    reading = judged({"model.low_vram": True, "quantization.transformer": "nf4"}, **SMALL_HOST)
+    assert missing(reading) == {("ram", "encode_texts"), ("ram", "sample")}
+    assert reading.cures[0].label == "turn Low VRAM off"
+
+
+def test_the_share_of_the_text_encoder_is_lowered_where_low_vram_has_to_stay() -> None:
+    changes = {
+        "model.low_vram": True,
+        "quantization.transformer": "nf4",
+        "datasets.0.resolutions": [1280],
+        "sample.prompts": [],
+    }
+    found = judged(changes, vram_gib=24, ram_gib=12)
+    assert missing(found) == {("ram", "encode_texts")}
+    shares = "Transformer Offload 0 % and Text Encoder Offload 0 %"
+    assert found.cures[0].label == f"turn Layer Offloading on, with {shares}"
+    assert not any("turn Low VRAM off" in cure.label for cure in found.cures)
+
+
+def test_after_host_memory_ran_out_what_goes_back_to_the_card_is_tried_first() -> None:
+    job, machine = planned_job({"model.layer_offloading": "on"}), Machine(64 * GIB, 48 * GIB)
+    found = helping_changes(job, DEV, [], machine, ["train"], place="ram")
+    assert [cure.label for cure in found.cures][:2] == [
+        "lower Transformer Offload to 0 % and Text Encoder Offload to 0 %",
+        "set Layer Offloading to auto",
+    ]
+    on_card = helping_changes(job, DEV, [], machine, ["train"], place="vram").cures
+    assert not any("lower Transformer" in cure.label for cure in on_card)
