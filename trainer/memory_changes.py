@@ -224,7 +224,7 @@ def _same_training(job: JobConfig) -> Iterator[Change]:
         yield Change("choose auto as Attention Backend", {"model.attention_backend": "auto"})
     if training.encoding_batch_size != 1:
         yield Change("set Encoding Batch Size to 1", {"training.encoding_batch_size": 1})
-    if training.optimizer in ("adamw", "prodigy"):
+    if training.optimizer == "adamw":  # Prodigy's Learning Rate of 1 would ruin the training
         yield Change("choose AdamW8bit as Optimizer", {"training.optimizer": "adamw8bit"})
     if job.model.vae_data_type == "fp32":
         yield Change("choose BF16 as VAE Data Type", {"model.vae_data_type": "bf16"})

@@ -270,3 +270,13 @@ def test_after_host_memory_ran_out_what_goes_back_to_the_card_is_tried_first() -
     ]
     on_card = helping_changes(job, DEV, [], machine, ["train"], place="vram").cures
     assert not any("lower Transformer" in cure.label for cure in on_card)
+
+
+@pytest.mark.parametrize(("optimizer", "is_offered"), [("adamw", True), ("prodigy", False)])
+def test_another_optimizer_is_offered_only_where_the_learning_rate_suits_it(
+    optimizer: str, is_offered: bool
+) -> None:
+    """Prodigy's is 1, at which AdamW8bit trains nothing but noise."""
+    job = planned_job({"training.optimizer": optimizer})
+    found = helping_changes(job, DEV, [], Machine(64 * GIB, 48 * GIB), ["train"])
+    assert any("training.optimizer" in cure.settings for cure in found.cures) == is_offered
