@@ -23,6 +23,7 @@ from trainer.machine import Machine
 from trainer.memory_workload import Workload
 from trainer.model_shapes import ModelShapes
 from trainer.offload_shares import settled, text_encoder_percent, transformer_percent
+from trainer.panels.training import HIGHEST_ACCUMULATION
 
 # Sides that people train at, below which a FLUX.2 LoRA is seldom worth it.
 _SIDES_PX = (1408, 1152, 1024, 896, 768, 640, 512)
@@ -205,21 +206,7 @@ def _with_shares(
 
 def _same_training(job: JobConfig) -> Iterator[Change]:
     training = job.training
-    batch_size = job.largest_batch_size
-    if batch_size > 1:
-        smaller = batch_size // 2
-        accumulation = -(-batch_size * training.gradient_accumulation // smaller)
-        settings: dict[str, Any] = {
-            "training.batch_size": min(smaller, training.batch_size),
-            "training.gradient_accumulation": min(128, accumulation),
-        }
-        for number, dataset in enumerate(job.datasets):
-            if dataset.batch_size is not None and dataset.batch_size > smaller:
-                settings[f"datasets.{number}.batch_size"] = smaller
-        yield Change(
-            f"lower Batch Size to {smaller} and raise Gradient Accumulation to {accumulation}",
-            settings,
-        )
+    yield from _smaller_batches(job)
     if job.model.attention_backend == "math":
         yield Change("choose auto as Attention Backend", {"model.attention_backend": "auto"})
     if training.encoding_batch_size != 1:
@@ -230,6 +217,27 @@ def _same_training(job: JobConfig) -> Iterator[Change]:
         yield Change("choose BF16 as VAE Data Type", {"model.vae_data_type": "bf16"})
     if training.data_type == "fp32":
         yield Change("choose BF16 as Data Type", {"training.data_type": "bf16"})
+
+
+def _smaller_batches(job: JobConfig) -> Iterator[Change]:
+    """Half of the pictures at once, as many of them a step, if so many passes can be set."""
+    training, batch_size = job.training, job.largest_batch_size
+    if batch_size == 1:
+        return
+    smaller = batch_size // 2
+    accumulation = -(-batch_size * training.gradient_accumulation // smaller)
+    if accumulation > HIGHEST_ACCUMULATION:
+        return
+    settings: dict[str, Any] = {
+        "training.batch_size": min(smaller, training.batch_size),
+        "training.gradient_accumulation": accumulation,
+    }
+    for number, dataset in enumerate(job.datasets):
+        if dataset.batch_size is not None and dataset.batch_size > smaller:
+            settings[f"datasets.{number}.batch_size"] = smaller
+    yield Change(
+        f"lower Batch Size to {smaller} and raise Gradient Accumulation to {accumulation}", settings
+    )
 
 
 def _stored_smaller(job: JobConfig) -> Iterator[Change]:

@@ -280,3 +280,15 @@ def test_another_optimizer_is_offered_only_where_the_learning_rate_suits_it(
     job = planned_job({"training.optimizer": optimizer})
     found = helping_changes(job, DEV, [], Machine(64 * GIB, 48 * GIB), ["train"])
     assert any("training.optimizer" in cure.settings for cure in found.cures) == is_offered
+
+
+@pytest.mark.parametrize(("accumulation", "raised"), [(64, 128), (65, None), (128, None)])
+def test_a_smaller_batch_is_offered_only_where_a_step_can_keep_its_pictures(
+    accumulation: int, raised: int | None
+) -> None:
+    job = planned_job({"training.batch_size": 4, "training.gradient_accumulation": accumulation})
+    found = helping_changes(job, DEV, [], Machine(64 * GIB, 48 * GIB), ["train"])
+    batches = [cure for cure in found.cures if "training.batch_size" in cure.settings]
+    said = [cure.settings["training.gradient_accumulation"] for cure in batches]
+    assert said == ([] if raised is None else [raised])
+    assert all(cure.label.endswith(f"raise Gradient Accumulation to {raised}") for cure in batches)
