@@ -4,7 +4,7 @@
        Gradient Checkpointing, Low VRAM, Layer Offloading
     2  the same training within rounding: Batch Size down with Gradient Accumulation up, fewer
        prompts encoded at once, another Attention Backend, a smaller optimizer state
-    3  weights in 8 bits, then in 4
+    3  weights in 8 bits, then in 4, as far as this machine can run them
     4  smaller samples, smaller pictures
 
 Only changes that change something are offered; whether they help is the plan's to say. Layer
@@ -24,6 +24,8 @@ from trainer.memory_workload import Workload
 from trainer.model_shapes import ModelShapes
 from trainer.offload_shares import settled, text_encoder_percent, transformer_percent
 from trainer.panels.training import HIGHEST_ACCUMULATION
+from trainer.quantization_kinds import KINDS, QuantizationKind
+from trainer.quantization_support import obstacle
 
 # Sides that people train at, below which a FLUX.2 LoRA is seldom worth it.
 _SIDES_PX = (1408, 1152, 1024, 896, 768, 640, 512)
@@ -69,7 +71,7 @@ def changes_of(
     if machine.vram_bytes is not None:
         yield from larger_shares_that_fit(job, shapes, workload, machine.vram_bytes)
     yield from _same_training(job)
-    yield from _stored_smaller(job)
+    yield from _stored_smaller(job, on_gpu=machine.on_gpu)
     yield from _smaller_pictures(job)
 
 
@@ -240,22 +242,21 @@ def _smaller_batches(job: JobConfig) -> Iterator[Change]:
     )
 
 
-def _stored_smaller(job: JobConfig) -> Iterator[Change]:
-    quantization = job.quantization
-    for kind, label, larger in (
-        ("float8", "float8", ("none",)),
-        ("nf4", "NF4", ("none", "float8", "int8")),
-    ):
-        if quantization.transformer in larger:
-            yield Change(
-                f"choose {label} for the Transformer (Quantization)",
-                {"quantization.transformer": kind},
-            )
-        if quantization.text_encoder in larger:
-            yield Change(
-                f"choose {label} for the Text Encoder (Quantization)",
-                {"quantization.text_encoder": kind},
-            )
+def _stored_smaller(job: JobConfig, *, on_gpu: bool) -> Iterator[Change]:
+    """Fewer bits, of the kinds that this machine can run there."""
+    kinds: list[tuple[QuantizationKind, tuple[QuantizationKind, ...]]] = [
+        ("float8", ("none",)),
+        ("nf4", ("none", "float8", "int8")),
+    ]
+    for kind, larger in kinds:
+        if obstacle(kind, on_gpu=on_gpu) is not None:
+            continue
+        for part, label in (("transformer", "Transformer"), ("text_encoder", "Text Encoder")):
+            if getattr(job.quantization, part) in larger:
+                yield Change(
+                    f"choose {KINDS[kind].label} for the {label} (Quantization)",
+                    {f"quantization.{part}": kind},
+                )
 
 
 def _smaller_pictures(job: JobConfig) -> Iterator[Change]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.trainer.plan_jobs import judged, plan_of, planned_job
+from trainer import memory_changes
 from trainer.block_shares import num_streamed_blocks
 from trainer.machine import Machine
 from trainer.memory_sizes import GIB
@@ -14,6 +15,7 @@ from trainer.memory_verdict import Judged, Missing, helping_changes, judge
 from trainer.memory_workload import workload_of
 from trainer.model_shapes import known_shapes
 from trainer.offload_shares import transformer_percent
+from trainer.quantization_support import Obstacle
 from trainer.variants import Architecture
 
 SMALL_HOST: dict[str, Any] = {"vram_gib": 48, "ram_gib": 16}
@@ -292,3 +294,23 @@ def test_a_smaller_batch_is_offered_only_where_a_step_can_keep_its_pictures(
     said = [cure.settings["training.gradient_accumulation"] for cure in batches]
     assert said == ([] if raised is None else [raised])
     assert all(cure.label.endswith(f"raise Gradient Accumulation to {raised}") for cure in batches)
+
+
+@pytest.mark.parametrize("lacking", [("nf4",), ("nf4", "float8")])
+def test_no_kind_is_offered_that_the_machine_cannot_run(
+    monkeypatch: pytest.MonkeyPatch, lacking: tuple[str, ...]
+) -> None:
+    def on_a_card(kind: str, *, on_gpu: bool) -> Obstacle | None:
+        return Obstacle("no library", "install it") if kind in lacking and on_gpu else None
+
+    def offered(machine: Machine) -> set[object]:
+        whole = {"quantization.transformer": "none", "quantization.text_encoder": "none"}
+        found = helping_changes(planned_job(whole), DEV, [], machine, ["load", "encode_texts"])
+        parts = ("quantization.transformer", "quantization.text_encoder")
+        return {
+            cure.settings[part] for cure in found.cures for part in parts if part in cure.settings
+        }
+
+    monkeypatch.setattr(memory_changes, "obstacle", on_a_card)
+    assert offered(Machine(64 * GIB, 24 * GIB)) == {"nf4", "float8"} - {*lacking}
+    assert offered(Machine(64 * GIB)) == {"nf4", "float8"}
