@@ -17,6 +17,7 @@ from typing import Any
 
 from PIL import Image
 
+from trainer.aside import StrandedWeights
 from trainer.caching import CacheFolders
 from trainer.config import JobConfig
 from trainer.drawing_config import NO_PICTURES, DrawingConfig, as_job, lora_files
@@ -26,7 +27,7 @@ from trainer.encoded_run import EncodedRun
 from trainer.encoding import encode_changed_prompts
 from trainer.errors import DarkroomError, OutOfMemory
 from trainer.events import Event, RunBegins
-from trainer.failures import named_failure
+from trainer.failures import let_go_of_frames, named_failure
 from trainer.folders import Folders
 from trainer.hub_lora import HubLora, obtain_lora
 from trainer.lora_reading import LoraFile, read_lora
@@ -153,7 +154,9 @@ def _draw_each(
     record: RunRecord,
     explain: Callable[[OutOfMemory], DarkroomError],
 ) -> int:
-    """Draw and report; how many were drawn. Raises the last error if none was."""
+    """Draw and report; how many were drawn. Raises the last error if none was, and
+    StrandedWeights.
+    """
     num_drawn, last_error = 0, None
     previews = Previews(record.run_folder.preview)
     for done, request in enumerate(missing):
@@ -172,10 +175,13 @@ def _draw_each(
             if picture is None:
                 return num_drawn
             write_picture(path, picture, session.recipe(request))
+        except StrandedWeights:
+            raise
         except Exception as error:  # the others may be smaller, or have another file
             logger.warning("A picture failed.", exc_info=error)
             problem = lost_picture(error)
-            # An exception from below would hold on to the memory of the picture.
+            # The exception outlives the picture and would hold on to its memory.
+            let_go_of_frames(error)
             is_memory = problem.code == OutOfMemory.code
             last_error = OutOfMemory.from_problems([problem]) if is_memory else error
         else:
@@ -212,7 +218,6 @@ class DrawingSession:
             read_picture(control_image_path(name, self.datasets)) for name in request.control_images
         ]
         with (
-            # Left after a failed picture's memory is free again, or there is no way back in.
             ExitStack() as room,
             self.model.wearing(self._lora_of(request), request.lora_strength),
         ):
