@@ -31,7 +31,7 @@ from trainer.failures import let_go_of_frames, named_failure
 from trainer.folders import Folders
 from trainer.hub_lora import HubLora, obtain_lora
 from trainer.lora_reading import LoraFile, read_lora
-from trainer.memory_failure import explained
+from trainer.memory_failure import explained, explained_if_possible
 from trainer.model_loading import empty_transformer
 from trainer.model_obtaining import obtain_model
 from trainer.model_parts import ModelParts
@@ -72,15 +72,18 @@ def run_drawing(
             if failure is None:
                 return record.crash(error)
             if isinstance(failure, OutOfMemory):
-                job = as_job(drawing, verdict.loras)
-                failure = explained(
+                let_go_of_frames(error)  # the search for cures wants memory too
+                failure = explained_if_possible(
                     failure,
-                    job,
-                    NO_PICTURES,
-                    folders,
-                    phase=record.current_phase,
-                    goes_on="Pictures that were drawn stay; the others are drawn when it is queued "
-                    "again.",
+                    lambda one: explained(
+                        one,
+                        as_job(drawing, verdict.loras),
+                        NO_PICTURES,
+                        folders,
+                        phase=record.current_phase,
+                        goes_on="Pictures that were drawn stay; the others are drawn when it is "
+                        "queued again.",
+                    ),
                 )
             return record.fail(_in_own_names(failure))
 

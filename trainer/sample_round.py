@@ -23,7 +23,7 @@ from trainer.errors import DarkroomError, OutOfMemory, Problem
 from trainer.events import Sample, SampleFailed, SamplePreview
 from trainer.failures import named_failure
 from trainer.folders import Folders
-from trainer.memory_failure import explained
+from trainer.memory_failure import explained, explained_if_possible
 from trainer.pictures import read_picture
 from trainer.previews import Previews, Said
 from trainer.run_record import RunRecord
@@ -206,11 +206,8 @@ def report_failed(
     if problem.params.get("device") == "gpu":
         torch.cuda.empty_cache()
     if problem.code == OutOfMemory.code:
-        try:
-            failure = OutOfMemory(problem.message, problem.hint, params=problem.params)
-            (problem,) = explain(failure).problems
-        except Exception as error:  # nor must the search for cures cost the training
-            logger.warning("What would have helped could not be planned.", exc_info=error)
+        failure = OutOfMemory(problem.message, problem.hint, params=problem.params)
+        (problem,) = explained_if_possible(failure, explain).problems
     record.report(
         SampleFailed(
             step=step,

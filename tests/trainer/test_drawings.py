@@ -212,6 +212,25 @@ def test_a_drawing_for_which_memory_runs_out_says_what_would_help_of_each_pictur
 
 
 @pytest.mark.slow
+def test_a_search_for_cures_that_fails_leaves_the_drawing_its_name(
+    files: dict[str, Path],
+    short_folders: Folders,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def out_of_memory(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("trainer.drawing.draw", out_of_memory)
+    monkeypatch.setattr("trainer.drawing.explained", out_of_memory)
+    drawing = drawing_of(files, pictures=drawing_of(files)["pictures"][:1])
+    run = finished_run(tmp_path, "try", draw(drawing, short_folders, tmp_path))
+    assert run.exit_code == OutOfMemory.exit_code
+    (finished,) = run.of_type(RunFinished)
+    assert [problem["code"] for problem in finished.problems] == ["out_of_memory"]
+
+
+@pytest.mark.slow
 def test_a_transformer_that_does_not_come_back_ends_the_drawing_as_what_it_is(
     files: dict[str, Path],
     short_folders: Folders,
