@@ -102,9 +102,12 @@ class TransformerActivations:
     on_cpu: bool
     writes_matrices: bool = False
 
-    def inputs(self, tokens: Tokens) -> int:
-        """Of one block, kept with and without gradient checkpointing."""
-        return tokens.all * self.shapes.hidden * self.dtype_bytes
+    def input_tensors(self, tokens: Tokens, *, is_double: bool) -> list[int]:
+        """Each input of one block, kept with and without gradient checkpointing: a double block has
+        pictures and texts apart, a single one both in one.
+        """
+        streams = [tokens.picture_stream, tokens.text_stream] if is_double else [tokens.all]
+        return [count * self.shapes.hidden * self.dtype_bytes for count in streams]
 
     def shared(self, tokens: Tokens) -> int:
         """What all blocks share: the tables of places, the prompt, latents, noise and target."""

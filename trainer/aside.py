@@ -11,6 +11,11 @@ quanto's float8 weights into another class, whose kernel needs a compiler (`quan
 
 The host needs room for the resident weights in the meantime. It takes about as long as the link
 needs for them, twice.
+
+On the way back the card may be full of what failed meanwhile: an exception holds its frames, and
+these the decoder's features. So they are let go first. Weights that do not come back all the same
+leave a model that cannot compute: `StrandedWeights` ends the run, whatever else may fail and be
+survived.
 """
 
 from __future__ import annotations
@@ -22,7 +27,12 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from trainer.failures import let_go_of_frames
 from trainer.offloading import BlockStream, BlockWeights, frozen_linears
+
+
+class StrandedWeights(Exception):
+    """Weights that made way did not come back. Its cause says why."""
 
 
 @contextmanager
@@ -32,7 +42,7 @@ def set_aside(
     """The model's frozen weights in host memory within the block; it cannot compute there.
 
     groups: submodules whose weights leave together, as one piece: the blocks. stream: the model's,
-    if it has one.
+    if it has one. Raises StrandedWeights.
     """
     if stream is not None:
         stream.release()
@@ -45,10 +55,11 @@ def set_aside(
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         yield
+    except BaseException as error:
+        let_go_of_frames(error)
+        raise
     finally:
-        while homes:
-            weights, device = homes.pop()
-            weights.point_at(weights.host.to(device))
+        _bring_back(homes)
 
 
 def _groups_on_card(
@@ -65,6 +76,15 @@ def _groups_on_card(
     rest = [layer for layer in frozen_linears(model) if id(layer) not in seen]
     if rest:
         yield rest
+
+
+def _bring_back(homes: list[tuple[BlockWeights, torch.device]]) -> None:
+    try:
+        while homes:
+            weights, device = homes.pop()
+            weights.point_at(weights.host.to(device))
+    except Exception as error:
+        raise StrandedWeights("The transformer's weights could not come back.") from error
 
 
 def _leave(layers: list[nn.Linear]) -> tuple[BlockWeights, torch.device]:

@@ -2,7 +2,7 @@
 
 A change is judged, what it newly needs is encoded, and only then does it hold: in the run, in
 job.yaml, in the events. Whatever goes wrong on the way refuses this change as a whole and leaves
-the run as it was.
+the run as it was; but where the transformer made way and does not come back, the run ends.
 
 Changed prompts are encoded by the same child process that encoded the others. On a GPU the child's
 text encoder may not fit beside the transformer; then the transformer waits in host memory.
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from trainer.aside import StrandedWeights
 from trainer.config import JobConfig
 from trainer.encoding import EncodedRun, encode_changed_prompts
 from trainer.errors import JobRefused, StopRequested
@@ -63,6 +64,8 @@ class ChangeTaker:
                     raise JobRefused.from_problems(unusable)
                 if job.sample != before.sample:
                     self._encode_prompts(job, trainee)
+            except StrandedWeights:
+                raise
             except Exception as error:
                 failure = named_failure(error)
                 if failure is None:

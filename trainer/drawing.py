@@ -18,6 +18,7 @@ from typing import Any
 
 from PIL import Image
 
+from trainer.aside import StrandedWeights
 from trainer.caching import CacheFolders
 from trainer.config import JobConfig
 from trainer.drawing_config import NO_PICTURES, DrawingConfig, as_job, lora_files
@@ -27,11 +28,11 @@ from trainer.encoded_run import EncodedRun
 from trainer.encoding import encode_changed_prompts
 from trainer.errors import DarkroomError, OutOfMemory
 from trainer.events import Event, RunBegins
-from trainer.failures import named_failure
+from trainer.failures import let_go_of_frames, named_failure
 from trainer.folders import Folders
 from trainer.hub_lora import HubLora, obtain_lora
 from trainer.lora_reading import LoraFile, read_lora
-from trainer.memory_failure import explained
+from trainer.memory_failure import explained, explained_if_possible
 from trainer.model_loading import empty_transformer
 from trainer.model_obtaining import obtain_model
 from trainer.model_parts import ModelParts
@@ -77,15 +78,18 @@ def run_drawing(
             if failure is None:
                 return record.crash(error)
             if isinstance(failure, OutOfMemory):
-                job = as_job(drawing, verdict.loras)
-                failure = explained(
+                let_go_of_frames(error)  # the search for cures wants memory too
+                failure = explained_if_possible(
                     failure,
-                    job,
-                    NO_PICTURES,
-                    folders,
-                    phase=record.current_phase,
-                    goes_on="Pictures that were drawn stay; the others are drawn when it is queued "
-                    "again.",
+                    lambda one: explained(
+                        one,
+                        as_job(drawing, verdict.loras),
+                        NO_PICTURES,
+                        folders,
+                        phase=record.current_phase,
+                        goes_on="Pictures that were drawn stay; the others are drawn when it is "
+                        "queued again.",
+                    ),
                 )
             return record.fail(_in_own_names(failure))
 
@@ -159,7 +163,9 @@ def _draw_each(
     record: RunRecord,
     explain: Callable[[OutOfMemory], DarkroomError],
 ) -> int:
-    """Draw and report; how many were drawn. Raises the last error if none was."""
+    """Draw and report; how many were drawn. Raises the last error if none was, and
+    StrandedWeights.
+    """
     num_drawn, last_error = 0, None
     previews = Previews(record.run_folder.preview)
     for done, request in enumerate(missing):
@@ -178,10 +184,13 @@ def _draw_each(
             if picture is None:
                 return num_drawn
             write_picture(path, picture, session.recipe(request))
+        except StrandedWeights:
+            raise
         except Exception as error:  # the others may be smaller, or have another file
             logger.warning("A picture failed.", exc_info=error)
             problem = lost_picture(error)
-            # An exception from below would hold on to the memory of the picture.
+            # The exception outlives the picture and would hold on to its memory.
+            let_go_of_frames(error)
             is_memory = problem.code == OutOfMemory.code
             last_error = OutOfMemory.from_problems([problem]) if is_memory else error
         else:
@@ -218,7 +227,6 @@ class DrawingSession:
             read_picture(control_image_path(name, self.datasets)) for name in request.control_images
         ]
         with (
-            # Left after a failed picture's memory is free again, or there is no way back in.
             ExitStack() as room,
             self.model.wearing(self._lora_of(request), request.lora_strength),
         ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -61,6 +62,16 @@ def named_failure(error: BaseException) -> DarkroomError | None:
             params={"file": str(error.filename)},
         )
     return None
+
+
+def let_go_of_frames(error: BaseException) -> None:
+    """Empty the frames that an exception and those behind it came through, and give back the
+    memory of what they held. The lines that a traceback names stay.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        traceback.clear_frames(seen.__traceback__)
+        seen = seen.__cause__ or seen.__context__
 
 
 def is_out_of_space(error: BaseException) -> bool:

@@ -23,12 +23,12 @@ from trainer.early_stop import best_step
 from trainer.encoding import EncodedRun, encode_missing
 from trainer.errors import BadCheckpoint, OutOfMemory, Problem
 from trainer.events import STEP_SKIPPED, RunBegins, Step, Superseded
-from trainer.failures import named_failure
+from trainer.failures import let_go_of_frames, named_failure
 from trainer.fingerprints import part_fingerprint
 from trainer.folders import Folders
 from trainer.lora_file import read_metadata
 from trainer.measuring import Measurer, ended_early
-from trainer.memory_failure import explained
+from trainer.memory_failure import explained, explained_if_possible
 from trainer.model_loading import load_drawing_parts
 from trainer.model_obtaining import obtain_model
 from trainer.offload_settling import settle_offloading
@@ -82,7 +82,11 @@ def run(
             if failure is None:
                 return record.crash(error)
             if isinstance(failure, OutOfMemory):
-                failure = explained(failure, job, indexes, folders, phase=record.current_phase)
+                let_go_of_frames(error)  # the search for cures wants memory too
+                failure = explained_if_possible(
+                    failure,
+                    lambda one: explained(one, job, indexes, folders, phase=record.current_phase),
+                )
             return record.fail(failure)
 
 

@@ -7,12 +7,13 @@ happened, in the order in which to try them, each with what the changed job take
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from trainer.config import JobConfig
 from trainer.dataset_index import DatasetIndex
-from trainer.errors import OutOfMemory
+from trainer.errors import DarkroomError, OutOfMemory
 from trainer.events import Phase
 from trainer.folders import Folders
 from trainer.machine import Machine, machine_at_hand
@@ -20,6 +21,8 @@ from trainer.memory_check import cure_as_dict
 from trainer.memory_sizes import GIB
 from trainer.memory_verdict import RUN_PHASES, Helping, helping_changes
 from trainer.model_shapes import shapes_of
+
+logger = logging.getLogger(__name__)
 
 # What people read at a glance; all of them are in the failure's params.
 _CURES_SAID = 4
@@ -77,6 +80,19 @@ def explained(
             "changes": [cure_as_dict(cure) for cure in cures],
         },
     )
+
+
+def explained_if_possible(
+    failure: OutOfMemory, explain: Callable[[OutOfMemory], DarkroomError]
+) -> DarkroomError:
+    """As `explain` tells it, or as it is: the search for what would help may fail too, for lack of
+    memory or by a mistake of ours, and must not hide what happened.
+    """
+    try:
+        return explain(failure)
+    except Exception as error:
+        logger.warning("What would have helped could not be planned.", exc_info=error)
+        return failure
 
 
 def cures_of_phase(

@@ -18,7 +18,9 @@ and the cures of an out-of-memory failure all read this one plan.
 
 A phase's peak is the sum of its parts at that moment. Parts of different moments are not added: of
 several sizes of pictures the one with the largest sum counts, of a sample its passes or its
-decoding, whichever is more.
+decoding, whichever is more. The card and the host have a largest moment each, which need not be the
+same one: with Low VRAM the card is fullest while a sample is denoised, and the host while it is
+decoded, when the transformer waits there.
 
 **Preservation** (DOP, blank prompts) and regularization cost time, not memory: the base model's
 pass keeps nothing, and the two losses are differentiated one after the other, so one graph is in
@@ -97,7 +99,7 @@ Place = Literal["vram", "ram"]
 
 @dataclass(frozen=True)
 class MemoryPart:
-    """Something that lies in memory at a phase's largest moment. key: a stable name."""
+    """Something that lies in its place at that place's largest moment. key: a stable name."""
 
     key: str
     label: str
@@ -107,7 +109,9 @@ class MemoryPart:
 
 @dataclass(frozen=True)
 class PhasePlan:
-    """A phase at its largest moment."""
+    """A phase at its largest moments: parts in VRAM are those of the card's, parts in RAM those of
+    the host's.
+    """
 
     phase: PhaseName
     label: str
@@ -245,20 +249,18 @@ class _Planner:
         )
 
     def train(self) -> PhasePlan:
-        """The micro-batch with the largest sum; a step of the optimizer if that is more."""
+        """The backward pass of every micro-batch, and a step of the optimizer."""
         moments = [self._training_moment(tokens) for tokens in self._workload.training]
         work = optimizer_work_bytes(self._job.training.optimizer, self._tensors)
         moments.append([self._passing("step", "a step of the optimizer", work)])
-        parts = max(moments, key=_total)
-        return self._phase("train", "Train", [*self._standing(), *parts])
+        standing = self._standing()
+        return self._phase("train", "Train", *([*standing, *parts] for parts in moments))
 
     def sample(self) -> PhasePlan:
         moments = [
             moment for size in self._workload.samples for moment in self._sampling_moments(size)
         ]
-        return self._phase(
-            "sample", "Sample", max(moments, key=lambda parts: (_sum(parts, "vram"), _total(parts)))
-        )
+        return self._phase("sample", "Sample", *moments)
 
     def save(self) -> PhasePlan:
         count = self._count
@@ -301,7 +303,7 @@ class _Planner:
         if weights_away:
             away = sum(part.num_bytes for part in weights if part.key == "weights")
             weights = [part for part in weights if part.key == "streamed"]
-            weights.append(_ram("away", "the transformer, waiting", away))
+            weights.append(_ram("away", "transformer, waiting while decoding", away))
         tensors = self._cached_bytes()
         return [
             *weights,
@@ -327,7 +329,7 @@ class _Planner:
             own = 0 if is_recomputed else inside[is_double]
             kept += own
             largest = max(largest, backward[is_double] - own)
-        on_card, on_host = self._kept_inputs(tokens, num_kept)
+        on_card, on_host = self._kept_inputs(tokens, range(first, transformer.num_blocks))
         return [
             self._passing("inputs", f"inputs of {num_kept} blocks", on_card),
             _ram("kept_inputs", "inputs of blocks, waiting", on_host),
@@ -336,17 +338,27 @@ class _Planner:
             self._passing("batch", "prompts, noise and places", passes.shared(tokens)),
         ]
 
-    def _kept_inputs(self, tokens: Tokens, count: int) -> tuple[int, int]:
-        """(where it computes, waiting on the host) of the inputs that checkpointing keeps.
+    def _kept_inputs(self, tokens: Tokens, places: Iterable[int]) -> tuple[int, int]:
+        """(where it computes, waiting on the host) of the inputs that blocks keep.
 
-        Of those that wait, one goes out, one is used and one comes back. Locked memory is given out
-        in powers of two.
+        Only what a block is computed again from can wait, and large tensors alone: a double block
+        has one for each stream, a single one both in one. Of those that wait, one block's go out,
+        one's are used and one's come back. Locked memory is given out in powers of two.
         """
-        one = self._activations.inputs(tokens)
-        if not self._job.model.low_vram or one < MIN_KEPT_BYTES:
-            return one * count, 0
-        host = 1 << (one - 1).bit_length() if self._on_gpu else one
-        return min(3, count) * one, host * count
+        inputs_of = {
+            is_double: self._activations.input_tensors(tokens, is_double=is_double)
+            for is_double in (True, False)
+        }
+        low_vram, recomputes = self._job.model.low_vram, self._job.training.gradient_checkpointing
+        staying, waiting, host = 0, [], 0
+        for place in places:
+            inputs = inputs_of[place < self._shapes.transformer.double.count]
+            can_wait = low_vram and (recomputes or place in self._streamed)
+            large = [one for one in inputs if can_wait and one >= MIN_KEPT_BYTES]
+            staying += sum(inputs) - sum(large)
+            waiting.append(sum(large))
+            host += sum(1 << (one - 1).bit_length() if self._on_gpu else one for one in large)
+        return staying + sum(sorted(waiting)[-3:]), host
 
     def _first_trained_block(self) -> int:
         """Blocks before it keep nothing: no gradient reaches them."""
@@ -371,9 +383,10 @@ class _Planner:
         )
         encoder = encoder_activations(autoencoder, area_px=size.reference_area_px, dtype_bytes=e)
         forward = self._activations.forward(size.tokens) + self._activations.shared(size.tokens)
-        standing = [part for part in self._standing() if part.key != "autoencoder_waiting"]
-        waits = self._job.model.low_vram and self._on_gpu
-        decoding = self._standing(weights_away=True) if waits else standing
+        standing, decoding = (
+            [one for one in self._standing(weights_away=away) if one.key != "autoencoder_waiting"]
+            for away in (False, self._job.model.low_vram and self._on_gpu)
+        )
         return [
             [*standing, *drawing, self._passing("forward", "a denoising step", forward)],
             [*decoding, *drawing, self._passing("decoder", "decoding a picture", decoder)],
@@ -387,9 +400,23 @@ class _Planner:
         return workload.latent_numbers * self._vae_bytes + rows * width * self._dtype_bytes
 
     def _phase(
-        self, phase: PhaseName, label: str, parts: Sequence[MemoryPart], *, programs: int = 1
+        self, phase: PhaseName, label: str, *moments: Sequence[MemoryPart], programs: int = 1
     ) -> PhasePlan:
         """With what lies around the tensors. programs: the trainer, and its encoding child."""
+        whole = [[*parts, *self._around(parts, programs)] for parts in moments]
+        places: tuple[Place, ...] = ("vram", "ram")
+        return PhasePlan(
+            phase,
+            label,
+            tuple(
+                part
+                for place in places
+                for part in max(whole, key=lambda parts, place=place: _sum(parts, place))
+                if part.place == place and part.num_bytes > 0
+            ),
+        )
+
+    def _around(self, parts: Sequence[MemoryPart], programs: int) -> list[MemoryPart]:
         around = [_ram("program", "programs and libraries", programs * PROGRAM_BYTES)]
         if self._on_gpu:
             passing = sum(part.num_bytes for part in parts if part.key in _PASSING)
@@ -398,9 +425,7 @@ class _Planner:
                 MemoryPart("allocator", "the allocator", int(passing * ALLOCATOR_SHARE), "vram"),
                 _ram("program_cuda", "CUDA's libraries", PROGRAM_CUDA_BYTES),
             ]
-        return PhasePlan(
-            phase, label, tuple(part for part in (*parts, *around) if part.num_bytes > 0)
-        )
+        return around
 
     def _there(self, key: str, label: str, num_bytes: int) -> MemoryPart:
         """What stays, where the model computes."""
@@ -422,10 +447,6 @@ _PASSING = frozenset(
 
 def _ram(key: str, label: str, num_bytes: int) -> MemoryPart:
     return MemoryPart(key, label, num_bytes, "ram")
-
-
-def _total(parts: Iterable[MemoryPart]) -> int:
-    return sum(part.num_bytes for part in parts)
 
 
 def _sum(parts: Iterable[MemoryPart], place: Place) -> int:

@@ -16,7 +16,7 @@ cure is the plan of the changed job. Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Literal
@@ -28,10 +28,12 @@ from trainer.disk_room import shortages
 from trainer.machine import Machine
 from trainer.memory_changes import (
     Change,
+    changes_back_to_the_card,
     changes_of,
     disk_changes,
     in_order_of_trying,
     larger_shares,
+    larger_shares_that_fit,
 )
 from trainer.memory_disk import DiskPart, plan_disk
 from trainer.memory_plan import MemoryPlan, PhaseName, plan_memory
@@ -168,8 +170,11 @@ def helping_changes(
     place = place or ("vram" if machine.on_gpu else "ram")
     now = tried.peak(job, phases, place)
     found: list[Cure] = []
-    changes = [*tried.changes(job), *tried.larger_shares(job)]
-    for change in in_order_of_trying(job, changes):
+    back = tried.back_to_the_card(job)
+    changes = [change for change in tried.changes(job) if change not in back]
+    ordered = in_order_of_trying(job, [*changes, *tried.larger_shares(job)])
+    # Where RAM ran out and the card has room, they cost nothing.
+    for change in [*back, *ordered]:
         then = tried.peak(change.applied(job), phases, place)
         if then < now:
             found.append(replace(tried.cure(job, (change,)), phase_bytes=then))
@@ -200,9 +205,21 @@ class _Trial:
         """Beyond those that the plan asks for."""
         if not self._machine.on_gpu:
             return []
-        asked = [c for c in self.changes(job) if "model.layer_offloading" in c.settings]
+        asked = self._of_offloading(larger_shares_that_fit, job)
         streamed = self._settled(asked[0].applied(job) if asked else job)
         return list(larger_shares(job, streamed=streamed))
+
+    def back_to_the_card(self, job: JobConfig) -> list[Change]:
+        """Those that take less RAM and more of the card."""
+        return self._of_offloading(changes_back_to_the_card, job)
+
+    def _of_offloading(
+        self, changes: Callable[..., Iterator[Change]], job: JobConfig
+    ) -> list[Change]:
+        vram_bytes = self._machine.vram_bytes
+        if vram_bytes is None:
+            return []
+        return list(changes(job, self._shapes, self._workload(job), vram_bytes))
 
     def judged(self, job: JobConfig) -> Judged:
         on_gpu, workload = self._machine.on_gpu, self._workload(job)

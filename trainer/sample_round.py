@@ -3,6 +3,7 @@
 Whatever goes wrong with a picture is reported as SampleFailed and the training goes on; the LoRA,
 its gradients' switches and the random numbers of the steps are as they were before. Where memory
 ran out, the report has what a run that ends so would say: the measured peak and what lowers it.
+Only weights that made way for the decoding and do not come back end the run.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from trainer.aside import StrandedWeights
 from trainer.config import JobConfig
 from trainer.dataset_index import DatasetIndex
 from trainer.encoding import EncodedRun
@@ -21,7 +23,7 @@ from trainer.errors import DarkroomError, OutOfMemory, Problem
 from trainer.events import Sample, SampleFailed, SamplePreview
 from trainer.failures import named_failure
 from trainer.folders import Folders
-from trainer.memory_failure import explained
+from trainer.memory_failure import explained, explained_if_possible
 from trainer.pictures import read_picture
 from trainer.previews import Previews, Said
 from trainer.run_record import RunRecord
@@ -140,6 +142,8 @@ class SampleRounds:
             if picture is None:
                 return
             write_picture(path, picture, request.recipe(self._job.job.training_name, step))
+        except StrandedWeights:
+            raise
         except Exception as error:  # a lost picture must not cost the training
             logger.warning("A sample failed.", exc_info=error)
             problem = lost_picture(error)
@@ -202,11 +206,8 @@ def report_failed(
     if problem.params.get("device") == "gpu":
         torch.cuda.empty_cache()
     if problem.code == OutOfMemory.code:
-        try:
-            failure = OutOfMemory(problem.message, problem.hint, params=problem.params)
-            (problem,) = explain(failure).problems
-        except Exception as error:  # nor must the search for cures cost the training
-            logger.warning("What would have helped could not be planned.", exc_info=error)
+        failure = OutOfMemory(problem.message, problem.hint, params=problem.params)
+        (problem,) = explained_if_possible(failure, explain).problems
     record.report(
         SampleFailed(
             step=step,

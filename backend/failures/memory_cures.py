@@ -27,9 +27,10 @@ _WHY = {
     "gradient_checkpointing": "The blocks are computed again in the backward pass: the same "
     "results to the bit, in more time.",
     "batch_size": "Fewer pictures at once, as many for each step: the same training.",
-    "low_vram": "What can wait, waits in host memory: the same results, in more time.",
-    "layer_offloading": "Some blocks are streamed from host memory: the same results, in more "
-    "time.",
+    "low_vram": "With it on, what can wait does so in host memory, which takes a little time. The "
+    "results are the same to the bit.",
+    "layer_offloading": "Blocks that are streamed lie in host memory and take more time, the "
+    "others lie on the card. The results are the same to the bit.",
     "attention_backend": "Another kernel for the same formula writes no matrix of tokens by "
     "tokens; the results agree within rounding.",
     "transformer": "Weights in fewer bits; the results differ a little.",

@@ -33,7 +33,7 @@ class JobToPlan(BaseModel):
 
 
 class MemoryEntry(BaseModel):
-    """Something in memory at a phase's largest moment. key: a stable name."""
+    """Something in its place at that place's largest moment of a phase. key: a stable name."""
 
     key: str
     label: str
@@ -42,7 +42,7 @@ class MemoryEntry(BaseModel):
 
 
 class PhaseEntry(BaseModel):
-    """A phase at its largest moment."""
+    """A phase at its largest moments, of the card and of the host."""
 
     phase: PhaseOfPlan
     label: str

@@ -140,7 +140,7 @@ def test_a_checkpointed_step_holds_its_blocks_inputs_and_one_blocks_inside(
     found = counted(model, tokens, checkpointing=True)
     said = (
         plan.shared(tokens)
-        + 5 * plan.inputs(tokens)
+        + 5 * sum(plan.input_tensors(tokens, is_double=False))
         + max(plan.backward_single(tokens), plan.backward_double(tokens))
     )
     assert said == pytest.approx(found, rel=0.07)
@@ -172,8 +172,8 @@ def test_without_checkpointing_every_block_keeps_its_inside(
 
     sizes = ((1, 1), (2, 1), (1, 2))
     peaks = {size: peak(*size) for size in sizes}
-    single = plan.inputs(tokens) + plan.inside_single(tokens)
-    double = plan.inputs(tokens) + plan.inside_double(tokens)
+    single = sum(plan.input_tensors(tokens, is_double=False)) + plan.inside_single(tokens)
+    double = sum(plan.input_tensors(tokens, is_double=True)) + plan.inside_double(tokens)
     assert single == pytest.approx(peaks[1, 2] - peaks[1, 1], rel=0.03)
     assert double == pytest.approx(peaks[2, 1] - peaks[1, 1], rel=0.03)
 
@@ -201,7 +201,7 @@ def test_torchs_math_kernel_holds_matrices_of_tokens_by_tokens(
     inside = plan.inside_double(tokens) if doubles else plan.inside_single(tokens)
     model = transformer(architecture, monkeypatch, doubles=doubles, singles=singles)
     set_attention(model, "math")
-    standing = plan.shared(tokens) + 2 * plan.inputs(tokens)
+    standing = plan.shared(tokens) + 2 * sum(plan.input_tensors(tokens, is_double=False))
     all_kept = counted(model, tokens)
     assert standing + inside + backward == pytest.approx(all_kept, rel=0.07)
     if singles:  # every real model has some, and they hold more than double ones

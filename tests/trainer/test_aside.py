@@ -12,8 +12,10 @@ from optimum.quanto import WeightQBytesTensor
 from tests.trainer.block_stacks import block_stack, moving_lora
 from tests.trainer.test_offloading import predict
 from trainer import aside
-from trainer.aside import set_aside
+from trainer.aside import StrandedWeights, set_aside
 from trainer.block_memory import manage_blocks, transformer_blocks
+from trainer.errors import OutOfMemory
+from trainer.failures import named_failure
 from trainer.model_loading import BLOCK_LISTS
 from trainer.offloading import BlockWeights, frozen_linears
 from trainer.quantization import quantize_linears
@@ -84,6 +86,68 @@ def test_a_failure_inside_brings_the_weights_back() -> None:
         ):
             raise MemoryError
         assert torch.equal(predict(transformer), before)
+
+
+def test_what_failed_inside_is_let_go_before_the_weights_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    features: list[weakref.ref[torch.Tensor]] = []
+    were_there: list[bool] = []
+
+    class Watched(BlockWeights):
+        def point_at(self, flat: torch.Tensor) -> None:
+            super().point_at(flat)
+            were_there.extend(ref() is not None for ref in features)
+
+    def decode() -> None:
+        feature = torch.ones(8)
+        features.append(weakref.ref(feature))
+        raise MemoryError
+
+    def decode_again() -> None:
+        try:
+            decode()
+        except MemoryError as error:
+            raise RuntimeError("no picture") from error
+
+    monkeypatch.setattr(aside, "BlockWeights", Watched)
+    transformer = block_stack()
+    with (
+        pytest.raises(RuntimeError, match="no picture") as raised,
+        set_aside(transformer, transformer_blocks(transformer), None),
+    ):
+        decode_again()
+    assert were_there
+    assert not any(were_there)
+    # What a log shows of it is there still.
+    assert "decode_again" in [entry.name for entry in raised.traceback]
+
+
+def test_weights_that_do_not_come_back_are_an_error_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(aside, "BlockWeights", Stuck)
+    transformer = block_stack()
+    with (
+        pytest.raises(StrandedWeights) as raised,
+        set_aside(transformer, transformer_blocks(transformer), None),
+    ):
+        raise ValueError("a picture failed")
+    assert isinstance(named_failure(raised.value), OutOfMemory)
+
+
+class Stuck(BlockWeights):
+    """Leaves, and finds the card full when it wants to come back."""
+
+    def __init__(self, layers, *, pin):
+        self._has_left = False
+        super().__init__(layers, pin=pin)
+        self._has_left = True
+
+    def point_at(self, flat):
+        if self._has_left:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        super().point_at(flat)
 
 
 def test_a_host_without_room_for_all_blocks_leaves_none_of_them_away(

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from diffusers.models.autoencoders.vae import Decoder
 
 from tests.trainer.short_runs import ShortRun, job_with, run_here
+from tests.trainer.test_aside import Stuck
 from trainer import change_taking
 from trainer.batches import BatchSource
 from trainer.commands import append_command
-from trainer.errors import ChildFailed
-from trainer.events import CheckpointSaved, CommandRefused, CommandTaken, Sample, Superseded
+from trainer.errors import ChildFailed, OutOfMemory
+from trainer.events import (
+    CheckpointSaved,
+    CommandRefused,
+    CommandTaken,
+    RunFinished,
+    Sample,
+    Superseded,
+)
 from trainer.folders import Folders
 from trainer.job_file import read_job_file
 from trainer.job_folder import JobFolder
@@ -129,6 +140,42 @@ def test_prompts_that_cannot_be_encoded_change_nothing(
     assert refused.problems[0]["message"] == "no encoder today"
     assert {s.prompt for s in run.of_type(Sample)} == {"a red square"}
     assert read_job_file(run.folder.job_file).sample.prompts[0].prompt == "a red square"
+
+
+def test_a_transformer_that_does_not_come_back_from_an_encoding_ends_the_run(
+    run_told: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(change_taking, "room_for_encoder", stuck_outside)
+    run = run_told({1: {"sample.prompts": [{"prompt": "a violet square"}]}})
+    assert run.exit_code == OutOfMemory.exit_code
+    assert run.of_type(CommandRefused) == []
+    assert list(run.losses) == [1]
+    (finished,) = run.of_type(RunFinished)
+    assert finished.problems[0]["code"] == "out_of_memory"
+
+
+@pytest.mark.parametrize("decodes", [True, False])
+def test_a_transformer_that_does_not_come_back_from_a_sample_ends_the_run(
+    short_folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decodes: bool
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise ValueError("a picture that cannot be decoded")
+
+    monkeypatch.setattr("trainer.aside.BlockWeights", Stuck)
+    if not decodes:
+        monkeypatch.setattr(Decoder, "forward", fails)
+    run = run_here(job_with({"model.low_vram": True}, base=JOB), short_folders, tmp_path)
+    assert run.exit_code == OutOfMemory.exit_code
+    assert run.losses == {}
+
+
+@contextmanager
+def stuck_outside(trainee: Trainee, **_: object) -> Iterator[None]:
+    """The room that a full card makes, which it does not take back."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("trainer.aside.BlockWeights", Stuck)
+        with trainee.transformer_aside():
+            yield
 
 
 def test_a_change_beside_a_stop_is_kept_for_the_resume(

@@ -12,11 +12,13 @@ import pytest
 import torch
 import yaml
 from diffusers import Flux2Pipeline
+from diffusers.models.autoencoders.vae import Decoder
 from PIL import Image
 from safetensors.torch import save_file
 
 from tests.trainer.pipeline_pictures import PROMPT, bundled_pipeline, drawn_by
 from tests.trainer.short_runs import ShortRun, finished_run
+from tests.trainer.test_aside import Stuck
 from trainer.__main__ import main
 from trainer.commands import append_command
 from trainer.drawing_config import DrawingConfig, as_job, lora_files
@@ -288,6 +290,50 @@ def test_a_drawing_for_which_memory_runs_out_says_what_would_help_of_each_pictur
     assert (problem["code"], problem["params"]["phase"]) == ("out_of_memory", "sample")
     assert problem["params"]["peak_bytes"] > 100 << 20
     assert "the others are drawn when it is queued again" in problem["hint"]
+
+
+@pytest.mark.slow
+def test_a_search_for_cures_that_fails_leaves_the_drawing_its_name(
+    files: dict[str, Path],
+    short_folders: Folders,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def out_of_memory(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("trainer.drawing.draw", out_of_memory)
+    monkeypatch.setattr("trainer.drawing.explained", out_of_memory)
+    drawing = drawing_of(files, pictures=drawing_of(files)["pictures"][:1])
+    run = finished_run(tmp_path, "try", draw(drawing, short_folders, tmp_path))
+    assert run.exit_code == OutOfMemory.exit_code
+    (finished,) = run.of_type(RunFinished)
+    assert [problem["code"] for problem in finished.problems] == ["out_of_memory"]
+
+
+@pytest.mark.slow
+def test_a_transformer_that_does_not_come_back_ends_the_drawing_as_what_it_is(
+    files: dict[str, Path],
+    short_folders: Folders,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise ValueError("a picture that cannot be decoded")
+
+    monkeypatch.setattr(Decoder, "forward", fails)
+    drawing = drawing_of(files, pictures=drawing_of(files)["pictures"][:2])
+    drawing["model"]["layer_offloading"] = "off"
+    with monkeypatch.context() as patched:
+        patched.setattr("trainer.aside.BlockWeights", Stuck)
+        run = finished_run(tmp_path, "try", draw(drawing, short_folders, tmp_path))
+    assert run.exit_code == OutOfMemory.exit_code
+    assert run.of_type(SampleFailed) == []  # nor was the second one tried
+    (finished,) = run.of_type(RunFinished)
+    assert finished.problems[0]["code"] == "out_of_memory"
+    # Where it comes back, the picture alone is lost.
+    again = finished_run(tmp_path, "try", draw(drawing, short_folders, tmp_path))
+    assert len(again.of_type(SampleFailed)) == 2
 
 
 @pytest.mark.slow

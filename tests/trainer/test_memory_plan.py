@@ -24,6 +24,7 @@ from trainer.optim import SHARED_TABLES, make_optimizer
 from trainer.variants import Architecture
 
 DEV = known_shapes(Architecture.FLUX2_DEV)
+LOW_VRAM = {"model.low_vram": True}
 
 
 def part(plan: MemoryPlan, phase: PhaseName, key: str) -> int:
@@ -133,11 +134,74 @@ def test_streamed_blocks_move_from_the_card_to_the_host_and_leave_two_places() -
 
 
 def test_low_vram_keeps_the_blocks_inputs_on_the_host() -> None:
-    low = plan_of({"model.low_vram": True})
+    low = plan_of(LOW_VRAM)
     one = 4608 * 6144 * 2
-    assert part(low, "train", "inputs") == 3 * one
-    # Locked host memory comes in powers of two: 54 MiB take 64.
+    # The texts of the 8 double blocks come apart from the pictures, and are too small to go.
+    assert part(low, "train", "inputs") == 3 * one + 8 * 512 * 6144 * 2
+    # Locked host memory comes in powers of two: 54 MiB take 64, and so do 48 of a double block.
     assert part(low, "train", "kept_inputs") == 56 * (64 << 20)
+
+
+def test_of_small_pictures_only_the_joined_inputs_of_single_blocks_wait() -> None:
+    low = plan_of(LOW_VRAM | {"datasets.0.resolutions": [512]})
+    one = (1024 + 512) * 6144 * 2
+    # A double block's picture has 12 MiB there, under the 16 from which on one waits.
+    assert part(low, "train", "inputs") == (8 + 3) * one
+    assert part(low, "train", "kept_inputs") == 48 * (32 << 20)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "smallest_px"),
+    [("flux2-dev", 512), ("klein-base-9b", 768), ("klein-base-4b", 768)],
+)
+def test_inputs_wait_from_the_sizes_on_that_the_documentation_names(
+    architecture: str, smallest_px: int
+) -> None:
+    sides = (256, 512, 768, 1024)
+    job = LOW_VRAM | {"model.model_architecture": architecture}
+    waits = [plan_of(job | {"datasets.0.resolutions": [side]}) for side in sides]
+    found = [side for side, plan in zip(sides, waits, strict=True) if kept(plan)]
+    assert found == [side for side in sides if side >= smallest_px]
+
+
+def kept(plan: MemoryPlan) -> int:
+    return part(plan, "train", "kept_inputs")
+
+
+def test_low_vram_keeps_no_inputs_on_the_host_where_nothing_is_computed_again() -> None:
+    off = {"training.gradient_checkpointing": False}
+    assert plan_of(off | LOW_VRAM).phase("train").parts == plan_of(off).phase("train").parts
+    half = {"model.layer_offloading": "on", "model.transformer_offload_percent": 50}
+    # Streamed blocks are computed again in any case: 28 of the 56.
+    assert kept(plan_of(off | LOW_VRAM | half)) == 28 * (64 << 20)
+
+
+def test_while_a_sample_is_decoded_the_transformer_waits_in_ram() -> None:
+    low, plain = plan_of(LOW_VRAM), plan_of()
+    weights = part(plain, "sample", "weights")
+    assert weights > 30 << 30
+    assert low.phase("sample").ram_bytes == plain.phase("sample").ram_bytes + weights
+    # The card's largest moment is denoising, which has it there, as without Low VRAM.
+    assert low.phase("sample").vram_bytes == plain.phase("sample").vram_bytes
+    # On a CPU it makes way from one place in RAM to another.
+    here = [plan_of(job, on_gpu=False).phase("sample").ram_bytes for job in (LOW_VRAM, {})]
+    assert here[0] == here[1]
+
+
+@pytest.mark.parametrize("low_vram", [False, True])
+@pytest.mark.parametrize("architecture", ["flux2-dev", "klein-base-9b", "klein-base-4b"])
+@pytest.mark.parametrize("sides", [(512, 768), (512, 1024), (768, 1408), (256, 512, 640, 1024)])
+def test_pictures_of_several_sizes_take_no_less_than_those_of_one(
+    architecture: str, sides: tuple[int, ...], low_vram: bool
+) -> None:
+    common = {"model.model_architecture": architecture, "model.low_vram": low_vram}
+    datasets = [{"target_dataset": f"pictures {side}", "resolutions": [side]} for side in sides]
+    together = plan_of(common | {"datasets": datasets})
+    for dataset in datasets:
+        alone = plan_of(common | {"datasets": [dataset]})
+        for phase in alone.phases:
+            assert together.phase(phase.phase).vram_bytes >= phase.vram_bytes, phase.phase
+            assert together.phase(phase.phase).ram_bytes >= phase.ram_bytes, phase.phase
 
 
 def test_on_a_cpu_everything_is_host_memory() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.trainer.plan_jobs import judged, plan_of, planned_job
+from trainer import memory_changes
 from trainer.block_shares import num_streamed_blocks
 from trainer.machine import Machine
 from trainer.memory_sizes import GIB
@@ -14,8 +15,10 @@ from trainer.memory_verdict import Judged, Missing, helping_changes, judge
 from trainer.memory_workload import workload_of
 from trainer.model_shapes import known_shapes
 from trainer.offload_shares import transformer_percent
+from trainer.quantization_support import Obstacle
 from trainer.variants import Architecture
 
+SMALL_HOST: dict[str, Any] = {"vram_gib": 48, "ram_gib": 16}
 DEV = known_shapes(Architecture.FLUX2_DEV)
 
 
@@ -90,6 +93,12 @@ def test_host_memory_is_judged_too() -> None:
     assert ("vram", "train") not in missing(found)
 
 
+def test_low_vram_is_refused_where_ram_lacks_room_for_the_transformer_while_it_makes_way() -> None:
+    found = judged({"model.low_vram": True}, vram_gib=48, ram_gib=28)
+    assert missing(found) == {("ram", "sample")}
+    assert judged({"model.low_vram": True}, vram_gib=48, ram_gib=34).fits
+
+
 def test_the_share_that_stays_is_the_largest_that_fits() -> None:
     job = planned_job()
     workload = workload_of(job, [], on_gpu=True)
@@ -139,7 +148,7 @@ def test_changes_after_a_failure_are_those_that_lower_its_phase() -> None:
         (
             {"model.layer_offloading": "on", "model.transformer_offload_percent": 60},
             80,
-            "raise Transformer Offload 75 %",
+            "raise Transformer Offload to 75 %",
             75,
         ),
         # The plan settles auto on 28.6 % there.
@@ -190,10 +199,17 @@ def test_on_a_cpu_no_share_is_offered() -> None:
 
 
 def test_after_a_failure_checkpointing_and_batch_size_come_before_what_moves_to_the_host() -> None:
-    changes = {"training.batch_size": 2, "training.gradient_checkpointing": False}
-    found = helping_changes(planned_job(changes), DEV, [], Machine(64 * GIB, 80 * GIB), ["train"])
-    changed = [next(iter(cure.settings)).split(".")[-1] for cure in found.cures[2:5]]
-    assert changed == ["gradient_checkpointing", "batch_size", "low_vram"]
+    def tried(changes: dict[str, Any]) -> list[str]:
+        job, machine = planned_job(changes), Machine(64 * GIB, 80 * GIB)
+        found = helping_changes(job, DEV, [], machine, ["train"])
+        return [next(iter(cure.settings)).split(".")[-1] for cure in found.cures]
+
+    pairs = {"training.batch_size": 2}
+    assert tried(pairs)[2:4] == ["batch_size", "low_vram"]
+    # Without checkpointing no input of a block waits, so that Low VRAM does nothing for a step.
+    unchecked = tried(pairs | {"training.gradient_checkpointing": False})
+    assert unchecked[2:4] == ["gradient_checkpointing", "batch_size"]
+    assert "low_vram" not in unchecked
 
 
 def test_what_ran_out_in_host_memory_is_judged_by_host_memory() -> None:
@@ -201,3 +217,100 @@ def test_what_ran_out_in_host_memory_is_judged_by_host_memory() -> None:
     job, machine = planned_job(), Machine(16 * GIB, 24 * GIB)
     found = helping_changes(job, DEV, [], machine, ["load", "train"], place="ram")
     assert not any("Low VRAM" in cure.label for cure in found.cures)
+
+
+def test_a_job_that_streams_more_than_it_has_to_is_cured_of_lacking_ram_by_streaming_less() -> None:
+    """Everything is streamed, while the card has room for all of it."""
+    found = judged({"model.layer_offloading": "on"}, vram_gib=48, ram_gib=32)
+    assert {short.missing for short in found.shortfalls} == {"ram"}
+    assert [cure.label for cure in found.cures][:2] == [
+        "lower Transformer Offload to 0 % and Text Encoder Offload to 0 %",
+        "set Layer Offloading to auto",
+    ]
+    assert all(cure.fits and cure.vram_bytes <= 48 * GIB for cure in found.cures)
+
+
+def test_shares_are_lowered_no_further_than_the_card_has_room() -> None:
+    streamed = {"model.layer_offloading": "on", "model.text_encoder_offload_percent": 0}
+    found = judged(streamed, vram_gib=24, ram_gib=30)
+    least = transformer_percent(
+        planned_job(), DEV, workload_of(planned_job(), [], on_gpu=True), 24 * GIB
+    )
+    assert found.cures[0].label == f"lower Transformer Offload to {least:g} %"
+    assert found.cures[0].vram_bytes <= 24 * GIB
+
+
+def test_low_vram_is_turned_off_where_ram_lacks_and_the_card_has_room() -> None:
+    found = judged({"model.low_vram": True}, vram_gib=48, ram_gib=28)
+    assert found.cures[0].label == "turn Low VRAM off"
+    # All of the text encoder is streamed with it, unless Layer Offloading says otherwise.
+    reading = judged({"model.low_vram": True, "quantization.transformer": "nf4"}, **SMALL_HOST)
+    assert missing(reading) == {("ram", "encode_texts"), ("ram", "sample")}
+    assert reading.cures[0].label == "turn Low VRAM off"
+
+
+def test_the_share_of_the_text_encoder_is_lowered_where_low_vram_has_to_stay() -> None:
+    changes = {
+        "model.low_vram": True,
+        "quantization.transformer": "nf4",
+        "datasets.0.resolutions": [1280],
+        "sample.prompts": [],
+    }
+    found = judged(changes, vram_gib=24, ram_gib=12)
+    assert missing(found) == {("ram", "encode_texts")}
+    shares = "Transformer Offload 0 % and Text Encoder Offload 0 %"
+    assert found.cures[0].label == f"turn Layer Offloading on, with {shares}"
+    assert not any("turn Low VRAM off" in cure.label for cure in found.cures)
+
+
+def test_after_host_memory_ran_out_what_goes_back_to_the_card_is_tried_first() -> None:
+    job, machine = planned_job({"model.layer_offloading": "on"}), Machine(64 * GIB, 48 * GIB)
+    found = helping_changes(job, DEV, [], machine, ["train"], place="ram")
+    assert [cure.label for cure in found.cures][:2] == [
+        "lower Transformer Offload to 0 % and Text Encoder Offload to 0 %",
+        "set Layer Offloading to auto",
+    ]
+    on_card = helping_changes(job, DEV, [], machine, ["train"], place="vram").cures
+    assert not any("lower Transformer" in cure.label for cure in on_card)
+
+
+@pytest.mark.parametrize(("optimizer", "is_offered"), [("adamw", True), ("prodigy", False)])
+def test_another_optimizer_is_offered_only_where_the_learning_rate_suits_it(
+    optimizer: str, is_offered: bool
+) -> None:
+    """Prodigy's is 1, at which AdamW8bit trains nothing but noise."""
+    job = planned_job({"training.optimizer": optimizer})
+    found = helping_changes(job, DEV, [], Machine(64 * GIB, 48 * GIB), ["train"])
+    assert any("training.optimizer" in cure.settings for cure in found.cures) == is_offered
+
+
+@pytest.mark.parametrize(("accumulation", "raised"), [(64, 128), (65, None), (128, None)])
+def test_a_smaller_batch_is_offered_only_where_a_step_can_keep_its_pictures(
+    accumulation: int, raised: int | None
+) -> None:
+    job = planned_job({"training.batch_size": 4, "training.gradient_accumulation": accumulation})
+    found = helping_changes(job, DEV, [], Machine(64 * GIB, 48 * GIB), ["train"])
+    batches = [cure for cure in found.cures if "training.batch_size" in cure.settings]
+    said = [cure.settings["training.gradient_accumulation"] for cure in batches]
+    assert said == ([] if raised is None else [raised])
+    assert all(cure.label.endswith(f"raise Gradient Accumulation to {raised}") for cure in batches)
+
+
+@pytest.mark.parametrize("lacking", [("nf4",), ("nf4", "float8")])
+def test_no_kind_is_offered_that_the_machine_cannot_run(
+    monkeypatch: pytest.MonkeyPatch, lacking: tuple[str, ...]
+) -> None:
+    def on_a_card(kind: str, *, on_gpu: bool) -> Obstacle | None:
+        return Obstacle("no library", "install it") if kind in lacking and on_gpu else None
+
+    def offered(machine: Machine) -> set[object]:
+        whole = {"quantization.transformer": "none", "quantization.text_encoder": "none"}
+        found = helping_changes(planned_job(whole), DEV, [], machine, ["load", "encode_texts"])
+        parts = ("quantization.transformer", "quantization.text_encoder")
+        return {
+            cure.settings[part] for cure in found.cures for part in parts if part in cure.settings
+        }
+
+    monkeypatch.setattr(memory_changes, "obstacle", on_a_card)
+    assert offered(Machine(64 * GIB, 24 * GIB)) == {"nf4", "float8"} - {*lacking}
+    assert offered(Machine(64 * GIB)) == {"nf4", "float8"}

@@ -330,6 +330,23 @@ def test_a_search_for_cures_that_fails_costs_the_training_as_little_as_the_pictu
     assert failures[0].params["peak_bytes"] > 100 << 20
 
 
+def test_a_search_for_cures_that_fails_leaves_the_run_its_name(
+    copied: tuple[Folders, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    asking_for_too_much(monkeypatch, torch.Tensor, "backward", at_call=1)
+    monkeypatch.setattr(loop, "explained", out_of_memory)
+    run = run_here(job_with(BEGUN | {"training.steps": 3}), *copied)
+    finished, problem = problem_of(run)
+    assert finished.phase == "train"
+    assert problem["params"]["peak_bytes"] > 100 << 20
+    assert problem["hint"]
+    log = run.folder.run(2).log.read_text()
+    assert "What would have helped could not be planned." in log
+
+
 def test_a_child_that_lacks_memory_ends_the_run_in_its_phase(
     folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,8 @@ from typing import Literal
 
 from trainer.panels.field import Panel, setting
 
+HIGHEST_ACCUMULATION = 128
+
 
 class TrainingPanel(Panel):
     """Training: steps, optimizer and objective."""
@@ -28,7 +30,7 @@ class TrainingPanel(Panel):
         "a batch of 4 gives.",
         unit="passes",
         ge=1,
-        le=128,
+        le=HIGHEST_ACCUMULATION,
         guides="1; more where a larger batch is wanted and does not fit.",
     )
     steps: int = setting(

@@ -3740,7 +3740,7 @@ export interface components {
         };
         /**
          * MemoryEntry
-         * @description Something in memory at a phase's largest moment. key: a stable name.
+         * @description Something in its place at that place's largest moment of a phase. key: a stable name.
          */
         MemoryEntry: {
             /** Key */
@@ -3990,7 +3990,7 @@ export interface components {
         };
         /**
          * PhaseEntry
-         * @description A phase at its largest moment.
+         * @description A phase at its largest moments, of the card and of the host.
          */
         PhaseEntry: {
             /**
