@@ -47,6 +47,7 @@ no torch.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -253,14 +254,14 @@ class _Planner:
         moments = [self._training_moment(tokens) for tokens in self._workload.training]
         work = optimizer_work_bytes(self._job.training.optimizer, self._tensors)
         moments.append([self._passing("step", "a step of the optimizer", work)])
-        standing = self._standing()
+        standing = [*self._standing(), *self._locked()]
         return self._phase("train", "Train", *([*standing, *parts] for parts in moments))
 
     def sample(self) -> PhasePlan:
         moments = [
             moment for size in self._workload.samples for moment in self._sampling_moments(size)
         ]
-        return self._phase("sample", "Sample", *moments)
+        return self._phase("sample", "Sample", *([*self._locked(), *parts] for parts in moments))
 
     def save(self) -> PhasePlan:
         count = self._count
@@ -272,6 +273,7 @@ class _Planner:
             "Save",
             [
                 *self._standing(),
+                *self._locked(),
                 _ram("state", "copies of LoRA and optimizer", copies if self._on_gpu else 0),
                 _ram("file", "the LoRA file, written and read back", written),
             ],
@@ -329,7 +331,8 @@ class _Planner:
             own = 0 if is_recomputed else inside[is_double]
             kept += own
             largest = max(largest, backward[is_double] - own)
-        on_card, on_host = self._kept_inputs(tokens, range(first, transformer.num_blocks))
+        on_card, waiting = self._kept_inputs(tokens)
+        on_host = 0 if self._on_gpu else sum(waiting)
         return [
             self._passing("inputs", f"inputs of {num_kept} blocks", on_card),
             _ram("kept_inputs", "inputs of blocks, waiting", on_host),
@@ -338,27 +341,41 @@ class _Planner:
             self._passing("batch", "prompts, noise and places", passes.shared(tokens)),
         ]
 
-    def _kept_inputs(self, tokens: Tokens, places: Iterable[int]) -> tuple[int, int]:
-        """(where it computes, waiting on the host) of the inputs that blocks keep.
+    def _locked(self) -> list[MemoryPart]:
+        """Host memory that inputs of blocks wait in; of a GPU it is locked, and kept to the end.
+
+        It is given out in powers of two, and what is free is given out again for the same power.
+        """
+        most: Counter[int] = Counter()
+        if self._on_gpu:
+            for tokens in self._workload.training:
+                _, waiting = self._kept_inputs(tokens)
+                most |= Counter(1 << (one - 1).bit_length() for one in waiting)
+        return [_ram("kept_inputs", "inputs of blocks, waiting", sum(most.elements()))]
+
+    def _kept_inputs(self, tokens: Tokens) -> tuple[int, list[int]]:
+        """(bytes where it computes, each that waits on the host) of the inputs that blocks keep.
 
         Only what a block is computed again from can wait, and large tensors alone: a double block
         has one for each stream, a single one both in one. Of those that wait, one block's go out,
-        one's are used and one's come back. Locked memory is given out in powers of two.
+        one's are used and one's come back.
         """
         inputs_of = {
             is_double: self._activations.input_tensors(tokens, is_double=is_double)
             for is_double in (True, False)
         }
         low_vram, recomputes = self._job.model.low_vram, self._job.training.gradient_checkpointing
-        staying, waiting, host = 0, [], 0
-        for place in places:
+        staying = 0
+        waiting: list[int] = []
+        largest: list[int] = []
+        for place in range(self._first_trained_block(), self._shapes.transformer.num_blocks):
             inputs = inputs_of[place < self._shapes.transformer.double.count]
             can_wait = low_vram and (recomputes or place in self._streamed)
             large = [one for one in inputs if can_wait and one >= MIN_KEPT_BYTES]
             staying += sum(inputs) - sum(large)
-            waiting.append(sum(large))
-            host += sum(1 << (one - 1).bit_length() if self._on_gpu else one for one in large)
-        return staying + sum(sorted(waiting)[-3:]), host
+            waiting += large
+            largest = sorted([*largest, sum(large)])[-3:]
+        return staying + sum(largest), waiting
 
     def _first_trained_block(self) -> int:
         """Blocks before it keep nothing: no gradient reaches them."""

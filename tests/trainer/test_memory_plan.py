@@ -176,11 +176,23 @@ def test_low_vram_keeps_no_inputs_on_the_host_where_nothing_is_computed_again() 
     assert kept(plan_of(off | LOW_VRAM | half)) == 28 * (64 << 20)
 
 
+def test_locked_memory_for_inputs_is_there_to_the_end() -> None:
+    """torch keeps it, one piece for each power of two; another size of pictures takes its own."""
+    several = LOW_VRAM | {"datasets.0.resolutions": [1024, 1408]}
+    one, both = (plan_of(job | {"training.batch_size": 1}) for job in (LOW_VRAM, several))
+    assert kept(both) > kept(one) > 0
+    for phase in ("sample", "save"):
+        assert part(both, phase, "kept_inputs") == kept(both)
+    here = plan_of(LOW_VRAM, on_gpu=False)
+    assert "kept_inputs" not in {one.key for one in here.phase("save").parts}
+
+
 def test_while_a_sample_is_decoded_the_transformer_waits_in_ram() -> None:
     low, plain = plan_of(LOW_VRAM), plan_of()
     weights = part(plain, "sample", "weights")
     assert weights > 30 << 30
-    assert low.phase("sample").ram_bytes == plain.phase("sample").ram_bytes + weights
+    waiting = weights + kept(low)
+    assert low.phase("sample").ram_bytes == plain.phase("sample").ram_bytes + waiting
     # The card's largest moment is denoising, which has it there, as without Low VRAM.
     assert low.phase("sample").vram_bytes == plain.phase("sample").vram_bytes
     # On a CPU it makes way from one place in RAM to another.
