@@ -88,6 +88,25 @@ describe("a form drawn from a schema it has never seen", () => {
     );
   });
 
+  test("takes thousands for thousands and shows the number it took", async () => {
+    const { user, onSave } = open();
+    const guests = screen.getByLabelText("Guests");
+    await user.clear(guests);
+    await user.type(guests, "2,000");
+    expect(guests).toHaveValue("2,000");
+    await user.tab();
+    expect(guests).toHaveValue("2000");
+    await user.clear(screen.getByLabelText("Heat"));
+    await user.type(screen.getByLabelText("Heat"), "1,500");
+    await user.click(screen.getByRole("button", { name: "Save draft" }));
+    expect(onSave).toHaveBeenCalledWith(
+      expect.objectContaining({
+        kitchen: expect.objectContaining({ guests: 2000, heat: "1,500" }),
+      }),
+    );
+    expect(screen.getByLabelText("Heat")).toHaveValue("1,500");
+  });
+
   test("leaves what is no number as it was typed, for the server to name", async () => {
     const { user, onSave } = open();
     await user.clear(screen.getByLabelText("Guests"));
