@@ -23,6 +23,7 @@ import {
   type Changes,
   changeablePanels,
   changedAt,
+  changeForm,
   realChanges,
   withChanges,
 } from "./running-changes";
@@ -77,7 +78,7 @@ function ChangeForm({
   const asked = commands.filter(({ command }) => command === "change");
   const panels = useMemo(() => changeablePanels(panelsOf(schema), schema.changeable), [schema]);
   const base = asAsked(job.config, asked);
-  const { config: typed, restoredAt, change, discard } = useStoredConfig(`change-${job.id}`, {});
+  const { config: typed, restoredAt, change, discard } = useStoredConfig(changeForm(job.id), {});
   const changes: Changes = realChanges(base, typed);
   const count = Object.keys(changes).length;
   const shown = withChanges(base, changes);
