@@ -12,6 +12,9 @@ export interface StoredDraft {
 
 const PREFIX = "darkroom.form.";
 
+/** What the browser keeps of a form: settings, a text not read yet, what it is to learn, its start. */
+const PARTS = ["", ".yaml", ".kind", ".begun"];
+
 export function readDraft(form: string): StoredDraft | null {
   try {
     const stored = window.localStorage.getItem(PREFIX + form);
@@ -51,4 +54,28 @@ export function clearDraft(form: string): void {
   } catch {
     // Nothing could be stored either.
   }
+}
+
+/** In place of what the other form has. */
+export function moveDraft(from: string, to: string): void {
+  try {
+    for (const part of PARTS) {
+      const stored = window.localStorage.getItem(PREFIX + from + part);
+      window.localStorage.removeItem(PREFIX + from + part);
+      if (stored === null) {
+        window.localStorage.removeItem(PREFIX + to + part);
+      } else {
+        window.localStorage.setItem(PREFIX + to + part, stored);
+      }
+    }
+  } catch {
+    // Nothing could be stored either.
+  }
+}
+
+/** Whether the form holds something else by now than what was sent. */
+export function isTypedSince(form: string, sent: JobConfigValue): boolean {
+  const kept = readDraft(form);
+  const isOther = kept !== null && JSON.stringify(kept.config) !== JSON.stringify(sent);
+  return isOther || readDraft(`${form}.yaml`) !== null;
 }
