@@ -6,7 +6,8 @@ import { openPage } from "@tests/page";
 import { jobsOf, problem, Refusal, SmallServer } from "@tests/small-server";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Job } from "@/api/types";
-import { readDraft, storeDraft } from "@/features/job-form/stored-draft";
+import { holdDraft } from "@/features/job-form/own-draft";
+import { draftsLike, readDraft, storeDraft } from "@/features/job-form/stored-draft";
 
 type Typed = { kitchen: { guests: unknown } };
 
@@ -187,7 +188,7 @@ test("what a new job is to learn goes with it when it is saved, and not to the n
   await waitFor(() => expect(kinds().at(-1)).toMatchObject({ kind: "style", job_id: null }));
   await user.click(await screen.findByRole("button", { name: "Save draft" }));
   await waitFor(() => expect(kinds().at(-1)).toMatchObject({ kind: "style", job_id: 2 }));
-  expect(readDraft("new.kind")).toBeNull();
+  expect(draftsLike("new")).toEqual([]);
 });
 
 describe("what is typed while a new job is saved", () => {
@@ -238,6 +239,21 @@ describe("what is typed while a new job is saved", () => {
     openPage("/jobs/new");
     expect(await screen.findByLabelText("Guests")).toHaveValue("4");
   });
+});
+
+test("a new job of another tab is neither shown nor forgotten here, and a closed tab's goes on", async () => {
+  server.on("POST /api/jobs", () => wholeJob({ id: 2, status: "queued", config }));
+  storeDraft("new~theirs", { ...config, kitchen: { guests: 7 } });
+  holdDraft("new~theirs", "their page");
+  storeDraft("new~closed", { ...config, kitchen: { guests: 8 } });
+  const user = openPage("/jobs/new");
+  expect(await screen.findByLabelText("Guests")).toHaveValue("8");
+  await user.click(screen.getByRole("button", { name: "Queue job" }));
+  await waitFor(() => expect(window.location.pathname).toBe("/jobs/2"));
+  cleanup();
+  openPage("/jobs/new");
+  expect(await screen.findByLabelText("Guests")).toHaveValue("4");
+  expect(draftsLike("new")).toEqual(["new~theirs"]);
 });
 
 test("a job that was deleted meanwhile is said to be gone, and not asked for again", async () => {

@@ -20,6 +20,7 @@ import type { DatasetPickerProps } from "@/features/job-form/form-context";
 import { ImportButton } from "@/features/job-form/import-button";
 import { JobForm } from "@/features/job-form/job-form";
 import { NewerValues } from "@/features/job-form/newer-values";
+import { useOwnDraft } from "@/features/job-form/own-draft";
 import { PlanPanel } from "@/features/job-form/plan-panel";
 import { PresetPanel } from "@/features/job-form/preset-panel";
 import { clearDraft, isTypedSince, moveDraft, storeDraft } from "@/features/job-form/stored-draft";
@@ -94,7 +95,7 @@ export default function JobFormPage({ jobId }: { jobId: number | null }) {
                 <NewForm
                   key={`copy-${original.id}-${given}-${typed}`}
                   schema={loaded}
-                  storageKey={
+                  form={
                     typed
                       ? typedCopyForm(original.id)
                       : `copy-${original.id}${given === "" ? "" : `-${given}`}`
@@ -110,7 +111,7 @@ export default function JobFormPage({ jobId }: { jobId: number | null }) {
           <NewForm
             key={example === null ? "new" : "example"}
             schema={loaded}
-            storageKey={example === null ? "new" : "example"}
+            form={example === null ? "new" : "example"}
             saved={(example ?? loaded.defaults) as JobConfigValue}
           />
         );
@@ -149,11 +150,13 @@ const typedCopyForm = (id: number) => `copy-${id}-typed`;
 
 interface NewFormProps {
   schema: JobSchema;
-  storageKey: string;
+  /** Of all openings of this form; each keeps a text of its own. */
+  form: string;
   saved: JobConfigValue;
 }
 
-function NewForm({ schema, storageKey, saved }: NewFormProps) {
+function NewForm({ schema, form, saved }: NewFormProps) {
+  const storageKey = useOwnDraft(form);
   const [, navigate] = useLocation();
   const client = useQueryClient();
   const system = useQuery(systemQuery);
