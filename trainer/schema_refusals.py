@@ -79,6 +79,9 @@ def _number_cure(value: Any, limits: Mapping[str, Any]) -> str:
         kind = "a whole number" if limits.get("type") == "integer" else "a number"
     words = [f"{word} {_plain(bound)}" for word, bound in bounds.items() if bound is not None]
     cure = " ".join(["Give", kind, *words])
+    if isinstance(value, str) and "," in value:
+        # "1,500" is 1500 to one person and 1.5 to another.
+        return f"{cure}, with a point before decimals and nothing between thousands."
     near = _nearest_multiples(value, limits) if step is not None else []
     return f"{cure}, such as {' or '.join(map(str, near))}." if near else f"{cure}."
 

@@ -9,6 +9,7 @@ afterEach(() => {
   cleanup();
   cleanNotifications();
   window.localStorage.clear();
+  window.sessionStorage.clear();
 });
 
 // What the simulated document lacks and Mantine asks for.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.conftest import Darkroom
 
@@ -70,6 +70,37 @@ def test_a_job_of_ai_toolkit_gets_a_preset_a_plan_and_goes_back(
     assert config["training"]["learning_rate"] == 2e-4
     assert config["datasets"][0]["target_dataset"] == "tiny-hatch"
     assert config["sample"]["prompts"][0]["prompt"] == "[trigger], a harbour"
+
+
+@pytest.mark.slow
+def test_two_tabs_keep_two_jobs_and_a_closed_one_leaves_its_own_to_the_next(
+    page: Page, darkroom: Darkroom
+) -> None:
+    page.goto("/jobs/new")
+    name(page).fill("harbour")
+    other = page.context.new_page()
+    other.goto("/jobs/new")
+    expect(name(other)).to_have_value("")
+    name(other).fill("lake")
+
+    page.reload()
+    expect(name(page)).to_have_value("harbour")
+    other.get_by_role("button", name="Save draft").click()
+    expect(other.get_by_role("heading", name="Edit lake")).to_be_visible()
+    page.reload()
+    expect(name(page)).to_have_value("harbour")
+
+    page.goto("/")
+    other.goto("/jobs/new")
+    expect(name(other)).to_have_value("harbour")
+    expect(other.get_by_text("Restored what you typed")).to_be_visible()
+    other.close(run_before_unload=True)
+    page.goto("/jobs/new")
+    expect(name(page)).to_have_value("harbour")
+
+
+def name(page: Page) -> Locator:
+    return page.get_by_role("textbox", name="Training Name")
 
 
 def import_job(page: Page, file: Path) -> None:

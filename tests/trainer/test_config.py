@@ -150,6 +150,13 @@ def test_the_value_at_fault_is_in_the_message() -> None:
             "Give a multiple of 16 from 64 up to 2048.",
         ),
         (
+            "sample",
+            {"guidance_scale": "1,500"},
+            "'1,500' is not a number.",
+            "Give a number from 0 up to 30, with a point before decimals and nothing between "
+            "thousands.",
+        ),
+        (
             "job",
             {"training_name": "a", "seed": -1},
             "-1 is below 0.",

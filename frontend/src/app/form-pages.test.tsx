@@ -6,7 +6,8 @@ import { openPage } from "@tests/page";
 import { jobsOf, problem, Refusal, SmallServer } from "@tests/small-server";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Job } from "@/api/types";
-import { readDraft, storeDraft } from "@/features/job-form/stored-draft";
+import { holdDraft } from "@/features/job-form/own-draft";
+import { draftsLike, readDraft, storeDraft } from "@/features/job-form/stored-draft";
 
 type Typed = { kitchen: { guests: unknown } };
 
@@ -187,7 +188,72 @@ test("what a new job is to learn goes with it when it is saved, and not to the n
   await waitFor(() => expect(kinds().at(-1)).toMatchObject({ kind: "style", job_id: null }));
   await user.click(await screen.findByRole("button", { name: "Save draft" }));
   await waitFor(() => expect(kinds().at(-1)).toMatchObject({ kind: "style", job_id: 2 }));
-  expect(readDraft("new.kind")).toBeNull();
+  expect(draftsLike("new")).toEqual([]);
+});
+
+describe("what is typed while a new job is saved", () => {
+  const answering = () => {
+    let answer = (_: object) => {};
+    server.on("POST /api/jobs", () => new Promise((resolve) => (answer = resolve)));
+    return (job: object) => act(async () => answer(job));
+  };
+  const typeGuests = async (user: ReturnType<typeof openPage>, guests: string) => {
+    const field = await screen.findByLabelText("Guests");
+    await user.clear(field);
+    await user.type(field, guests);
+  };
+
+  test("is in the form of that job, and not in that of the next new one", async () => {
+    const saved = wholeJob({ id: 2, status: "draft", config });
+    server.on("GET /api/jobs/2", () => saved);
+    const answer = answering();
+    const user = openPage("/jobs/new");
+    await typeGuests(user, "9");
+    await user.click(screen.getByRole("button", { name: "Save draft" }));
+    await waitFor(() => expect(server.asked("POST /api/jobs")).toHaveLength(1));
+    await typeGuests(user, "12");
+    await answer(saved);
+    await waitFor(() => expect(window.location.pathname).toBe("/jobs/2/edit"));
+    await waitFor(() => expect(screen.getByLabelText("Guests")).toHaveValue("12"));
+    cleanup();
+    openPage("/jobs/new");
+    expect(await screen.findByLabelText("Guests")).toHaveValue("4");
+  });
+
+  test("is kept for that job's form when it was queued, as YAML too", async () => {
+    server
+      .on("POST /api/jobs/to-yaml", () => ({ text: "kitchen:" }))
+      .on("POST /api/jobs/from-yaml", () => ({ config, errors: [], lines: {} }));
+    const answer = answering();
+    const user = openPage("/jobs/new");
+    await user.click(await screen.findByRole("radio", { name: "As YAML" }));
+    const editor = await screen.findByRole("textbox", { name: "The job as YAML" });
+    await user.click(screen.getByRole("button", { name: "Queue job" }));
+    await waitFor(() => expect(server.asked("POST /api/jobs")).toHaveLength(1));
+    await user.type(editor, " # night");
+    await answer(wholeJob({ id: 2, status: "queued", config }));
+    await waitFor(() => expect(window.location.pathname).toBe("/jobs/2"));
+    expect(await screen.findByText(/What you typed after that is not in this run/)).toBeVisible();
+    expect(readDraft("edit-2.yaml")?.config.text).toBe("kitchen: # night");
+    cleanup();
+    openPage("/jobs/new");
+    expect(await screen.findByLabelText("Guests")).toHaveValue("4");
+  });
+});
+
+test("a new job of another tab is neither shown nor forgotten here, and a closed tab's goes on", async () => {
+  server.on("POST /api/jobs", () => wholeJob({ id: 2, status: "queued", config }));
+  storeDraft("new~theirs", { ...config, kitchen: { guests: 7 } });
+  holdDraft("new~theirs", "their page");
+  storeDraft("new~closed", { ...config, kitchen: { guests: 8 } });
+  const user = openPage("/jobs/new");
+  expect(await screen.findByLabelText("Guests")).toHaveValue("8");
+  await user.click(screen.getByRole("button", { name: "Queue job" }));
+  await waitFor(() => expect(window.location.pathname).toBe("/jobs/2"));
+  cleanup();
+  openPage("/jobs/new");
+  expect(await screen.findByLabelText("Guests")).toHaveValue("4");
+  expect(draftsLike("new")).toEqual(["new~theirs"]);
 });
 
 test("a job that was deleted meanwhile is said to be gone, and not asked for again", async () => {

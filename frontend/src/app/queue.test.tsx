@@ -44,6 +44,24 @@ test("a search asks the server, stays in the address, and keeps what the stream 
   await waitFor(async () => expect(await namesIn("Finished")).toEqual(["ink-fox", "lake"]));
 });
 
+test("the search box says the search in force, whichever link led to it", async () => {
+  new SmallServer().on("GET /api/jobs", jobsOf(waitingJob(1, 1)));
+  const user = openPage("/");
+  const field = await screen.findByRole("searchbox", { name: "Search by name" });
+  await user.type(field, "ink ");
+  await waitFor(() => expect(window.location.search).toBe("?search=ink"));
+  expect(field).toHaveValue("ink ");
+  await user.click(screen.getByRole("link", { name: "Queue" }));
+  await waitFor(() => expect(field).toHaveValue(""));
+  expect(window.location.search).toBe("");
+  await user.type(field, "fox");
+  await waitFor(() => expect(window.location.search).toBe("?search=fox"));
+  await user.type(field, "es");
+  await user.click(screen.getByRole("link", { name: "Queue" }));
+  await waitFor(() => expect(field).toHaveValue(""));
+  expect(window.location.search).toBe("");
+});
+
 test("a search that found nothing is no first visit once it is taken back", async () => {
   const all = [jobSummary({ id: 1, training_name: "lake", status: "completed" })];
   let answer = () => {};

@@ -117,6 +117,21 @@ describe("the form", () => {
     });
   });
 
+  test("takes a number with its thousands apart, and shows what it took", async () => {
+    const user = open("/try");
+    await chooseInk(user);
+    const seed = await screen.findByRole("textbox", { name: "Seed" });
+    await user.clear(seed);
+    await user.type(seed, "1,234");
+    await user.tab();
+    expect(seed).toHaveValue("1234");
+    await waitFor(() =>
+      expect(server.asked("POST /api/drawings/validate").at(-1)?.body).toMatchObject({
+        config: { pictures: [{ seed: 1234 }, { seed: 1234 }] },
+      }),
+    );
+  });
+
   test("asks for the device that was chosen", async () => {
     const user = open("/try");
     await user.click(await screen.findByText("More settings"));

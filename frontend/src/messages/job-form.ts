@@ -19,6 +19,10 @@ export const words = {
     label: "The newer values",
   },
 
+  meanwhile: {
+    kept: "What you typed after that is not in this run. It is kept, and found again where this job is edited.",
+  },
+
   clone: {
     withThese: "Clone with these values",
     notKept: "This browser keeps nothing, so that the values cannot be taken along. Use Clone.",

@@ -11,7 +11,7 @@ import { ErrorBoundary } from "@/components/ui/error-boundary";
 import { Notice } from "@/components/ui/notice";
 import { PageHeader } from "@/components/ui/page-header";
 import { QueryView } from "@/components/ui/query-view";
-import { toast } from "@/components/ui/toast";
+import { toast, toastToRead } from "@/components/ui/toast";
 import { DatasetContents } from "@/features/datasets/dataset-contents";
 import { DatasetPicker } from "@/features/datasets/dataset-picker";
 import { keepBegun, readBegun } from "@/features/job-form/begun";
@@ -20,9 +20,10 @@ import type { DatasetPickerProps } from "@/features/job-form/form-context";
 import { ImportButton } from "@/features/job-form/import-button";
 import { JobForm } from "@/features/job-form/job-form";
 import { NewerValues } from "@/features/job-form/newer-values";
+import { useOwnDraft } from "@/features/job-form/own-draft";
 import { PlanPanel } from "@/features/job-form/plan-panel";
 import { PresetPanel } from "@/features/job-form/preset-panel";
-import { clearDraft, storeDraft } from "@/features/job-form/stored-draft";
+import { clearDraft, isTypedSince, moveDraft, storeDraft } from "@/features/job-form/stored-draft";
 import { copyKind, forgetKind } from "@/features/job-form/use-kind";
 import { giftOf, withGift } from "@/lib/form-link";
 import { EDITABLE } from "@/lib/job-states";
@@ -94,7 +95,7 @@ export default function JobFormPage({ jobId }: { jobId: number | null }) {
                 <NewForm
                   key={`copy-${original.id}-${given}-${typed}`}
                   schema={loaded}
-                  storageKey={
+                  form={
                     typed
                       ? typedCopyForm(original.id)
                       : `copy-${original.id}${given === "" ? "" : `-${given}`}`
@@ -110,7 +111,7 @@ export default function JobFormPage({ jobId }: { jobId: number | null }) {
           <NewForm
             key={example === null ? "new" : "example"}
             schema={loaded}
-            storageKey={example === null ? "new" : "example"}
+            form={example === null ? "new" : "example"}
             saved={(example ?? loaded.defaults) as JobConfigValue}
           />
         );
@@ -149,11 +150,13 @@ const typedCopyForm = (id: number) => `copy-${id}-typed`;
 
 interface NewFormProps {
   schema: JobSchema;
-  storageKey: string;
+  /** Of all openings of this form; each keeps a text of its own. */
+  form: string;
   saved: JobConfigValue;
 }
 
-function NewForm({ schema, storageKey, saved }: NewFormProps) {
+function NewForm({ schema, form, saved }: NewFormProps) {
+  const storageKey = useOwnDraft(form);
   const [, navigate] = useLocation();
   const client = useQueryClient();
   const system = useQuery(systemQuery);
@@ -163,9 +166,18 @@ function NewForm({ schema, storageKey, saved }: NewFormProps) {
   const create = async (config: JobConfigValue, queue: boolean) => {
     const job = await api.createJob(config, queue);
     copyKind(storageKey, editForm(job.id));
+    const isMore = isTypedSince(storageKey, config);
+    if (isMore) {
+      // Typed while the server answered: it is of the job that there is now, not of the next new one.
+      moveDraft(storageKey, editForm(job.id));
+      keepBegun(editForm(job.id), job.config);
+    }
     forgetKind(storageKey);
     client.setQueryData(keys.job(job.id), job);
     toast(queue ? text.actions.queued(job.training_name) : text.form.saved);
+    if (queue && isMore) {
+      toastToRead(words.meanwhile.kept);
+    }
     navigate(queue ? paths.job(job.id) : paths.editJob(job.id), { replace: !queue });
   };
 
@@ -304,6 +316,9 @@ function EditForm({ schema, job, gift }: EditFormProps) {
           await save(config, "queue");
           client.setQueryData(keys.job(job.id), await api.queueJob(job.id));
           toast(text.actions.queued(job.training_name));
+          if (isTypedSince(storageKey, config)) {
+            toastToRead(words.meanwhile.kept);
+          }
           navigate(paths.job(job.id));
         }}
         onClone={clone}

@@ -1,5 +1,6 @@
 import { TextInput } from "@mantine/core";
 import { useState } from "react";
+import { isReadAnew, numberTyped } from "@/lib/typed-number";
 import type { Typed } from "./draft";
 
 interface NumberFieldProps {
@@ -13,9 +14,11 @@ interface NumberFieldProps {
 }
 
 /** A number as it is typed; what is none goes to the server as it is, whose message names it. */
-export function NumberField({ label, value, onChange, blank, isWhole, error }: NumberFieldProps) {
+export function NumberField(props: NumberFieldProps) {
+  const { label, value, onChange, blank, isWhole = false, error } = props;
   const [typed, setTyped] = useState<string | null>(null);
-  const shown = typed !== null && numberIn(typed) === value ? typed : String(value ?? "");
+  const shown =
+    typed !== null && numberTyped(typed, isWhole) === value ? typed : String(value ?? "");
   return (
     <TextInput
       label={label}
@@ -23,23 +26,14 @@ export function NumberField({ label, value, onChange, blank, isWhole, error }: N
       value={shown}
       placeholder={blank}
       error={error}
-      inputMode={isWhole === true ? "numeric" : "decimal"}
+      inputMode={isWhole ? "numeric" : "decimal"}
       autoComplete="off"
       styles={{ input: { fontVariantNumeric: "tabular-nums" } }}
       onChange={(event) => {
         setTyped(event.currentTarget.value);
-        onChange(numberIn(event.currentTarget.value));
+        onChange(numberTyped(event.currentTarget.value, isWhole));
       }}
+      onBlur={() => typed !== null && isReadAnew(typed) && setTyped(null)}
     />
   );
-}
-
-/** Null for nothing; what is no number as it was typed. */
-export function numberIn(typed: string): Typed {
-  const trimmed = typed.trim();
-  if (trimmed === "") {
-    return null;
-  }
-  const number = Number(trimmed.replace(",", "."));
-  return Number.isFinite(number) ? number : typed;
 }

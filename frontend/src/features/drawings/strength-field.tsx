@@ -1,9 +1,9 @@
 import { Button, Chip, TextInput } from "@mantine/core";
 import { useId, useState } from "react";
+import { numberTyped } from "@/lib/typed-number";
 import { words } from "@/messages/drawings";
 import { HIGHEST_STRENGTH, LOWEST_STRENGTH, QUICK_STRENGTHS } from "./draft";
 import classes from "./drawing-form.module.css";
-import { numberIn } from "./number-field";
 
 interface StrengthFieldProps {
   strengths: number[];
@@ -17,7 +17,7 @@ export function StrengthField({ strengths, onChange }: StrengthFieldProps) {
   const titleId = useId();
   const offered = ascending([...QUICK_STRENGTHS, ...strengths]);
   const add = () => {
-    const number = numberIn(typed);
+    const number = numberTyped(typed, false);
     if (typeof number !== "number" || number < LOWEST_STRENGTH || number > HIGHEST_STRENGTH) {
       setRefused(typed.trim() !== "");
       return;

@@ -84,6 +84,31 @@ describe("changing a job that runs", () => {
     expect(await screen.findByText("Change of settings: taken at step 1,234.")).toBeInTheDocument();
   });
 
+  test("keeps what is typed while a change is sent, for the next one", async () => {
+    let answer = () => {};
+    server.on("POST /api/jobs/1/commands", ({ body }) => {
+      const { settings } = body as { settings: Record<string, unknown> };
+      return new Promise((resolve) => {
+        answer = () => {
+          asked = [command({ id: asked.length + 1, settings }), ...asked];
+          resolve({ accepted: true });
+        };
+      });
+    });
+    const { user } = open();
+    await type(user, "Guests", "9");
+    await user.click(screen.getByRole("button", { name: "Send to the trainer" }));
+    await waitFor(() => expect(sent()).toHaveLength(1));
+    await user.selectOptions(screen.getByLabelText("Flavour"), "salty");
+    await act(async () => answer());
+    expect(await drawer().findByText("Asked for, waiting for the trainer")).toBeVisible();
+    expect(screen.getByLabelText("Flavour")).toHaveValue("salty");
+    expect(screen.getByText("1 setting changed")).toBeVisible();
+    await user.click(screen.getByRole("button", { name: "Send to the trainer" }));
+    await waitFor(() => expect(sent()).toHaveLength(2));
+    expect(sent()[1]).toEqual({ command: "change", settings: { "kitchen.flavour": "salty" } });
+  });
+
   test("says why the trainer refused, and still after a reload", async () => {
     asked = [
       command({

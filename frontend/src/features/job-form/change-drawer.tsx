@@ -23,6 +23,7 @@ import {
   type Changes,
   changeablePanels,
   changedAt,
+  changeForm,
   realChanges,
   withChanges,
 } from "./running-changes";
@@ -77,7 +78,8 @@ function ChangeForm({
   const asked = commands.filter(({ command }) => command === "change");
   const panels = useMemo(() => changeablePanels(panelsOf(schema), schema.changeable), [schema]);
   const base = asAsked(job.config, asked);
-  const { config: typed, restoredAt, change, discard } = useStoredConfig(`change-${job.id}`, {});
+  const stored = useStoredConfig(changeForm(job.id), {});
+  const { config: typed, restoredAt, change, discard } = stored;
   const changes: Changes = realChanges(base, typed);
   const count = Object.keys(changes).length;
   const shown = withChanges(base, changes);
@@ -88,9 +90,15 @@ function ChangeForm({
   const running = job.status === "running";
 
   const send = useMutation({
-    mutationFn: () => api.changeJob(job.id, changes),
-    onSuccess: () => {
-      discard();
+    mutationFn: (sent: Changes) => api.changeJob(job.id, sent),
+    onSuccess: (_, sent) => {
+      // What was typed while it was sent is still to be sent.
+      const since = realChanges(withChanges(base, sent), stored.held());
+      if (Object.keys(since).length === 0) {
+        discard();
+      } else {
+        change(() => since);
+      }
       announce(text.changes.sent);
       return client.invalidateQueries({ queryKey: keys.commands(job.id) });
     },
@@ -115,7 +123,9 @@ function ChangeForm({
   const latest = useRef({ base, send });
   latest.current = { base, send };
   const [changeAt] = useState(() => (path: readonly (string | number)[], value: unknown) => {
-    latest.current.send.reset();
+    if (latest.current.send.isError) {
+      latest.current.send.reset();
+    }
     change((before) => changedAt(latest.current.base, before, path, value));
   });
   const context: FormContextValue = {
@@ -135,7 +145,7 @@ function ChangeForm({
         onSubmit={(event) => {
           event.preventDefault();
           if (running && count > 0) {
-            send.mutate();
+            send.mutate(changes);
           }
         }}
       >

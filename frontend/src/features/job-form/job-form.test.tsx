@@ -7,6 +7,7 @@ import { beforeEach, describe, expect, test, vi } from "vitest";
 import { ApiError } from "@/api/errors";
 import type { JobConfigValue } from "@/api/types";
 import { JobForm, type JobFormProps } from "./job-form";
+import { readDraft, storeDraft } from "./stored-draft";
 
 let server: SmallServer;
 const allGood = () => ({ valid: true, errors: [], warnings: [], advice: [] });
@@ -86,6 +87,25 @@ describe("a form drawn from a schema it has never seen", () => {
         }),
       }),
     );
+  });
+
+  test("takes thousands for thousands and shows the number it took", async () => {
+    const { user, onSave } = open();
+    const guests = screen.getByLabelText("Guests");
+    await user.clear(guests);
+    await user.type(guests, "2,000");
+    expect(guests).toHaveValue("2,000");
+    await user.tab();
+    expect(guests).toHaveValue("2000");
+    await user.clear(screen.getByLabelText("Heat"));
+    await user.type(screen.getByLabelText("Heat"), "1,500");
+    await user.click(screen.getByRole("button", { name: "Save draft" }));
+    expect(onSave).toHaveBeenCalledWith(
+      expect.objectContaining({
+        kitchen: expect.objectContaining({ guests: 2000, heat: "1,500" }),
+      }),
+    );
+    expect(screen.getByLabelText("Heat")).toHaveValue("1,500");
   });
 
   test("leaves what is no number as it was typed, for the server to name", async () => {
@@ -272,6 +292,37 @@ describe("what was typed and not saved", () => {
     first.unmount();
     open();
     expect(screen.getByLabelText("Cook")).toHaveValue("");
+  });
+
+  test("is kept where it was typed while the server was still saving", async () => {
+    let answer = () => {};
+    const onSave = vi.fn(
+      () =>
+        new Promise<void>((resolve) => {
+          answer = resolve;
+        }),
+    );
+    const first = open({ onSave });
+    await first.user.type(screen.getByLabelText("Cook"), "Ada");
+    await first.user.click(screen.getByRole("button", { name: "Save draft" }));
+    await waitFor(() => expect(onSave).toHaveBeenCalled());
+    await first.user.type(screen.getByLabelText("Cook"), " L.");
+    await act(async () => answer());
+    expect(screen.getByLabelText("Cook")).toHaveValue("Ada L.");
+    expect(screen.getByText("Unsaved changes are kept in this browser.")).toBeVisible();
+    first.unmount();
+    open();
+    expect(screen.getByLabelText("Cook")).toHaveValue("Ada L.");
+  });
+
+  test("is not forgotten for another tab that saved its own", async () => {
+    const first = open();
+    await first.user.type(screen.getByLabelText("Cook"), "Ada");
+    storeDraft("new", { kitchen: { cook: "Bob" } }); // by the other tab
+    await first.user.click(screen.getByRole("button", { name: "Save draft" }));
+    await waitFor(() => expect(first.onSave).toHaveBeenCalled());
+    first.unmount();
+    expect(readDraft("new")?.config).toEqual({ kitchen: { cook: "Bob" } });
   });
 
   test("belongs to its own form", async () => {

@@ -30,7 +30,7 @@ import { hasPlainSettings } from "./plain-view";
 import { ProblemSummary } from "./problem-summary";
 import { fieldId } from "./setting-field";
 import { panelsOf } from "./setting-model";
-import { clearDraft, readDraft } from "./stored-draft";
+import { clearDraft, isTypedSince, readDraft } from "./stored-draft";
 import { UndoNotice } from "./undo-notice";
 import { useApplied } from "./use-applied";
 import { useKind } from "./use-kind";
@@ -212,7 +212,9 @@ export function JobForm(props: JobFormProps) {
         return;
       }
       await (what === "save" ? props.onSave(said) : props.onQueue(said));
-      forget();
+      if (!isTypedSince(props.storageKey, said)) {
+        forget();
+      }
     } catch (error) {
       const found = problemsOf(error).map((problem) => ({
         ...problem,

@@ -1,23 +1,19 @@
 import { TextInput } from "@mantine/core";
 import { type KeyboardEvent, useState } from "react";
 import { formatSetting } from "@/lib/format";
+import { isReadAnew, numberTyped } from "@/lib/typed-number";
 import type { WidgetProps } from "./setting-widget";
 
 /**
- * A number as people write it: 1e-4 as well as 0.0001. What is no number (yet) stays as it was
- * typed and goes to the server like that, whose message then names it.
+ * A number as people write it: 1e-4 as well as 0.0001, 2,000 as well as 2000. What is no number (yet)
+ * stays as it was typed and goes to the server like that, whose message then names it.
  */
 export function NumberWidget({ setting, id, describedBy, value, invalid, onChange }: WidgetProps) {
   const [typed, setTyped] = useState<string | null>(null);
   const shown = typed !== null && parse(typed) === value ? typed : asTyped(value);
 
   function parse(entry: string): number | string | null {
-    const trimmed = entry.trim();
-    if (trimmed === "") {
-      return setting.nullable ? null : "";
-    }
-    const number = Number(trimmed.replace(",", "."));
-    return Number.isFinite(number) ? number : entry;
+    return numberTyped(entry, setting.kind === "integer") ?? (setting.nullable ? null : "");
   }
 
   const take = (entry: string) => {
@@ -46,6 +42,7 @@ export function NumberWidget({ setting, id, describedBy, value, invalid, onChang
       placeholder={setting.placeholder ?? undefined}
       value={shown}
       onChange={(event) => take(event.currentTarget.value)}
+      onBlur={() => typed !== null && isReadAnew(typed) && setTyped(null)}
       onKeyDown={stepByArrow}
       autoComplete="off"
       styles={{ input: { fontVariantNumeric: "tabular-nums" } }}

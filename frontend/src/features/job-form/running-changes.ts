@@ -11,6 +11,9 @@ import type { PanelModel, Setting } from "./setting-model";
 /** Settings by path, each with the value that it is to have. */
 export type Changes = Record<string, unknown>;
 
+/** Name under which the browser keeps what is typed for a running job and not sent yet. */
+export const changeForm = (jobId: number) => `change-${jobId}`;
+
 /** The panels with only what may change in them. */
 export function changeablePanels(panels: PanelModel[], changeable: string[]): PanelModel[] {
   const paths = new Set(changeable);
@@ -50,7 +53,9 @@ export function realChanges(config: JobConfigValue, changes: Changes): Changes {
 
 /** The job as it will be once its trainer has taken what it was asked. */
 export function asAsked(config: JobConfigValue, commands: Command[]): JobConfigValue {
-  const waiting = commands.filter(({ outcome }) => outcome === "waiting");
+  const waiting = commands.filter(
+    ({ command, outcome }) => command === "change" && outcome === "waiting",
+  );
   return withChanges(config, Object.assign({}, ...waiting.reverse().map((one) => one.settings)));
 }
 

@@ -1,6 +1,7 @@
 /**
  * What was typed into a form and not yet saved, kept in the browser so that neither a reload nor a
- * closed tab loses it. One entry for each form: a new job, a copy of job 7, the edit of job 12.
+ * closed tab loses it. Entries for each form: a new job, a copy of job 7, the edit of job 12; of those
+ * that make a new job, for each opening (own-draft.ts).
  */
 
 import type { JobConfigValue } from "@/api/types";
@@ -11,6 +12,9 @@ export interface StoredDraft {
 }
 
 const PREFIX = "darkroom.form.";
+
+/** What the browser keeps of a form: settings, a text not read yet, what it is to learn, its start. */
+const PARTS = ["", ".yaml", ".kind", ".begun"];
 
 export function readDraft(form: string): StoredDraft | null {
   try {
@@ -51,4 +55,55 @@ export function clearDraft(form: string): void {
   } catch {
     // Nothing could be stored either.
   }
+}
+
+/** In place of what the other form has. */
+export function moveDraft(from: string, to: string): void {
+  if (copyDraft(from, to)) {
+    for (const part of PARTS) {
+      clearDraft(from + part);
+    }
+  }
+}
+
+/** In place of what the other form has; false when the browser refuses to keep it twice. */
+export function copyDraft(from: string, to: string): boolean {
+  try {
+    for (const part of PARTS) {
+      const stored = window.localStorage.getItem(PREFIX + from + part);
+      if (stored === null) {
+        clearDraft(to + part);
+      } else {
+        window.localStorage.setItem(PREFIX + to + part, stored);
+      }
+    }
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** When anything of the form was stored last; null if nothing is. */
+export function keptAt(form: string): string | null {
+  const moments = PARTS.flatMap((part) => readDraft(form + part)?.storedAt ?? []);
+  return moments.sort().at(-1) ?? null;
+}
+
+/** The forms whose names begin like that and end in a number, of which something is kept. */
+export function draftsLike(beginning: string): string[] {
+  try {
+    const names = Object.keys(window.localStorage)
+      .filter((name) => name.startsWith(PREFIX + beginning))
+      .map((name) => beginning + name.slice((PREFIX + beginning).length).split(".")[0]);
+    return [...new Set(names)].filter((name) => keptAt(name) !== null);
+  } catch {
+    return [];
+  }
+}
+
+/** Whether the form holds something else by now than what was sent. */
+export function isTypedSince(form: string, sent: JobConfigValue): boolean {
+  const kept = readDraft(form);
+  const isOther = kept !== null && JSON.stringify(kept.config) !== JSON.stringify(sent);
+  return isOther || readDraft(`${form}.yaml`) !== null;
 }

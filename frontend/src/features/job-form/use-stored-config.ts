@@ -17,6 +17,8 @@ export function useStoredConfig(
   const [restoredAt, setRestoredAt] = useState<string | null>(stored?.storedAt ?? null);
   const [kept, setKept] = useState(stored !== null);
   const latest = useRef(config);
+  /** As this page stored or found it: another tab's is not this one's to forget. */
+  const written = useRef(stored?.config);
 
   const change = (next: (config: JobConfigValue) => JobConfigValue) => {
     latest.current = next(latest.current);
@@ -24,12 +26,18 @@ export function useStoredConfig(
     if (begun !== null && !kept) {
       keepBegun(form, begun.current);
     }
-    setKept(storeDraft(form, latest.current));
+    const isKept = storeDraft(form, latest.current);
+    if (isKept) {
+      written.current = latest.current;
+    }
+    setKept(isKept);
   };
 
   const forget = () => {
-    clearDraft(form);
-    forgetBegun(form);
+    if (JSON.stringify(readDraft(form)?.config) === JSON.stringify(written.current)) {
+      clearDraft(form);
+      forgetBegun(form);
+    }
     setRestoredAt(null);
     setKept(false);
   };
@@ -40,6 +48,9 @@ export function useStoredConfig(
     setConfig(saved);
   };
 
+  /** As it is now, which may be newer than what was drawn. */
+  const held = () => latest.current;
+
   /** `kept`: there are changes, and this browser holds them. */
-  return { config, kept, restoredAt, change, forget, discard };
+  return { config, kept, restoredAt, held, change, forget, discard };
 }

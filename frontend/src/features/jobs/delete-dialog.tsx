@@ -13,8 +13,8 @@ interface DeleteDialogProps {
 }
 
 /** Files are kept unless asked otherwise, and then they go to a trash and not away. */
-export function DeleteDialog({ jobs, opened, onClose, onDelete }: DeleteDialogProps) {
-  const [files, setFiles] = useState(false);
+export function DeleteDialog(props: DeleteDialogProps) {
+  const { jobs, opened, onClose } = props;
   const only = jobs.length === 1 ? jobs[0] : undefined;
   return (
     <Dialog
@@ -26,6 +26,16 @@ export function DeleteDialog({ jobs, opened, onClose, onDelete }: DeleteDialogPr
           : text.actions.deleteTitle(only.training_name || text.job.unnamed)
       }
     >
+      <DeleteForm {...props} />
+    </Dialog>
+  );
+}
+
+/** Made anew at each opening: a tick that was cancelled is no wish any more. */
+function DeleteForm({ jobs, onClose, onDelete }: DeleteDialogProps) {
+  const [files, setFiles] = useState(false);
+  return (
+    <>
       {jobs.some((job) => job.started_at !== null) && (
         <>
           {jobs.some((job) => ACTIVE.has(job.status)) && (
@@ -51,11 +61,11 @@ export function DeleteDialog({ jobs, opened, onClose, onDelete }: DeleteDialogPr
             onClose();
           }}
         >
-          {only === undefined
-            ? text.selection.deleteConfirm(jobs.length)
-            : text.actions.deleteConfirm}
+          {jobs.length === 1
+            ? text.actions.deleteConfirm
+            : text.selection.deleteConfirm(jobs.length)}
         </Button>
       </Group>
-    </Dialog>
+    </>
   );
 }

@@ -1,7 +1,7 @@
 import { Button, NativeSelect, TextInput } from "@mantine/core";
 import { useDebouncedCallback } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { isFiltered, type JobFilter, statusesOf, type WantedState } from "@/api/job-lists";
 import { queueQuery } from "@/api/queries";
 import { Icon } from "@/components/ui/icons";
@@ -20,10 +20,22 @@ interface QueueFilterProps {
 export function QueueFilter({ filter, onChange }: QueueFilterProps) {
   const queue = useQuery(queueQuery).data;
   const [typed, setTyped] = useState(filter.search);
-  const search = useDebouncedCallback((value: string) => onChange({ search: value }), {
-    delay: TYPING_PAUSE_MS,
-    flushOnUnmount: false,
-  });
+  const asked = useRef(filter.search);
+  const search = useDebouncedCallback(
+    (value: string) => {
+      asked.current = value;
+      onChange({ search: value });
+    },
+    { delay: TYPING_PAUSE_MS, flushOnUnmount: false },
+  );
+  // Another search than the one asked for here: a link led to it, or to none.
+  useEffect(() => {
+    if (filter.search !== asked.current) {
+      asked.current = filter.search;
+      search.cancel();
+      setTyped(filter.search);
+    }
+  }, [filter.search, search]);
   const architectures = queue?.architectures ?? [];
   const counted = (state: WantedState) => {
     const name = state === "active" ? text.find.active : text.status[state];

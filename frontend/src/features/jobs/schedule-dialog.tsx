@@ -15,7 +15,17 @@ interface ScheduleDialogProps {
 }
 
 /** When a waiting job may start: its priority, a moment, another job that has to complete first. */
-export default function ScheduleDialog({ job, opened, onClose, onSave }: ScheduleDialogProps) {
+export default function ScheduleDialog(props: ScheduleDialogProps) {
+  const { job, opened, onClose } = props;
+  return (
+    <Dialog opened={opened} onClose={onClose} title={text.schedule.title(job.training_name)}>
+      <ScheduleForm {...props} />
+    </Dialog>
+  );
+}
+
+/** Made anew at each opening: saved is all of it, and none of that is to be from before. */
+function ScheduleForm({ job, onClose, onSave }: ScheduleDialogProps) {
   const [priority, setPriority] = useState(String(job.priority));
   const [moment, setMoment] = useState(localMoment(job.not_before));
   const [after, setAfter] = useState(job.run_after_job_id);
@@ -32,57 +42,55 @@ export default function ScheduleDialog({ job, opened, onClose, onSave }: Schedul
   };
 
   return (
-    <Dialog opened={opened} onClose={onClose} title={text.schedule.title(job.training_name)}>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          save();
-        }}
-      >
-        <Stack gap="md">
-          <div>
-            <span id={priorityId} style={{ fontWeight: 500, fontSize: 14 }}>
-              {text.priority.title}
-            </span>
-            <SegmentedControl
-              fullWidth
-              mt={4}
-              aria-labelledby={priorityId}
-              value={priority}
-              onChange={setPriority}
-              data={["1", "0", "-1"].map((value) => ({
-                value,
-                label: text.priority.short[value] ?? value,
-              }))}
-            />
-          </div>
-          <TextInput
-            type="datetime-local"
-            label={text.schedule.notBefore}
-            description={text.schedule.notBeforeHelp}
-            value={moment}
-            onChange={(event) => setMoment(event.currentTarget.value)}
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        save();
+      }}
+    >
+      <Stack gap="md">
+        <div>
+          <span id={priorityId} style={{ fontWeight: 500, fontSize: 14 }}>
+            {text.priority.title}
+          </span>
+          <SegmentedControl
+            fullWidth
+            mt={4}
+            aria-labelledby={priorityId}
+            value={priority}
+            onChange={setPriority}
+            data={["1", "0", "-1"].map((value) => ({
+              value,
+              label: text.priority.short[value] ?? value,
+            }))}
           />
-          <JobSelect
-            label={text.schedule.runAfter}
-            except={job.id}
-            chosen={after === null ? null : (other.data ?? null)}
-            onChosen={setAfter}
-          />
-          {after !== null && (
-            <Button variant="default" size="xs" w="fit-content" onClick={() => setAfter(null)}>
-              {text.schedule.runAfterNone}
-            </Button>
-          )}
-        </Stack>
-        <Group justify="flex-end" mt="lg">
-          <Button variant="default" onClick={onClose}>
-            {text.actions.cancel}
+        </div>
+        <TextInput
+          type="datetime-local"
+          label={text.schedule.notBefore}
+          description={text.schedule.notBeforeHelp}
+          value={moment}
+          onChange={(event) => setMoment(event.currentTarget.value)}
+        />
+        <JobSelect
+          label={text.schedule.runAfter}
+          except={job.id}
+          chosen={after === null ? null : (other.data ?? null)}
+          onChosen={setAfter}
+        />
+        {after !== null && (
+          <Button variant="default" size="xs" w="fit-content" onClick={() => setAfter(null)}>
+            {text.schedule.runAfterNone}
           </Button>
-          <Button type="submit">{text.schedule.save}</Button>
-        </Group>
-      </form>
-    </Dialog>
+        )}
+      </Stack>
+      <Group justify="flex-end" mt="lg">
+        <Button variant="default" onClick={onClose}>
+          {text.actions.cancel}
+        </Button>
+        <Button type="submit">{text.schedule.save}</Button>
+      </Group>
+    </form>
   );
 }
 
