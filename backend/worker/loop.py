@@ -23,7 +23,7 @@ from backend.worker.ending import Ending
 from backend.worker.fence import RunLost
 from backend.worker.launch import launch
 from backend.worker.presence import Presence
-from backend.worker.recovery import take_over
+from backend.worker.recovery import FolderLocks, take_over
 from backend.worker.watch import RunWatch, Watched, log_lost
 from trainer.errors import JobRefused
 from trainer.job_folder import JobFolder
@@ -55,6 +55,7 @@ class Worker:
         self._deletions = Deletions(database, settings, clock=clock)
         self._presence = Presence(database, settings, clock, ask_devices)
         self._heartbeats = Heartbeats(clock)
+        self._folder_locks = FolderLocks(clock)
         self._thumbnails = ThumbnailsAhead(settings.cache_dir)
         self._watches: list[RunWatch] = []
         self._look_again: dict[int, float] = {}
@@ -140,6 +141,7 @@ class Worker:
             self._settings,
             self._presence.identity,
             self._heartbeats,
+            self._folder_locks,
             except_runs={watch.watched.run_id for watch in self._watches},
         )
 

@@ -22,6 +22,7 @@ from backend.worker.loop import Worker
 from tests.backend.bundles.packed_jobs import save_checkpoint
 from tests.backend.installation import job_config
 from tests.backend.queue.puppets import Puppet, Puppeteer, device
+from tests.backend.worker.worker_rows import ANOTHER_BOOT, claim_as, worker_row
 from trainer.events import (
     AnyEvent,
     CheckpointSaved,
@@ -263,6 +264,33 @@ def test_a_run_whose_files_stay_unreadable_is_closed_after_a_minute(
     ]
     worker.turn()
     assert job(client, next_one)["status"] in ("starting", "running")
+
+
+def test_after_a_reboot_one_unreadable_folder_does_not_hold_up_the_queue(
+    settings: Settings, client: TestClient, database: Database, puppeteer: Puppeteer
+) -> None:
+    clock = [0.0]
+    worker = Worker(
+        settings,
+        database,
+        puppeteer,
+        clock=lambda: clock[0],
+        ask_devices=lambda: [device(name) for name in DEVICES],
+    )
+    worker.sign_on()
+    lost = queue(client, "lost")
+    claim_as(database, settings, worker_row("before", machine=ANOTHER_BOOT))
+    next_one = queue(client, "next", DEVICES[0])
+    settings.output_dir.mkdir(exist_ok=True)
+    (settings.output_dir / "lost").write_text("where a folder was")
+    worker.turn()
+    assert job(client, next_one)["status"] in ("starting", "running")
+    assert job(client, lost)["status"] == "starting", "it may come back"
+    clock[0] = 70
+    worker.turn()
+    worker.turn()
+    ended = job(client, lost)
+    assert (ended["status"], ended["error"]["code"]) == ("failed", "launch_failed")
 
 
 def test_an_event_that_no_row_can_be_made_of_is_left_out_alone(
