@@ -22,6 +22,7 @@ from backend.artifacts.marks import read_marks
 from backend.artifacts.queries import checkpoint_entry, sample_entry
 from backend.db.columns import now
 from backend.db.models import Checkpoint, Job, Measurement, Metric, Run, Sample
+from backend.jobs.change_rules import CHECKPOINTS_GONE
 from backend.jobs.commands import settle_command
 from backend.jobs.eta import STEPS_OF_PACE, mean_step_seconds
 from backend.jobs.feed import announce
@@ -37,7 +38,7 @@ from backend.runs.event_problems import (
     of_warning,
 )
 from backend.runs.pace import RECENT_STEPS, STRETCH_STEPS, Pace
-from backend.runs.set_aside import set_aside
+from backend.runs.set_aside import forget_what_is_gone, set_aside
 from trainer import events
 from trainer.errors import Problem, Severity
 from trainer.job_folder import JobFolder
@@ -183,6 +184,7 @@ def _run_begins(place: Place, event: events.RunBegins) -> None:
     run.first_step = run.last_step = first
     job.step = first
     job.resume_from_step = None  # obeyed: what comes after goes on from the newest checkpoint
+    forget_what_is_gone(session, job, place.folder, after_step=first)
     # Earlier runs count up to where this one goes on.
     kept = func.min(func.coalesce(Run.kept_until_step, first), first)
     session.execute(
@@ -408,6 +410,8 @@ def _checkpoint_saved(place: Place, event: events.CheckpointSaved) -> None:
     checked = {"num_layers": event.num_layers or None, "lora_norm": event.lora_norm}
     facts = _mean_losses(place, event.step) | checked
     _add_lora(place, event, step=event.step, path=event.lora, is_final=False, facts=facts)
+    # That it was to begin anew is over; should this checkpoint be gone one day, it is asked again.
+    place.job.warnings = [w for w in place.job.warnings if w["code"] != CHECKPOINTS_GONE]
 
 
 def _mean_losses(place: Place, step: int) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from backend.worker.launch import launch
 from backend.worker.presence import Presence
 from backend.worker.recovery import FolderLocks, take_over
 from backend.worker.watch import RunWatch, Watched, log_lost
-from trainer.errors import JobRefused
+from trainer.errors import BadCheckpoint, JobRefused
 from trainer.job_folder import JobFolder
 
 log = logging.getLogger(__name__)
@@ -208,7 +208,7 @@ class Worker:
             return launch(
                 self._database, self._launcher, self._settings, claim, worker_id=worker_id
             )
-        except (OSError, JobRefused) as error:  # or a config of an older version
+        except (OSError, JobRefused, BadCheckpoint) as error:  # or a config of an older version
             log.error("job %d cannot be started: %s", claim.job_id, error)
             fault: Exception = error
         except (RunLost, OperationalError):

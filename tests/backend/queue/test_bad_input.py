@@ -473,14 +473,9 @@ def test_a_note_in_the_trash_changed_by_hand_keeps_nothing_waiting(
     assert client.get("/api/trash").status_code == 200
 
 
-def test_a_job_whose_folder_went_away_says_that_it_begins_anew(
-    client: TestClient, worker: Worker, puppeteer: Puppeteer, settings: Settings
-) -> None:
-    job_id, other = queue(client, "style"), queue(client, "other", DEVICES[0])
-    worker.turn()
-    puppet = puppet_of(puppeteer, "style")
-    puppet.begin(0)
-    folder = JobFolder(settings.output_dir, "style")
+def save(puppet: Puppet, settings: Settings) -> JobFolder:
+    """A checkpoint of step 5, said and on the disk; the job's folder."""
+    folder = JobFolder(settings.output_dir, puppet.training_name)
     save_checkpoint(folder, 5)
     saved = folder.checkpoint(5)
     puppet.say(
@@ -491,6 +486,17 @@ def test_a_job_whose_folder_went_away_says_that_it_begins_anew(
             size_bytes=1,
         )
     )
+    return folder
+
+
+def test_a_job_whose_folder_went_away_says_that_it_begins_anew(
+    client: TestClient, worker: Worker, puppeteer: Puppeteer, settings: Settings
+) -> None:
+    job_id, other = queue(client, "style"), queue(client, "other", DEVICES[0])
+    worker.turn()
+    puppet = puppet_of(puppeteer, "style")
+    puppet.begin(0)
+    folder = save(puppet, settings)
     client.post(f"/api/jobs/{job_id}/stop")
     puppet.finish("stopped")
     worker.turn()
@@ -502,6 +508,84 @@ def test_a_job_whose_folder_went_away_says_that_it_begins_anew(
     queued = client.post(f"/api/jobs/{job_id}/queue").json()
     assert "checkpoints_gone" not in [warning["code"] for warning in queued["warnings"]]
     assert job(client, other)["status"] in ("starting", "running")
+
+
+@pytest.mark.parametrize(
+    ("how", "told"), [("interrupted", "by a warning"), ("waiting", "by its own choice")]
+)
+def test_a_job_whose_folder_went_away_begins_anew_only_when_told_to(
+    client: TestClient,
+    worker: Worker,
+    puppeteer: Puppeteer,
+    settings: Settings,
+    how: str,
+    told: str,
+) -> None:
+    """As with a disk that was not mounted after a restart."""
+    job_id = queue(client, "style")
+    worker.turn()
+    puppet = puppet_of(puppeteer, "style")
+    puppet.begin(0)
+    folder = save(puppet, settings)
+    worker.turn()
+    if how == "interrupted":
+        puppet.end(None)
+    else:
+        client.post(f"/api/jobs/{job_id}/stop")
+        puppet.finish("stopped")
+        worker.turn()
+        client.post(f"/api/jobs/{job_id}/queue")
+    folder.path.rename(settings.output_dir / "elsewhere")
+    worker.turn()
+    failed = job(client, job_id)
+    assert (failed["status"], failed["error"]["code"]) == ("failed", "checkpoints_gone")
+    assert str(folder.path) in failed["error"]["message"]
+    assert puppeteer.living == []
+    assert "Begin anew" in [cure["title"] for cure in cures(client, job_id)]
+    chosen = {} if told == "by a warning" else {"resume_from_step": 0}
+    queued = client.post(f"/api/jobs/{job_id}/queue", json=chosen).json()
+    warned = "checkpoints_gone" in [warning["code"] for warning in queued["warnings"]]
+    assert warned == (told == "by a warning")
+    worker.turn()
+    puppet = puppet_of(puppeteer, "style")
+    puppet.begin(0)
+    worker.turn()
+    puppet.end(None)
+    worker.turn()
+    assert job(client, job_id)["status"] == "starting", "nothing is saved yet, and it was told"
+    puppet = puppet_of(puppeteer, "style")
+    puppet.begin(0)
+    save(puppet, settings)
+    worker.turn()
+    puppet.end(None)
+    folder.path.rename(settings.output_dir / "once-more")
+    worker.turn()
+    assert job(client, job_id)["status"] == "failed", "it has something to lose again"
+
+
+def test_a_job_whose_folder_is_back_goes_on(
+    client: TestClient, worker: Worker, puppeteer: Puppeteer, settings: Settings
+) -> None:
+    job_id = queue(client, "style")
+    worker.turn()
+    puppet = puppet_of(puppeteer, "style")
+    puppet.begin(0)
+    folder = save(puppet, settings)
+    worker.turn()
+    puppet.end(None)
+    away = folder.path.rename(settings.output_dir / "elsewhere")
+    worker.turn()
+    assert job(client, job_id)["status"] == "failed"
+    away.rename(folder.path)
+    assert "Go on from step 5" in [cure["title"] for cure in cures(client, job_id)]
+    queued = client.post(f"/api/jobs/{job_id}/queue").json()
+    assert "checkpoints_gone" not in [warning["code"] for warning in queued["warnings"]]
+    worker.turn()
+    assert job(client, job_id)["status"] == "starting"
+
+
+def cures(client: TestClient, job_id: int) -> list[dict[str, Any]]:
+    return client.get(f"/api/jobs/{job_id}/failure").json()["cures"]
 
 
 def test_what_does_not_fit_the_state_is_answered_with_the_state(
