@@ -175,9 +175,8 @@ class StandIn:
 
     def remove_damaged(self) -> None:
         for step in self.damaged:
-            path = self.folder.checkpoint(step)
-            self.log.append(events.CheckpointRemoved(step=step, path=self.folder.relative(path)))
-            shutil.rmtree(path)
+            self.log.append(events.CheckpointRemoved(step=step))
+            shutil.rmtree(self.folder.checkpoint(step))
 
     def set_aside(self, step: int) -> None:
         """What came after the step that was chosen; here, for good."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import signal
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -18,6 +19,7 @@ from fastapi.testclient import TestClient
 from backend.db.engine import Database
 from backend.launchers.launcher import Order, TrainerProcess
 from backend.settings import Settings
+from backend.worker import watch
 from backend.worker.loop import Worker
 from tests.backend.bundles.packed_jobs import save_checkpoint
 from tests.backend.installation import job_config
@@ -205,6 +207,49 @@ def test_a_trainer_whose_events_cannot_be_read_is_stopped_all_the_same(
     assert not puppet.is_alive
     puppet.files.events.rmdir()
     kept.rename(puppet.files.events)
+    worker.turn()
+    assert job(client, job_id)["status"] == "stopped"
+
+
+@pytest.mark.parametrize("waits", ["nothing else", "a save"])
+def test_a_stop_that_cannot_be_written_ends_in_a_signal(
+    client: TestClient,
+    settings: Settings,
+    database: Database,
+    puppeteer: Puppeteer,
+    monkeypatch: pytest.MonkeyPatch,
+    waits: str,
+) -> None:
+    seconds = [0.0]
+    worker = Worker(
+        settings,
+        database,
+        puppeteer,
+        clock=lambda: seconds[0],
+        ask_devices=lambda: [device(name) for name in DEVICES],
+    )
+    worker.sign_on()
+    job_id = queue(client, "full")
+    worker.turn()
+    puppet = puppet_of(puppeteer, "full")
+    puppet.begin(0)
+    worker.turn()
+
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(watch, "append_command", no_room)
+    if waits == "a save":
+        client.post(f"/api/jobs/{job_id}/commands", json={"command": "save"})
+    client.post(f"/api/jobs/{job_id}/stop")
+    worker.turn()
+    seconds[0] += settings.stop_patience_seconds - 1
+    worker.turn()
+    assert puppet.is_alive, "it is given its time"
+    seconds[0] += 6
+    worker.turn()
+    assert (puppet.is_alive, puppet.exit_code) == (False, -signal.SIGTERM)
+    seconds[0] += 6
     worker.turn()
     assert job(client, job_id)["status"] == "stopped"
 
