@@ -125,7 +125,7 @@ def _record_one(place: Place, event: events.AnyEvent) -> None:
         case events.RunBegins():
             _run_begins(place, event)
         case events.PhaseStarted():
-            _phase_started(place, event.phase, event.time, event.message)
+            _phase_started(place, event.phase, _clock(event), event.message)
         case events.Progress():
             _progress(place, event)
         case events.WaitingForSpace():
@@ -201,6 +201,13 @@ def num_drawn(session: Session, job_id: int) -> int:
     return session.scalar(drawn) or 0
 
 
+def _clock(event: events.Event) -> float:
+    """Seconds, to be compared within the run; the time of day, which may be set, only of a trainer
+    of an older version.
+    """
+    return event.time if event.elapsed_seconds is None else event.elapsed_seconds
+
+
 def _phase_started(place: Place, phase: str, time: float, message: str) -> None:
     job, run = place.job, place.run
     if run.phase_began is not None and time > run.phase_began and run.phase != phase:
@@ -231,14 +238,14 @@ def _blended(before: float | None, seconds: float) -> float:
 
 def _progress(place: Place, event: events.Progress) -> None:
     if place.run.phase != event.phase:
-        _phase_started(place, event.phase, event.time, "")
+        _phase_started(place, event.phase, _clock(event), "")
     place.job.progress = {"done": event.done, "total": event.total, "message": event.message}
 
 
 def _waiting_for_space(place: Place, event: events.WaitingForSpace) -> None:
     """A wait is no part of how long a save takes: its time counts from when there is room again."""
     if place.run.phase != event.phase:
-        _phase_started(place, event.phase, event.time, "")
+        _phase_started(place, event.phase, _clock(event), "")
     place.run.phase_began = None
     megabytes = {"done": event.free_bytes // 10**6, "total": event.needed_bytes // 10**6}
     place.job.progress = megabytes | {"message": event.sentence}
@@ -249,7 +256,7 @@ def _record_steps(place: Place, steps: Sequence[events.Step]) -> None:
         return
     session, job, run = place.session, place.job, place.run
     if run.phase != "train":
-        _phase_started(place, "train", steps[0].time, "")
+        _phase_started(place, "train", _clock(steps[0]), "")
     rows = [_metric(place, step) for step in steps]
     session.execute(insert(Metric).prefix_with("OR REPLACE"), rows)
     last = steps[-1]
@@ -276,7 +283,7 @@ def _best_step_seconds(place: Place, steps: Sequence[events.Step]) -> float | No
 
 
 def _metric(place: Place, step: events.Step) -> dict[str, Any]:
-    said = step.model_dump(exclude={"type", "seq", "time"})
+    said = step.model_dump(exclude=events.STAMPS)
     return {"job_id": place.job.id, "run_id": place.run.id, **said}
 
 
@@ -387,7 +394,7 @@ def _complete(problem: dict[str, Any]) -> dict[str, Any]:
 
 def _measured(place: Place, event: events.Measured) -> None:
     session, job, run = place.session, place.job, place.run
-    said = event.model_dump(exclude={"type", "seq", "time", "seconds"})
+    said = event.model_dump(exclude=events.STAMPS | {"seconds"})
     row = Measurement(job_id=job.id, run_id=run.id, **said)
     session.merge(row)
     point = measurement_point(row, run.number).model_dump(mode="json")
