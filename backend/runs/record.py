@@ -183,7 +183,6 @@ def _run_begins(place: Place, event: events.RunBegins) -> None:
     first = event.resumed_from_step or drawn
     run.first_step = run.last_step = first
     job.step = first
-    job.resume_from_step = None  # obeyed: what comes after goes on from the newest checkpoint
     forget_what_is_gone(session, job, place.folder, after_step=first)
     # Earlier runs count up to where this one goes on.
     kept = func.min(func.coalesce(Run.kept_until_step, first), first)
@@ -210,6 +209,11 @@ def _clock(event: events.Event) -> float:
 
 def _phase_started(place: Place, phase: str, time: float, message: str) -> None:
     job, run = place.job, place.run
+    if run.first_step is not None:
+        # Obeyed, with what came after the step set aside, which the trainer does between saying
+        # where it begins and its next phase. Cut off before, the next run begins there as well:
+        # the newest checkpoint may be one that was still to be set aside.
+        job.resume_from_step = None
     if run.phase_began is not None and time > run.phase_began and run.phase != phase:
         seconds = time - run.phase_began
         if run.phase == "sample":

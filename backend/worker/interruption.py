@@ -66,7 +66,7 @@ def _beginning(session: Session, job: Job) -> int:
     """The step at which a run that never said so would have begun: it changed nothing since."""
     if job.kind == DRAWING:
         return num_drawn(session, job.id)
-    if job.resume_from_step is not None:  # the run that was to begin there has not
+    if job.resume_from_step is not None:  # where the run was to begin
         return job.resume_from_step
     saved = (Checkpoint.job_id == job.id, Checkpoint.is_final.is_(False))
     return session.scalar(select(func.max(Checkpoint.step)).where(*saved)) or 0

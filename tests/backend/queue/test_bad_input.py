@@ -30,6 +30,8 @@ from trainer.events import (
     CheckpointSaved,
     CommandTaken,
     Event,
+    PhaseStarted,
+    RunBegins,
     RunStarted,
     Sample,
     Superseded,
@@ -518,14 +520,14 @@ def test_a_note_in_the_trash_changed_by_hand_keeps_nothing_waiting(
     assert client.get("/api/trash").status_code == 200
 
 
-def save(puppet: Puppet, settings: Settings) -> JobFolder:
-    """A checkpoint of step 5, said and on the disk; the job's folder."""
+def save(puppet: Puppet, settings: Settings, step: int = 5) -> JobFolder:
+    """A checkpoint, said and on the disk; the job's folder."""
     folder = JobFolder(settings.output_dir, puppet.training_name)
-    save_checkpoint(folder, 5)
-    saved = folder.checkpoint(5)
+    save_checkpoint(folder, step)
+    saved = folder.checkpoint(step)
     puppet.say(
         CheckpointSaved(
-            step=5,
+            step=step,
             path=folder.relative(saved),
             lora=folder.relative(saved / LORA_FILE),
             size_bytes=1,
@@ -627,6 +629,49 @@ def test_a_job_whose_folder_is_back_goes_on(
     assert "checkpoints_gone" not in [warning["code"] for warning in queued["warnings"]]
     worker.turn()
     assert job(client, job_id)["status"] == "starting"
+
+
+def test_a_run_that_is_cut_off_while_it_sets_the_future_aside_begins_at_the_chosen_step_again(
+    client: TestClient,
+    worker: Worker,
+    puppeteer: Puppeteer,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    orders: list[str] = []
+    start = puppeteer.start
+
+    def noting(order: Order) -> TrainerProcess:
+        words = list(order.command)
+        orders.append(words[words.index("--resume") + 1] if "--resume" in words else "newest")
+        return start(order)
+
+    monkeypatch.setattr(puppeteer, "start", noting)
+    job_id = queue(client, "style")
+    worker.turn()
+    puppet = puppet_of(puppeteer, "style")
+    puppet.begin(0)
+    for step in (5, 6, 7):
+        save(puppet, settings, step)
+    client.post(f"/api/jobs/{job_id}/stop")
+    puppet.finish("stopped")
+    worker.turn()
+    client.post(f"/api/jobs/{job_id}/queue", json={"resume_from_step": 5})
+    worker.turn()
+    puppet = puppet_of(puppeteer, "style")
+    puppet.say(PhaseStarted(phase="load", message="settings and checkpoints"))
+    puppet.say(RunBegins(resumed_from_step=5))
+    worker.turn()
+    puppet.end(None)  # step 6 is set aside, step 7 is not yet
+    worker.turn()
+    puppet = puppet_of(puppeteer, "style")
+    puppet.say(RunBegins(resumed_from_step=5))
+    puppet.say(Superseded(after_step=5, path="superseded/0003"))
+    puppet.say(PhaseStarted(phase="load", message="transformer"))
+    worker.turn()
+    puppet.end(None)
+    worker.turn()
+    assert orders == ["newest", "5", "5", "newest"]
 
 
 def cures(client: TestClient, job_id: int) -> list[dict[str, Any]]:
