@@ -60,7 +60,7 @@ class Event(BaseModel):
     elapsed_seconds: float | None = Field(default=None, le=_LAST_MOMENT)
 
 
-STAMPS = frozenset({"type", *Event.model_fields})  # what says nothing of what happened
+STAMPS = {"type", *Event.model_fields}  # what says nothing of what happened
 
 
 class RunStarted(Event):
