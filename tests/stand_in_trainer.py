@@ -110,6 +110,7 @@ class StandIn:
         self.commands = CommandReader(self.run.commands)
         self.stop = False
         self.chain = ""
+        self.damaged: list[int] = []
         self.superseded_after: int | None = None
         self.child: subprocess.Popen[bytes] | None = None
 
@@ -129,6 +130,7 @@ class StandIn:
                 total_steps=self.total,
             )
         )
+        self.remove_damaged()
         self.log.append(events.RunBegins(resumed_from_step=first or None))
         if self.superseded_after is not None:
             self.log.append(events.Superseded(after_step=self.superseded_after, path=""))
@@ -156,7 +158,7 @@ class StandIn:
         return self.complete()
 
     def first_step(self) -> int:
-        """That of the newest checkpoint that is whole; damaged ones are removed."""
+        """That of the newest checkpoint that is whole; damaged ones are to be removed."""
         if self.resume != "auto":
             self.set_aside(0 if self.resume == "never" else int(self.resume))
         saved = self.folder.checkpoint_steps()
@@ -168,8 +170,13 @@ class StandIn:
             if chain is not None:
                 self.chain = chain
                 return step
-            shutil.rmtree(self.folder.checkpoint(step))
+            self.damaged.append(step)
         return 0
+
+    def remove_damaged(self) -> None:
+        for step in self.damaged:
+            self.log.append(events.CheckpointRemoved(step=step))
+            shutil.rmtree(self.folder.checkpoint(step))
 
     def set_aside(self, step: int) -> None:
         """What came after the step that was chosen; here, for good."""

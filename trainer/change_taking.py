@@ -100,6 +100,7 @@ class ChangeTaker:
                     stop_requested=record.poll,
                 )
             except StopRequested:
+                record.stop = True  # the child may have heard it first
                 return
         self._rounds.change(job)
 

@@ -23,6 +23,10 @@ _POLL_SECONDS = 0.2
 # A child that is asked to end has nothing to finish: every file is written whole or not at all.
 _TERMINATE_SECONDS = 5
 _LAST_LINES = 20
+# A machine that restarts asks every process to end, and the child may hear it before the run does:
+# that it ended so is then the first sign that the run is to stop. SIGINT gets through to a child
+# that has only just been started.
+_ASKED_TO_END = (-signal.SIGTERM, -signal.SIGINT)
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +49,7 @@ def run_child(
         child.send(plan.to_line())
         while (line := child.next_line(_POLL_SECONDS)) != "":
             if stop_requested():
-                raise StopRequested("The run was asked to stop while it encoded.")
+                raise _stopped()
             if line is None:
                 continue
             answer = json.loads(line)
@@ -58,6 +62,8 @@ def run_child(
         child.end()
     if exit_code < 0 and kills_for_memory() > kills_before:
         raise _killed_for_memory()
+    if exit_code in _ASKED_TO_END or (exit_code != 0 and stop_requested()):
+        raise _stopped()
     if exit_code != 0:
         raise _unexplained(exit_code, child.last_lines())
 
@@ -135,6 +141,10 @@ class _Child:
 def _pipe(pipe: IO[str] | None) -> IO[str]:
     assert pipe is not None, "all three are pipes"
     return pipe
+
+
+def _stopped() -> StopRequested:
+    return StopRequested("The run was asked to stop while it encoded.")
 
 
 def _killed_for_memory() -> OutOfMemory:

@@ -47,12 +47,20 @@ _Problem = Annotated[dict[str, Any], AfterValidator(_as_problem)]
 
 
 class Event(BaseModel):
-    """What every line has."""
+    """What every line has.
+
+    elapsed_seconds: since the run's file was begun, by a clock that nobody can set; None in the
+    lines of older versions.
+    """
 
     model_config = ConfigDict(extra="ignore", ser_json_inf_nan="strings")
 
     seq: int = 0
     time: float = Field(default=0.0, le=_LAST_MOMENT)
+    elapsed_seconds: float | None = Field(default=None, le=_LAST_MOMENT)
+
+
+STAMPS = {"type", *Event.model_fields}  # what says nothing of what happened
 
 
 class RunStarted(Event):
@@ -343,6 +351,7 @@ class EventLog:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o644)
+        self._began = time.monotonic()
         self._seq = 0
         self._is_torn = False
 
@@ -353,7 +362,9 @@ class EventLog:
         begins a line of its own.
         """
         self._seq += 1
-        stamped = event.model_copy(update={"seq": self._seq, "time": time.time()})
+        elapsed_seconds = round(time.monotonic() - self._began, 3)
+        stamps = {"seq": self._seq, "time": time.time(), "elapsed_seconds": elapsed_seconds}
+        stamped = event.model_copy(update=stamps)
         start = "\n" if self._is_torn else ""
         left = f"{start}{stamped.model_dump_json()}\n".encode()
         self._is_torn = True

@@ -30,6 +30,7 @@ class FailureClass(StrEnum):
 # Codes that say more than the exit code, by which a refused job is a bad job whatever is wrong.
 _BY_CODE = {
     errors.OutOfMemory.code: FailureClass.OUT_OF_MEMORY,  # also of a trainer that was killed for it
+    "checkpoints_gone": FailureClass.BAD_CHECKPOINT,  # of a trainer that was not started
     "disk_too_small": FailureClass.DISK_FULL,
     "model_disk_too_small": FailureClass.DISK_FULL,
     "folder_lost": FailureClass.DISK_FULL,
@@ -68,8 +69,8 @@ _CAUSES = {
     FailureClass.BAD_DATASET: "Files of the dataset cannot be used, or were changed since the job "
     "was queued.",
     FailureClass.BAD_MODEL: "The model's files are missing, damaged or of another kind.",
-    FailureClass.BAD_CHECKPOINT: "The checkpoint is damaged, or does not belong to this job any "
-    "more.",
+    FailureClass.BAD_CHECKPOINT: "The checkpoint is damaged, does not belong to this job any "
+    "more, or its disk or folder went away.",
     FailureClass.BAD_LORA: "The LoRA that it starts from is missing, damaged or for another model.",
     FailureClass.BAD_JOB: "Something on this machine, or Darkroom's version, has changed since the "
     "job was queued.",

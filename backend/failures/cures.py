@@ -163,6 +163,8 @@ def _bad_checkpoint(failed: Failed) -> Iterator[Proposal]:
             "The order of the pictures changes from here on.",
             {"advanced.changed_dataset": "go_on"},
         )
+    if failed.code == "checkpoints_gone" and failed.checkpoints:
+        yield _again(failed, "Its folder is back.")
     for step in _earlier(failed):
         yield Proposal(
             f"from-step-{step}",

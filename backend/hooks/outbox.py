@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from backend.db.columns import now
@@ -69,11 +69,17 @@ def targets(settings: Settings) -> list[Target]:
 def claim_due(session: Session, settings: Settings, *, hold_seconds: float) -> Claimed | None:
     """The first note that is due, ours for `hold_seconds`; None if there is none."""
     moment = now()
+    # Further ahead than any pause: the clock was turned back since, and says nothing of when.
+    longest_seconds = max(LONGEST_PAUSE_SECONDS, hold_seconds)
+    is_due = or_(
+        HookDelivery.next_try_at <= moment,
+        HookDelivery.next_try_at > moment + timedelta(seconds=longest_seconds),
+    )
     due = (
         select(HookDelivery.id)
         .where(
             HookDelivery.settled_at.is_(None),
-            HookDelivery.next_try_at <= moment,
+            is_due,
             HookDelivery.target.in_(targets(settings)),
         )
         .order_by(HookDelivery.next_try_at, HookDelivery.id)

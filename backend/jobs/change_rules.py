@@ -17,12 +17,13 @@ from backend.db.values import is_storable
 from backend.jobs import queries
 from backend.settings import Settings
 from trainer.config import JobConfig
-from trainer.errors import Problem, Severity
+from trainer.errors import BadCheckpoint, Problem, Severity
 from trainer.job_folder import JobFolder
 from trainer.panels.field import TrainingName
 from trainer.resume_rules import FIXED_SETTINGS, setting_label
 
 _TRAINING_NAME: TypeAdapter[str] = TypeAdapter(TrainingName)
+CHECKPOINTS_GONE = "checkpoints_gone"
 
 
 def change_problems(
@@ -91,17 +92,17 @@ def has_run(session: Session, job_id: int) -> bool:
 def checkpoints_that_are_gone(
     session: Session, settings: Settings, job: Job, resume_from_step: int | None
 ) -> list[Problem]:
-    """A job whose folder was renamed or emptied would begin anew, and nobody would know why."""
-    known = select(func.max(Checkpoint.step)).where(
-        Checkpoint.job_id == job.id, Checkpoint.is_final.is_(False)
-    )
-    step = session.scalar(known)
+    """A job whose folder was renamed or emptied would begin anew, and nobody would know why.
+
+    Who queues it with this warning wants that; see `refuse_to_begin_anew_unasked`.
+    """
     folder = JobFolder(settings.output_dir, job.training_name)
-    if step is None or resume_from_step == 0 or folder.checkpoint_steps():
+    step = _step_that_is_gone(session, job, folder)
+    if step is None or resume_from_step is not None:
         return []
     return [
         Problem(
-            "checkpoints_gone",
+            CHECKPOINTS_GONE,
             f"{job.training_name} had come to a checkpoint at step {step}, and there is none in "
             f"{folder.checkpoints} any more: it begins at step 0.",
             "If the folder was renamed or moved, take the job out of the queue, put it back and "
@@ -110,6 +111,36 @@ def checkpoints_that_are_gone(
             params={"step": step, "folder": str(folder.path)},
         )
     ]
+
+
+def refuse_to_begin_anew_unasked(session: Session, settings: Settings, job: Job) -> None:
+    """A disk that is not mounted after a restart must not cost a job what it has trained.
+
+    Raises BadCheckpoint where its checkpoints are gone, unless it was queued knowing that.
+    """
+    if any(warning["code"] == CHECKPOINTS_GONE for warning in job.warnings):
+        return
+    folder = JobFolder(settings.output_dir, job.training_name)
+    step = _step_that_is_gone(session, job, folder)
+    if step is None or job.resume_from_step is not None:
+        return
+    raise BadCheckpoint(
+        f"{job.training_name} had come to a checkpoint at step {step}, and there is none in "
+        f"{folder.checkpoints} any more. It was not started: it would have begun at step 0.",
+        "Mount the disk, or put the folder back, and queue the job again. Queued while they are "
+        "gone, it begins anew.",
+        code=CHECKPOINTS_GONE,
+        params={"step": step, "folder": str(folder.path)},
+    )
+
+
+def _step_that_is_gone(session: Session, job: Job, folder: JobFolder) -> int | None:
+    """The newest checkpoint's step, where the folder holds none at all."""
+    known = select(func.max(Checkpoint.step)).where(
+        Checkpoint.job_id == job.id, Checkpoint.is_final.is_(False)
+    )
+    step = session.scalar(known)
+    return None if folder.checkpoint_steps() else step
 
 
 def _settings_that_need_a_clone(

@@ -36,6 +36,7 @@ from backend.jobs.waiting import WaitsFor, paused_devices, place, waits_for
 from backend.jobs.work import DRAWING, TRAINING, JobKind, kind_of, parsed_work
 from backend.lists import Page
 from backend.settings import Settings
+from backend.system.state import absent_devices
 from trainer.config import JobConfig
 from trainer.errors import Severity
 from trainer.job_file import job_yaml
@@ -235,8 +236,11 @@ def _reasons_to_wait(session: Session, jobs: Sequence[models.Job]) -> dict[int, 
     query = select(models.Job.id, models.Job.status).where(models.Job.id.in_(before))
     statuses = {job_id: status for job_id, status in session.execute(query)} if before else {}
     paused = paused_devices(session)
+    absent = absent_devices(session, {job.gpu for job in waiting})
     found = {
-        job.id: waits_for(job, after=statuses.get(job.run_after_job_id or 0), paused=paused)
+        job.id: waits_for(
+            job, after=statuses.get(job.run_after_job_id or 0), paused=paused, absent=absent
+        )
         for job in waiting
     }
     return {job_id: reason for job_id, reason in found.items() if reason is not None}

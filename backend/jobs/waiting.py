@@ -8,6 +8,7 @@ pages show follow from the same expressions here.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from enum import StrEnum
 from typing import Any
 
@@ -34,6 +35,7 @@ class WaitsFor(StrEnum):
     TIME = "time"
     PAUSE = "pause"
     LARGER_DEVICE = "larger_device"
+    CARD = "card"
     DEVICE = "device"
 
 
@@ -60,8 +62,13 @@ def may_start() -> ColumnElement[bool]:
     )
 
 
-def waits_for(job: Job, *, after: JobStatus | None, paused: frozenset[str]) -> WaitsFor | None:
-    """Why the job waits; None if it is not queued. after: status of the job it runs after."""
+def waits_for(
+    job: Job, *, after: JobStatus | None, paused: frozenset[str], absent: Container[str]
+) -> WaitsFor | None:
+    """Why the job waits; None if it is not queued. after: status of the job it runs after.
+
+    absent: what `job.gpu` may say that stands for no device that the worker sees now.
+    """
     if job.status != JobStatus.QUEUED:
         return None
     if job.run_after_job_id is not None and after != JobStatus.COMPLETED:
@@ -72,6 +79,8 @@ def waits_for(job: Job, *, after: JobStatus | None, paused: frozenset[str]) -> W
         return WaitsFor.PAUSE
     if job.too_small_devices:
         return WaitsFor.LARGER_DEVICE
+    if job.gpu in absent:
+        return WaitsFor.CARD
     return WaitsFor.DEVICE
 
 

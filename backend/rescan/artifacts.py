@@ -33,7 +33,7 @@ from trainer.job_folder import LORA_FILE, MANIFEST_FILE, ORIGIN_FILE, RECIPE_CHU
 def agree(session: Session, job: Job, folder: JobFolder) -> list[Problem]:
     """Drop rows without files, add rows for files without; what could not be brought back."""
     dropped = _drop_rows_without_files(session, job, folder)
-    missing = files_of(folder) - _paths(session, job)
+    missing = files_of(folder) - recorded_paths(session, job)
     problems = _gone(folder, dropped)
     if missing:
         runs = _runs(session, job, folder)
@@ -50,7 +50,7 @@ def agree(session: Session, job: Job, folder: JobFolder) -> list[Problem]:
 
 def is_complete(session: Session, job: Job, folder: JobFolder) -> bool:
     """Whether the rows are exactly what lies in the folder."""
-    return _paths(session, job) == files_of(folder)
+    return recorded_paths(session, job) == files_of(folder)
 
 
 def files_of(folder: JobFolder) -> set[str]:
@@ -62,7 +62,8 @@ def files_of(folder: JobFolder) -> set[str]:
     return {folder.relative(path) for path in found}
 
 
-def _paths(session: Session, job: Job) -> set[str]:
+def recorded_paths(session: Session, job: Job) -> set[str]:
+    """The same as the rows of the job say it."""
     rows = [select(table.path).where(table.job_id == job.id) for table in (Sample, Checkpoint)]
     return {path for query in rows for path in session.scalars(query)}
 

@@ -38,7 +38,7 @@ from backend.jobs.feed import announce, announce_job
 from backend.jobs.moves import move
 from backend.jobs.status import EDITABLE, JobStatus
 from backend.jobs.work import DRAWING, gpu_of, kind_of, parse_work
-from backend.rescan.artifacts import agree, is_complete
+from backend.rescan.artifacts import agree, is_complete, recorded_paths
 from backend.rescan.folders import (
     FoundJob,
     NoJob,
@@ -127,12 +127,17 @@ def _bring_back(
             if _is_busy(known):  # queued while its files were read
                 report.left_alone.append(found.name)
                 return [_trains(found)]
+            before = _rows_of(session, known)
             problems = write_job(session, known, found, runs, warnings)
+            is_as_before = known is not None and _rows_of(session, known) == before
     except Exception as error:
         # One folder's trouble must not keep the others away; the log says what it was.
         log.exception("%s cannot be brought back", found.folder.path)
         return [_unreadable(found.folder, error)]
-    (report.brought_back if known is None else report.completed).append(found.name)
+    if is_as_before:  # what it lacks are files that say too little, which are named
+        report.unchanged.append(found.name)
+    else:
+        (report.brought_back if known is None else report.completed).append(found.name)
     return [*found.problems, *_with_folder(found, runs), *problems]
 
 
@@ -151,8 +156,19 @@ def _is_busy(known: Job | None) -> bool:
     return known is not None and known.status not in EDITABLE
 
 
+def _rows_of(session: Session, known: Job | None) -> tuple[set[int], set[str]]:
+    """Numbers of the job's runs, and paths of its pictures and LoRA files."""
+    if known is None:
+        return set(), set()
+    return _run_numbers(session, known), recorded_paths(session, known)
+
+
+def _run_numbers(session: Session, known: Job) -> set[int]:
+    return set(session.scalars(select(Run.number).where(Run.job_id == known.id)))
+
+
 def _lacks_something(session: Session, known: Job, found: FoundJob) -> bool:
-    in_database = set(session.scalars(select(Run.number).where(Run.job_id == known.id)))
+    in_database = _run_numbers(session, known)
     on_disk = {run.files.number for run in found.runs}
     return not on_disk <= in_database or not is_complete(session, known, found.folder)
 

@@ -22,6 +22,7 @@ from backend.artifacts.marks import read_marks
 from backend.artifacts.queries import checkpoint_entry, sample_entry
 from backend.db.columns import now
 from backend.db.models import Checkpoint, Job, Measurement, Metric, Run, Sample
+from backend.jobs.change_rules import CHECKPOINTS_GONE
 from backend.jobs.commands import settle_command
 from backend.jobs.eta import STEPS_OF_PACE, mean_step_seconds
 from backend.jobs.feed import announce
@@ -37,7 +38,7 @@ from backend.runs.event_problems import (
     of_warning,
 )
 from backend.runs.pace import RECENT_STEPS, STRETCH_STEPS, Pace
-from backend.runs.set_aside import set_aside
+from backend.runs.set_aside import forget_what_is_gone, set_aside
 from trainer import events
 from trainer.errors import Problem, Severity
 from trainer.job_folder import JobFolder
@@ -124,7 +125,7 @@ def _record_one(place: Place, event: events.AnyEvent) -> None:
         case events.RunBegins():
             _run_begins(place, event)
         case events.PhaseStarted():
-            _phase_started(place, event.phase, event.time, event.message)
+            _phase_started(place, event.phase, _clock(event), event.message)
         case events.Progress():
             _progress(place, event)
         case events.WaitingForSpace():
@@ -182,7 +183,7 @@ def _run_begins(place: Place, event: events.RunBegins) -> None:
     first = event.resumed_from_step or drawn
     run.first_step = run.last_step = first
     job.step = first
-    job.resume_from_step = None  # obeyed: what comes after goes on from the newest checkpoint
+    forget_what_is_gone(session, job, place.folder, after_step=first)
     # Earlier runs count up to where this one goes on.
     kept = func.min(func.coalesce(Run.kept_until_step, first), first)
     session.execute(
@@ -199,8 +200,20 @@ def num_drawn(session: Session, job_id: int) -> int:
     return session.scalar(drawn) or 0
 
 
+def _clock(event: events.Event) -> float:
+    """Seconds, to be compared within the run; the time of day, which may be set, only of a trainer
+    of an older version.
+    """
+    return event.time if event.elapsed_seconds is None else event.elapsed_seconds
+
+
 def _phase_started(place: Place, phase: str, time: float, message: str) -> None:
     job, run = place.job, place.run
+    if run.first_step is not None:
+        # Obeyed, with what came after the step set aside, which the trainer does between saying
+        # where it begins and its next phase. Cut off before, the next run begins there as well:
+        # the newest checkpoint may be one that was still to be set aside.
+        job.resume_from_step = None
     if run.phase_began is not None and time > run.phase_began and run.phase != phase:
         seconds = time - run.phase_began
         if run.phase == "sample":
@@ -229,14 +242,14 @@ def _blended(before: float | None, seconds: float) -> float:
 
 def _progress(place: Place, event: events.Progress) -> None:
     if place.run.phase != event.phase:
-        _phase_started(place, event.phase, event.time, "")
+        _phase_started(place, event.phase, _clock(event), "")
     place.job.progress = {"done": event.done, "total": event.total, "message": event.message}
 
 
 def _waiting_for_space(place: Place, event: events.WaitingForSpace) -> None:
     """A wait is no part of how long a save takes: its time counts from when there is room again."""
     if place.run.phase != event.phase:
-        _phase_started(place, event.phase, event.time, "")
+        _phase_started(place, event.phase, _clock(event), "")
     place.run.phase_began = None
     megabytes = {"done": event.free_bytes // 10**6, "total": event.needed_bytes // 10**6}
     place.job.progress = megabytes | {"message": event.sentence}
@@ -247,7 +260,7 @@ def _record_steps(place: Place, steps: Sequence[events.Step]) -> None:
         return
     session, job, run = place.session, place.job, place.run
     if run.phase != "train":
-        _phase_started(place, "train", steps[0].time, "")
+        _phase_started(place, "train", _clock(steps[0]), "")
     rows = [_metric(place, step) for step in steps]
     session.execute(insert(Metric).prefix_with("OR REPLACE"), rows)
     last = steps[-1]
@@ -274,7 +287,7 @@ def _best_step_seconds(place: Place, steps: Sequence[events.Step]) -> float | No
 
 
 def _metric(place: Place, step: events.Step) -> dict[str, Any]:
-    said = step.model_dump(exclude={"type", "seq", "time"})
+    said = step.model_dump(exclude=events.STAMPS)
     return {"job_id": place.job.id, "run_id": place.run.id, **said}
 
 
@@ -385,7 +398,7 @@ def _complete(problem: dict[str, Any]) -> dict[str, Any]:
 
 def _measured(place: Place, event: events.Measured) -> None:
     session, job, run = place.session, place.job, place.run
-    said = event.model_dump(exclude={"type", "seq", "time", "seconds"})
+    said = event.model_dump(exclude=events.STAMPS | {"seconds"})
     row = Measurement(job_id=job.id, run_id=run.id, **said)
     session.merge(row)
     point = measurement_point(row, run.number).model_dump(mode="json")
@@ -408,6 +421,8 @@ def _checkpoint_saved(place: Place, event: events.CheckpointSaved) -> None:
     checked = {"num_layers": event.num_layers or None, "lora_norm": event.lora_norm}
     facts = _mean_losses(place, event.step) | checked
     _add_lora(place, event, step=event.step, path=event.lora, is_final=False, facts=facts)
+    # That it was to begin anew is over; should this checkpoint be gone one day, it is asked again.
+    place.job.warnings = [w for w in place.job.warnings if w["code"] != CHECKPOINTS_GONE]
 
 
 def _mean_losses(place: Place, step: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.db.models import Checkpoint, Job, Sample
+from backend.jobs.feed import announce
 from trainer import events
 from trainer.job_folder import RECIPE_CHUNK, JobFolder
 
@@ -40,6 +41,17 @@ def set_aside(
             taken.add(place)
         elif is_gone:
             session.delete(row)
+
+
+def forget_what_is_gone(session: Session, job: Job, folder: JobFolder, *, after_step: int) -> None:
+    """Drop checkpoints after a run's beginning whose files were gone before it: it sets none aside,
+    and nobody is to wait for their return any more.
+    """
+    later = (Checkpoint.step > after_step, Checkpoint.is_final.is_(False))
+    for row in session.scalars(select(Checkpoint).where(Checkpoint.job_id == job.id, *later)):
+        if not (folder.path / row.path).is_file():
+            session.delete(row)
+            announce(session, "checkpoint_removed", job.id, {"job_id": job.id, "step": row.step})
 
 
 def _place_aside(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import shutil
+from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -16,7 +17,8 @@ from backend.db.columns import now
 from backend.db.models import Worker
 from backend.launchers.processes import machine_id
 from backend.settings import Settings, host_name
-from backend.system.devices import host_memory
+from backend.system.cards import has_trained_on_a_card
+from backend.system.devices import CPU, host_memory
 from backend.system.schemas import (
     DeviceEntry,
     DiskState,
@@ -70,6 +72,18 @@ def device_entries(session: Session) -> list[DeviceEntry]:
 def known_devices(session: Session) -> tuple[str, ...]:
     """Ids of the devices that the worker has; empty while none was seen."""
     return tuple(device.id for device in device_entries(session))
+
+
+def absent_devices(session: Session, chosen: Collection[str]) -> frozenset[str]:
+    """Of what jobs say as their GPU, what stands for no device that the worker sees now."""
+    worker, _ = _worker_that_counts(session)
+    if worker is None:
+        return frozenset()
+    there = {device.id for device in _devices_of(worker)}
+    absent = {gpu for gpu in chosen if gpu != "any" and gpu not in there}
+    if "any" in chosen and there <= {CPU} and has_trained_on_a_card(session, worker.host):
+        absent.add("any")
+    return frozenset(absent)
 
 
 def liveliness(session: Session) -> tuple[bool, tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
@@ -23,7 +24,7 @@ from backend.system.devices import host_memory
 from backend.worker.fence import own_run
 from backend.worker.interruption import resume_by_itself
 from trainer.disk_places import OUT_OF_SPACE
-from trainer.errors import DiskFull, JobRefused, Problem
+from trainer.errors import BadCheckpoint, DiskFull, JobRefused, Problem
 
 if TYPE_CHECKING:
     from backend.worker.watch import Watched
@@ -91,6 +92,9 @@ def _why_unstarted(error: Exception) -> Problem:
             error.problems[0].field,
             params=params,
         )
+    if isinstance(error, BadCheckpoint):
+        (problem,) = error.problems
+        return replace(problem, params=params | dict(problem.params))
     message = f"The trainer could not be started: {error}."
     if isinstance(error, OSError) and error.errno in OUT_OF_SPACE:
         hint = "Free space on the disk of the output folder, then queue the job again."

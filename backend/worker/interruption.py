@@ -15,11 +15,12 @@ import logging
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from backend.db.models import Job, Run
+from backend.db.models import Checkpoint, Job, Run
 from backend.jobs.moves import move
 from backend.jobs.queries import setting_of
 from backend.jobs.status import JobStatus
 from backend.jobs.work import DRAWING
+from backend.runs.record import num_drawn
 from trainer.errors import Problem, Severity
 from trainer.panels.job import JobPanel
 
@@ -32,9 +33,10 @@ def resume_by_itself(session: Session, job: Job, run: Run) -> bool:
     """Queue the interrupted job again, if it wants that and progress is made; whether it was."""
     if not _wants_it(job):
         return False
-    tries = _tries_from_here(session, run)
+    began = _beginning(session, job) if run.first_step is None else run.first_step
+    tries = _tries_from(session, run, began)
     if tries >= TRIES_WITHOUT_PROGRESS:
-        run.problems = [*run.problems, _gave_up(run, tries).as_dict()]
+        run.problems = [*run.problems, _gave_up(began, tries).as_dict()]
         return False
     first = session.scalar(select(func.min(Job.queue_order)).where(Job.status == JobStatus.QUEUED))
     reason = f"resumes by itself after an interruption ({tries} of {TRIES_WITHOUT_PROGRESS} tries)"
@@ -60,29 +62,36 @@ def _wants_it(job: Job) -> bool:
     return setting_of(job.config, "job", "resume_after_interruption", JobPanel) is True
 
 
-def _tries_from_here(session: Session, run: Run) -> int:
+def _beginning(session: Session, job: Job) -> int:
+    """The step at which a run that never said so would have begun: it changed nothing since."""
+    if job.kind == DRAWING:
+        return num_drawn(session, job.id)
+    if job.resume_from_step is not None:  # where the run was to begin
+        return job.resume_from_step
+    saved = (Checkpoint.job_id == job.id, Checkpoint.is_final.is_(False))
+    return session.scalar(select(func.max(Checkpoint.step)).where(*saved)) or 0
+
+
+def _tries_from(session: Session, run: Run, began: int) -> int:
     """How many runs in a row, this one the last, were interrupted and began at the same step.
 
-    A run that never said where it began made no progress either.
+    A run that never said where it began made no progress: it counts with the one after it.
     """
     tries = 0
-    began = run.first_step
     earlier = select(Run).where(Run.job_id == run.job_id, Run.number <= run.number)
     for each in session.scalars(earlier.order_by(Run.number.desc())):
-        is_same_place = each.first_step is None or began is None or each.first_step == began
-        if each.status != JobStatus.INTERRUPTED or not is_same_place:
+        if each.status != JobStatus.INTERRUPTED or each.first_step not in (None, began):
             break
-        began = each.first_step if began is None else began
         tries += 1
     return tries
 
 
-def _gave_up(run: Run, tries: int) -> Problem:
+def _gave_up(began: int, tries: int) -> Problem:
     return Problem(
         "interrupted_again",
-        f"The last {tries} runs were interrupted before they got past step {run.first_step or 0}, "
+        f"The last {tries} runs were interrupted before they got past step {began}, "
         "so the job does not resume by itself any more.",
         "Look into the log and the machine's own (memory, power), then queue the job again.",
         severity=Severity.WARNING,
-        params={"tries": tries, "step": run.first_step or 0},
+        params={"tries": tries, "step": began},
     )

@@ -8,6 +8,8 @@ from pathlib import Path
 from sqlalchemy.exc import OperationalError
 
 from backend.db.engine import Database
+from backend.db.models import Job
+from backend.jobs.change_rules import refuse_to_begin_anew_unasked
 from backend.jobs.work import Work, parse_work
 from backend.launchers.launcher import Launcher, Order, TrainerProcess
 from backend.runs.record import add_problem
@@ -29,7 +31,8 @@ def launch(
     database: Database, launcher: Launcher, settings: Settings, claim: Claim, *, worker_id: str
 ) -> TrainerProcess:
     """Write the job's or drawing's file, start the trainer, and record which process it is. Raises
-    OSError, JobRefused, or RunLost if another worker has closed the run since it was claimed.
+    OSError, JobRefused, BadCheckpoint if the job's checkpoints are gone, or RunLost if another
+    worker has closed the run since it was claimed.
 
     A worker that dies before the last line leaves a run without a process; the next one finds the
     trainer by the run's token (see recovery.py).
@@ -38,6 +41,9 @@ def launch(
         own_run(session, claim.run_id, worker_id)  # one that was frozen since its claim stops here
     # Or the job would begin anew, its files in the trash.
     settle_deletions(database, settings, only=claim.training_name)
+    with database.read() as session:
+        job = session.get_one(Job, claim.job_id)
+        refuse_to_begin_anew_unasked(session, settings, job)
     folder = JobFolder(settings.output_dir, claim.training_name)
     work = parse_work(claim.config)
     change = set_aside_change_by_hand(folder, work)

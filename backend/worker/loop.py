@@ -23,9 +23,9 @@ from backend.worker.ending import Ending
 from backend.worker.fence import RunLost
 from backend.worker.launch import launch
 from backend.worker.presence import Presence
-from backend.worker.recovery import take_over
+from backend.worker.recovery import FolderLocks, take_over
 from backend.worker.watch import RunWatch, Watched, log_lost
-from trainer.errors import JobRefused
+from trainer.errors import BadCheckpoint, JobRefused
 from trainer.job_folder import JobFolder
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ class Worker:
         self._deletions = Deletions(database, settings, clock=clock)
         self._presence = Presence(database, settings, clock, ask_devices)
         self._heartbeats = Heartbeats(clock)
+        self._folder_locks = FolderLocks(clock)
         self._thumbnails = ThumbnailsAhead(settings.cache_dir)
         self._watches: list[RunWatch] = []
         self._look_again: dict[int, float] = {}
@@ -140,6 +141,7 @@ class Worker:
             self._settings,
             self._presence.identity,
             self._heartbeats,
+            self._folder_locks,
             except_runs={watch.watched.run_id for watch in self._watches},
         )
 
@@ -206,7 +208,7 @@ class Worker:
             return launch(
                 self._database, self._launcher, self._settings, claim, worker_id=worker_id
             )
-        except (OSError, JobRefused) as error:  # or a config of an older version
+        except (OSError, JobRefused, BadCheckpoint) as error:  # or a config of an older version
             log.error("job %d cannot be started: %s", claim.job_id, error)
             fault: Exception = error
         except (RunLost, OperationalError):

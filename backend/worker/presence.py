@@ -16,6 +16,7 @@ from backend.db.models import OPEN_RUNS, Run, Worker
 from backend.jobs.feed import prune_feed
 from backend.launchers.processes import machine_id, start_ticks
 from backend.settings import Settings, host_name
+from backend.system.cards import has_trained_on_a_card
 from backend.system.devices import CPU, list_devices
 from backend.system.schemas import DeviceEntry
 from backend.system.workers import is_proved_gone
@@ -46,14 +47,21 @@ class Presence:
         self._next_beat = self._next_tidying = 0.0
         self.identity = Identity(str(uuid.uuid4()), host_name(), machine_id())
         self.device_ids: list[str] = []
-        # Whether `any` means a GPU here. Once a card was seen it does, though the driver may lose
-        # it: a job that was meant for a card would take weeks on the CPU.
+        # Whether `any` means a GPU here. Once a card was seen, or trained on by a worker before, it
+        # does, though the driver may lose it: a job that was meant for a card would take weeks on
+        # the CPU.
         self.has_gpus = False
 
     def sign_on(self) -> None:
         """Make the row."""
         devices = self._devices()
         with self._database.write() as session:
+            if not self.has_gpus and has_trained_on_a_card(session, self.identity.host):
+                log.warning(
+                    "no card is seen, though this machine has trained on one: jobs for any card "
+                    "wait for it. See to the driver, or choose the CPU in the job."
+                )
+                self.has_gpus = True
             session.add(self._row(devices))
         self._next_beat = self._clock() + BEAT_SECONDS
 

@@ -7,7 +7,8 @@ its process id down left the run's token on the trainer's command line, where it
 A run of another container or another machine cannot be looked at that way. Its worker counts as
 gone after eight seconds of silence, by our monotonic clock; one of an earlier boot of this machine
 at once. Its trainer is gone once nobody holds the lock on the job's folder, which the system
-releases with its holder.
+releases with its holder. While the folder cannot be read, the run is left for a minute, and taken
+over then: one unreadable folder must not keep its device, and no other run waits for it.
 
 A worker whose process lives but says nothing for a minute is stopped or hangs. Its runs are taken
 over as well: a trainer that has ended must not stay "running". Should it go on some day, it finds
@@ -17,7 +18,8 @@ that its runs are another's.
 from __future__ import annotations
 
 import logging
-from collections.abc import Container
+from collections.abc import Callable, Container
+from pathlib import Path
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -33,7 +35,7 @@ from backend.system.workers import (
     is_proved_gone,
 )
 from backend.worker.claim import Identity
-from backend.worker.watch import Watched
+from backend.worker.watch import UNREADABLE_SECONDS, Watched
 from trainer import folder_lock
 from trainer.job_folder import JobFolder
 
@@ -43,12 +45,34 @@ log = logging.getLogger(__name__)
 FROZEN_AFTER_SECONDS = 60.0
 
 
+class FolderLocks:
+    """Asks for the locks of job folders, and remembers which could not be asked for."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """clock: monotonic, in seconds."""
+        self._clock = clock
+        self._unreadable_since: dict[int, float] = {}
+
+    def is_held(self, run_id: int, lock: Path) -> bool:
+        """Whether a trainer may hold it: one that cannot be read may be held for a minute."""
+        try:
+            is_held = folder_lock.is_held(lock)
+        except OSError as error:
+            if run_id not in self._unreadable_since:
+                log.warning("run %d cannot be taken over just now: %s", run_id, error)
+            since = self._unreadable_since.setdefault(run_id, self._clock())
+            return self._clock() - since < UNREADABLE_SECONDS
+        self._unreadable_since.pop(run_id, None)
+        return is_held
+
+
 def take_over(
     database: Database,
     launcher: Launcher,
     settings: Settings,
     who: Identity,
     heartbeats: Heartbeats,
+    locks: FolderLocks,
     *,
     except_runs: Container[int] = (),
 ) -> list[tuple[Watched, TrainerProcess | None]]:
@@ -62,8 +86,8 @@ def take_over(
     taken: list[tuple[Watched, TrainerProcess | None]] = []
     for run, training_name in orphans:
         folder = JobFolder(settings.output_dir, training_name)
-        if run.machine != who.machine and folder_lock.is_held(folder.lock):
-            continue  # a trainer that we cannot see still writes there
+        if run.machine != who.machine and locks.is_held(run.id, folder.lock):
+            continue  # a trainer that we cannot see may still write there
         with database.write() as session:
             if not _take(session, run, who):
                 continue

@@ -128,7 +128,9 @@ class RunWatch:
         # Polled before reading: whatever a trainer wrote before it ended is then in the files.
         ended = self._poll()
         try:
-            more = self._take_in()
+            if ended is None:
+                self._obey_requests()
+            more = self._record_events() | self._record_log()
             if ended is None:
                 self._judge_alarms()
             if ended is None:
@@ -176,11 +178,6 @@ class RunWatch:
             self._report(self._own_run(session), fault)
         return True
 
-    def _take_in(self) -> bool:
-        """Pass requests on, and record a window of each file; whether there was anything in it."""
-        self._obey_requests()
-        return self._record_events() | self._record_log()
-
     def _let_go(self) -> None:
         """A trainer of a run that is over for everybody else has nobody who watches it."""
         log_lost(self.watched)
@@ -205,29 +202,44 @@ class RunWatch:
                     .order_by(CommandRequest.id)
                 )
             )
-        for request_id, command, settings in waiting:
-            number = self._give(command, settings)
-            with self._database.write() as session:
-                self._own_run(session)
-                request = session.get_one(CommandRequest, request_id)
-                request.given_at, request.number = now(), number
         if status == JobStatus.STOPPING:
             self._count_on_a_stop_given_before()
-        elif stop_requested:
-            # A worker that dies between the two gives the command twice, which is harmless.
-            self._give("stop")
-            with self._database.write() as session:
-                self._own_run(session)
-                move(
-                    session,
-                    self.watched.job_id,
-                    from_status=status,
-                    to_status=JobStatus.STOPPING,
-                    reason="a stop was asked for",
-                )
+        elif stop_requested or has_finished:  # which has nothing left to do but to end
+            # Before anything is written: on a full disk the patience counts all the same, and the
+            # signal after it is a stop that saves.
             self._stop.ask()
-        if has_finished:
-            self._stop.ask()  # it has nothing left to do but to end
+        is_to_tell = stop_requested and status != JobStatus.STOPPING
+        try:
+            for request_id, command, settings in waiting:
+                self._pass_on(request_id, command, settings)
+        except OSError:
+            if is_to_tell:
+                self._tell_to_stop(status)
+            raise
+        if is_to_tell:
+            self._tell_to_stop(status)
+
+    def _pass_on(
+        self, request_id: int, command: CommandName, settings: dict[str, Any] | None
+    ) -> None:
+        number = self._give(command, settings)
+        with self._database.write() as session:
+            self._own_run(session)
+            request = session.get_one(CommandRequest, request_id)
+            request.given_at, request.number = now(), number
+
+    def _tell_to_stop(self, status: JobStatus) -> None:
+        # A worker that dies between the two gives the command twice, which is harmless.
+        self._give("stop")
+        with self._database.write() as session:
+            self._own_run(session)
+            move(
+                session,
+                self.watched.job_id,
+                from_status=status,
+                to_status=JobStatus.STOPPING,
+                reason="a stop was asked for",
+            )
 
     def _count_on_a_stop_given_before(self) -> None:
         """The worker before this one gave the command, and may have heard the answer as well."""

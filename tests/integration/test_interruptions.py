@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from backend.db.engine import Database
-from backend.db.models import Job, JobMove, Run
+from backend.db.models import Checkpoint, Job, JobMove, Run
 from backend.jobs import queries
 from backend.jobs.schemas import JobToQueue
 from backend.jobs.service import queue_job, stop_job
@@ -122,14 +122,28 @@ def test_a_job_that_gets_nowhere_stays_interrupted_after_three_tries_and_says_so
     assert shown.error.code == "lost_process"
 
 
-def test_runs_that_get_further_each_time_are_not_counted_together(
-    database: Database, settings: Settings
+@pytest.mark.parametrize(
+    ("begun", "saved", "goes_on"),
+    [
+        pytest.param((0, 0, 5, 5), 5, True, id="two tries from step 5"),
+        pytest.param((0, None, None), 5, True, id="the first saved, then two that only loaded"),
+        pytest.param((0, None, None, None), 5, False, id="three that only loaded"),
+        pytest.param((0, None, None), None, False, id="none saved anything"),
+        pytest.param((5, 5, None, 5), 5, False, id="one of them did not come to say where"),
+    ],
+)
+def test_only_runs_without_progress_are_counted_together(
+    database: Database,
+    settings: Settings,
+    begun: tuple[int | None, ...],
+    saved: int | None,
+    goes_on: bool,
 ) -> None:
     from backend.worker.interruption import resume_by_itself
 
     job_id = add_job(database, settings)
     with database.write() as session:
-        for number, first_step in enumerate((0, 0, 5, 5), start=1):
+        for number, first_step in enumerate(begun, start=1):
             session.add(
                 Run(
                     job_id=job_id,
@@ -143,11 +157,15 @@ def test_runs_that_get_further_each_time_are_not_counted_together(
                 )
             )
         session.flush()
+        last = session.scalars(select(Run).order_by(Run.number.desc()).limit(1)).one()
+        if saved is not None:
+            session.add(
+                Checkpoint(job_id=job_id, run_id=last.id, step=saved, path="x", size_bytes=1)
+            )
         job = session.get_one(Job, job_id)
         job.status = S.INTERRUPTED
-        last = session.scalars(select(Run).where(Run.number == 4)).one()
-        assert resume_by_itself(session, job, last), "two tries from step 5"
-        assert job.status == S.QUEUED
+        assert resume_by_itself(session, job, last) == goes_on
+        assert job.status == (S.QUEUED if goes_on else S.INTERRUPTED)
 
 
 def test_a_job_that_does_not_want_it_stays_interrupted(

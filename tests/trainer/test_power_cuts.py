@@ -189,6 +189,9 @@ def test_what_a_resume_sets_aside_never_comes_back_beside_its_successors(
             assert found.count("old ") == 1, f"step {step} is in one place, whole"
         pinned = read_pins(job.pins), read_pins(job.superseded / "0002" / "pins.json")
         assert any("3" in pins.get("checkpoints", {}) for pins in pinned), "no mark is lost"
+        if "new " not in tastes.values():  # the next run is told the same step, and ends the job
+            set_aside_from(job, 2, run_number=3)
+            assert job.checkpoint_steps() == [1]
 
     assert after_each_cut(recorder, tmp_path / "left", check) > 30
 

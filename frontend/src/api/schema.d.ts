@@ -5000,7 +5000,7 @@ export interface components {
          * @description Why a queued job has not started; the first of them that holds.
          * @enum {string}
          */
-        WaitsFor: "job" | "time" | "pause" | "larger_device" | "device";
+        WaitsFor: "job" | "time" | "pause" | "larger_device" | "card" | "device";
         /**
          * WorkerState
          * @description Whether queued jobs will start.

@@ -47,6 +47,7 @@ export const enQueue = {
 
   wait: {
     device: "waits for a free device",
+    card: "waits for a graphics card that is not seen now: see to its driver, or choose the CPU in the job",
     largerDevice: (small: string[]) =>
       small.length === 0
         ? "waits for a larger GPU"

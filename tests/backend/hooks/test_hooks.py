@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,20 @@ def test_pauses_double_and_after_the_last_attempt_it_is_given_up(
     assert len(pauses) == outbox.MOST_ATTEMPTS - 1
     assert rows(database)[0].settled_at is not None
     assert rows(database)[0].error == "no"
+
+
+def test_a_clock_that_was_turned_back_by_a_day_holds_nothing_back(
+    tmp_path: Path, database: Database, server: Receiver
+) -> None:
+    settings = hooked(tmp_path, database, hook_url=server.address)
+    note(database, settings, times=2)
+    with database.write() as session:
+        first, second = session.scalars(select(HookDelivery).order_by(HookDelivery.id))
+        first.next_try_at += timedelta(days=1)
+        second.next_try_at += timedelta(minutes=50)
+    sender = HookSender(settings, database)
+    assert (sender.send_next(), sender.send_next()) == (True, False), "a pause may be as long"
+    assert [row.attempts for row in rows(database)] == [1, 0]
 
 
 def test_a_receiver_that_hangs_is_left_in_time(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import signal
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -18,15 +19,19 @@ from fastapi.testclient import TestClient
 from backend.db.engine import Database
 from backend.launchers.launcher import Order, TrainerProcess
 from backend.settings import Settings
+from backend.worker import watch
 from backend.worker.loop import Worker
 from tests.backend.bundles.packed_jobs import save_checkpoint
 from tests.backend.installation import job_config
 from tests.backend.queue.puppets import Puppet, Puppeteer, device
+from tests.backend.worker.worker_rows import ANOTHER_BOOT, claim_as, worker_row
 from trainer.events import (
     AnyEvent,
     CheckpointSaved,
     CommandTaken,
     Event,
+    PhaseStarted,
+    RunBegins,
     RunStarted,
     Sample,
     Superseded,
@@ -208,6 +213,49 @@ def test_a_trainer_whose_events_cannot_be_read_is_stopped_all_the_same(
     assert job(client, job_id)["status"] == "stopped"
 
 
+@pytest.mark.parametrize("waits", ["nothing else", "a save"])
+def test_a_stop_that_cannot_be_written_ends_in_a_signal(
+    client: TestClient,
+    settings: Settings,
+    database: Database,
+    puppeteer: Puppeteer,
+    monkeypatch: pytest.MonkeyPatch,
+    waits: str,
+) -> None:
+    seconds = [0.0]
+    worker = Worker(
+        settings,
+        database,
+        puppeteer,
+        clock=lambda: seconds[0],
+        ask_devices=lambda: [device(name) for name in DEVICES],
+    )
+    worker.sign_on()
+    job_id = queue(client, "full")
+    worker.turn()
+    puppet = puppet_of(puppeteer, "full")
+    puppet.begin(0)
+    worker.turn()
+
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(watch, "append_command", no_room)
+    if waits == "a save":
+        client.post(f"/api/jobs/{job_id}/commands", json={"command": "save"})
+    client.post(f"/api/jobs/{job_id}/stop")
+    worker.turn()
+    seconds[0] += settings.stop_patience_seconds - 1
+    worker.turn()
+    assert puppet.is_alive, "it is given its time"
+    seconds[0] += 6
+    worker.turn()
+    assert (puppet.is_alive, puppet.exit_code) == (False, -signal.SIGTERM)
+    seconds[0] += 6
+    worker.turn()
+    assert job(client, job_id)["status"] == "stopped"
+
+
 def test_a_half_written_last_line_is_told_of_once_the_run_is_over(
     client: TestClient, worker: Worker, puppeteer: Puppeteer
 ) -> None:
@@ -263,6 +311,33 @@ def test_a_run_whose_files_stay_unreadable_is_closed_after_a_minute(
     ]
     worker.turn()
     assert job(client, next_one)["status"] in ("starting", "running")
+
+
+def test_after_a_reboot_one_unreadable_folder_does_not_hold_up_the_queue(
+    settings: Settings, client: TestClient, database: Database, puppeteer: Puppeteer
+) -> None:
+    clock = [0.0]
+    worker = Worker(
+        settings,
+        database,
+        puppeteer,
+        clock=lambda: clock[0],
+        ask_devices=lambda: [device(name) for name in DEVICES],
+    )
+    worker.sign_on()
+    lost = queue(client, "lost")
+    claim_as(database, settings, worker_row("before", machine=ANOTHER_BOOT))
+    next_one = queue(client, "next", DEVICES[0])
+    settings.output_dir.mkdir(exist_ok=True)
+    (settings.output_dir / "lost").write_text("where a folder was")
+    worker.turn()
+    assert job(client, next_one)["status"] in ("starting", "running")
+    assert job(client, lost)["status"] == "starting", "it may come back"
+    clock[0] = 70
+    worker.turn()
+    worker.turn()
+    ended = job(client, lost)
+    assert (ended["status"], ended["error"]["code"]) == ("failed", "launch_failed")
 
 
 def test_an_event_that_no_row_can_be_made_of_is_left_out_alone(
@@ -445,6 +520,22 @@ def test_a_note_in_the_trash_changed_by_hand_keeps_nothing_waiting(
     assert client.get("/api/trash").status_code == 200
 
 
+def save(puppet: Puppet, settings: Settings, step: int = 5) -> JobFolder:
+    """A checkpoint, said and on the disk; the job's folder."""
+    folder = JobFolder(settings.output_dir, puppet.training_name)
+    save_checkpoint(folder, step)
+    saved = folder.checkpoint(step)
+    puppet.say(
+        CheckpointSaved(
+            step=step,
+            path=folder.relative(saved),
+            lora=folder.relative(saved / LORA_FILE),
+            size_bytes=1,
+        )
+    )
+    return folder
+
+
 def test_a_job_whose_folder_went_away_says_that_it_begins_anew(
     client: TestClient, worker: Worker, puppeteer: Puppeteer, settings: Settings
 ) -> None:
@@ -452,17 +543,7 @@ def test_a_job_whose_folder_went_away_says_that_it_begins_anew(
     worker.turn()
     puppet = puppet_of(puppeteer, "style")
     puppet.begin(0)
-    folder = JobFolder(settings.output_dir, "style")
-    save_checkpoint(folder, 5)
-    saved = folder.checkpoint(5)
-    puppet.say(
-        CheckpointSaved(
-            step=5,
-            path=folder.relative(saved),
-            lora=folder.relative(saved / LORA_FILE),
-            size_bytes=1,
-        )
-    )
+    folder = save(puppet, settings)
     client.post(f"/api/jobs/{job_id}/stop")
     puppet.finish("stopped")
     worker.turn()
@@ -474,6 +555,127 @@ def test_a_job_whose_folder_went_away_says_that_it_begins_anew(
     queued = client.post(f"/api/jobs/{job_id}/queue").json()
     assert "checkpoints_gone" not in [warning["code"] for warning in queued["warnings"]]
     assert job(client, other)["status"] in ("starting", "running")
+
+
+@pytest.mark.parametrize(
+    ("how", "told"), [("interrupted", "by a warning"), ("waiting", "by its own choice")]
+)
+def test_a_job_whose_folder_went_away_begins_anew_only_when_told_to(
+    client: TestClient,
+    worker: Worker,
+    puppeteer: Puppeteer,
+    settings: Settings,
+    how: str,
+    told: str,
+) -> None:
+    """As with a disk that was not mounted after a restart."""
+    job_id = queue(client, "style")
+    worker.turn()
+    puppet = puppet_of(puppeteer, "style")
+    puppet.begin(0)
+    folder = save(puppet, settings)
+    worker.turn()
+    if how == "interrupted":
+        puppet.end(None)
+    else:
+        client.post(f"/api/jobs/{job_id}/stop")
+        puppet.finish("stopped")
+        worker.turn()
+        client.post(f"/api/jobs/{job_id}/queue")
+    folder.path.rename(settings.output_dir / "elsewhere")
+    worker.turn()
+    failed = job(client, job_id)
+    assert (failed["status"], failed["error"]["code"]) == ("failed", "checkpoints_gone")
+    assert str(folder.path) in failed["error"]["message"]
+    assert puppeteer.living == []
+    assert "Begin anew" in [cure["title"] for cure in cures(client, job_id)]
+    chosen = {} if told == "by a warning" else {"resume_from_step": 0}
+    queued = client.post(f"/api/jobs/{job_id}/queue", json=chosen).json()
+    warned = "checkpoints_gone" in [warning["code"] for warning in queued["warnings"]]
+    assert warned == (told == "by a warning")
+    worker.turn()
+    puppet = puppet_of(puppeteer, "style")
+    puppet.begin(0)
+    worker.turn()
+    puppet.end(None)
+    worker.turn()
+    assert job(client, job_id)["status"] == "starting", "nothing is saved yet, and it was told"
+    puppet = puppet_of(puppeteer, "style")
+    puppet.begin(0)
+    save(puppet, settings)
+    worker.turn()
+    puppet.end(None)
+    folder.path.rename(settings.output_dir / "once-more")
+    worker.turn()
+    assert job(client, job_id)["status"] == "failed", "it has something to lose again"
+
+
+def test_a_job_whose_folder_is_back_goes_on(
+    client: TestClient, worker: Worker, puppeteer: Puppeteer, settings: Settings
+) -> None:
+    job_id = queue(client, "style")
+    worker.turn()
+    puppet = puppet_of(puppeteer, "style")
+    puppet.begin(0)
+    folder = save(puppet, settings)
+    worker.turn()
+    puppet.end(None)
+    away = folder.path.rename(settings.output_dir / "elsewhere")
+    worker.turn()
+    assert job(client, job_id)["status"] == "failed"
+    away.rename(folder.path)
+    assert "Go on from step 5" in [cure["title"] for cure in cures(client, job_id)]
+    queued = client.post(f"/api/jobs/{job_id}/queue").json()
+    assert "checkpoints_gone" not in [warning["code"] for warning in queued["warnings"]]
+    worker.turn()
+    assert job(client, job_id)["status"] == "starting"
+
+
+def test_a_run_that_is_cut_off_while_it_sets_the_future_aside_begins_at_the_chosen_step_again(
+    client: TestClient,
+    worker: Worker,
+    puppeteer: Puppeteer,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    orders: list[str] = []
+    start = puppeteer.start
+
+    def noting(order: Order) -> TrainerProcess:
+        words = list(order.command)
+        orders.append(words[words.index("--resume") + 1] if "--resume" in words else "newest")
+        return start(order)
+
+    monkeypatch.setattr(puppeteer, "start", noting)
+    job_id = queue(client, "style")
+    worker.turn()
+    puppet = puppet_of(puppeteer, "style")
+    puppet.begin(0)
+    for step in (5, 6, 7):
+        save(puppet, settings, step)
+    client.post(f"/api/jobs/{job_id}/stop")
+    puppet.finish("stopped")
+    worker.turn()
+    client.post(f"/api/jobs/{job_id}/queue", json={"resume_from_step": 5})
+    worker.turn()
+    puppet = puppet_of(puppeteer, "style")
+    puppet.say(PhaseStarted(phase="load", message="settings and checkpoints"))
+    puppet.say(RunBegins(resumed_from_step=5))
+    worker.turn()
+    puppet.end(None)  # step 6 is set aside, step 7 is not yet
+    worker.turn()
+    puppet = puppet_of(puppeteer, "style")
+    puppet.say(RunBegins(resumed_from_step=5))
+    puppet.say(Superseded(after_step=5, path="superseded/0003"))
+    puppet.say(PhaseStarted(phase="load", message="transformer"))
+    worker.turn()
+    puppet.end(None)
+    worker.turn()
+    assert orders == ["newest", "5", "5", "newest"]
+
+
+def cures(client: TestClient, job_id: int) -> list[dict[str, Any]]:
+    return client.get(f"/api/jobs/{job_id}/failure").json()["cures"]
 
 
 def test_what_does_not_fit_the_state_is_answered_with_the_state(

@@ -145,6 +145,32 @@ def test_any_means_the_cpu_only_where_there_never_was_a_card(machine: Machine) -
     assert machine.where() == {"one": "cpu"}, "a worker that starts without cards has none"
 
 
+def test_a_machine_that_has_trained_on_a_card_waits_for_it_after_a_restart_too(
+    machine: Machine,
+) -> None:
+    worker = machine.worker()
+    machine.queue("one", "any")
+    worker.turn()
+    pinned = machine.queue("pinned", A)
+    worker.sign_off()
+    machine.end("one")
+    machine.cards = []
+    worker = machine.worker()
+    flexible = machine.queue("flexible", "any")
+    machine.queue("way-out", "cpu")
+    worker.turn()
+    assert machine.where() == {"way-out": "cpu"}
+    with machine.database.read() as session:
+        shown = [queries.read_job(session, machine.settings, each) for each in (flexible, pinned)]
+    assert [job.waits_for for job in shown] == ["card", "card"]
+    machine.cards = [A]
+    machine.seconds += BEAT_SECONDS
+    worker.turn()
+    assert machine.where() == {"way-out": "cpu", "pinned": A}
+    with machine.database.read() as session:
+        assert queries.read_job(session, machine.settings, flexible).waits_for == "device"
+
+
 def test_a_trainer_sees_no_card_but_its_own(machine: Machine) -> None:
     environments = {gpu: machine.settings.trainer_environment(gpu) for gpu in (A, "cpu")}
     assert environments[A]["CUDA_VISIBLE_DEVICES"] == A

@@ -321,6 +321,9 @@ def test_pictures_and_checkpoints_come_back_although_the_events_are_lost(
     assert (sample["prompt"], sample["seed"]) == ("a circle", 42)
     assert [c["step"] for c in items(client, job, "checkpoints")] == [5, 10]
     assert job["resumable_from_steps"] == [5, 10]
+    again = rescan(client)
+    assert (again["unchanged"], again["completed"]) == (["style"], [])
+    assert codes(again) == codes(report), "they are still left out"
 
 
 def test_a_folder_without_runs_still_has_its_pictures(client: TestClient, style: JobFolder) -> None:

@@ -434,3 +434,20 @@ def test_a_wait_for_space_is_progress_and_no_part_of_how_long_saving_takes(
     )
     with database.read() as session:
         assert session.get_one(Job, job_id).saving_seconds == 7
+
+
+def test_a_clock_that_is_set_in_the_middle_of_a_save_says_nothing_of_how_long_it_takes(
+    database: Database, settings: Settings, job_id: int
+) -> None:
+    day = 86_400.0
+    times = (100, 107 + day, 110 + day, 120, 123)
+    for number, phase in enumerate(("save", "train", "save", "train", "save")):
+        stamps = {"time": times[number], "elapsed_seconds": 10.0 * number}
+        say(
+            database,
+            settings,
+            job_id,
+            events.PhaseStarted(phase=phase).model_copy(update=stamps),
+        )
+    with database.read() as session:
+        assert session.get_one(Job, job_id).saving_seconds == 10

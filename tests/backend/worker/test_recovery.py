@@ -18,7 +18,8 @@ from backend.system.workers import Heartbeats
 from backend.worker.claim import Claim, Identity
 from backend.worker.fence import RunLost
 from backend.worker.launch import launch
-from backend.worker.recovery import take_over
+from backend.worker.recovery import FolderLocks, take_over
+from backend.worker.watch import UNREADABLE_SECONDS
 from tests.backend.installation import job_config
 from tests.backend.worker.worker_rows import (
     ANOTHER_BOOT,
@@ -36,7 +37,9 @@ class Looker:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database, self._settings = database, settings
         self._seconds = 0.0
+        self._watched: set[int] = set()
         self._heartbeats = Heartbeats(lambda: self._seconds)
+        self._locks = FolderLocks(lambda: self._seconds)
 
     def takes(self, *, after_seconds: float = 0.0) -> bool:
         """Whether it takes a run over at once, or after looking for so long."""
@@ -53,9 +56,17 @@ class Looker:
 
     def _look(self) -> bool:
         who = Identity("ours", host_name(), machine_id())
-        return bool(
-            take_over(self._database, LocalLauncher(), self._settings, who, self._heartbeats)
+        taken = take_over(
+            self._database,
+            LocalLauncher(),
+            self._settings,
+            who,
+            self._heartbeats,
+            self._locks,
+            except_runs=self._watched,
         )
+        self._watched |= {watched.run_id for watched, _ in taken}
+        return bool(taken)
 
 
 @pytest.fixture
@@ -158,3 +169,20 @@ def test_a_run_that_is_over_meanwhile_is_not_taken(
 
     monkeypatch.setattr(recovery, "_orphans", seen_a_moment_ago)
     assert not looker.takes()
+
+
+def test_a_folder_that_cannot_be_read_holds_back_its_own_run_alone_and_for_a_minute(
+    database: Database, settings: Settings, looker: Looker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its trainer may live in a container that still sees the disk."""
+    lost = claim(database, settings, worker_row("w", machine=ANOTHER_BOOT))
+    create_job(database, settings, job_config("other"), queue=True)
+    claim_as(database, settings, worker_row("v", machine=f"x{ANOTHER_BOOT}"))
+    settings.output_dir.mkdir(exist_ok=True)
+    (settings.output_dir / "style").write_text("where a folder was")
+    assert looker.takes(), "the other run's folder can be read"
+    assert not looker.takes(after_seconds=UNREADABLE_SECONDS - 1)
+    assert sum("cannot be taken over" in line for line in caplog.messages) == 1
+    assert looker.takes(after_seconds=1)
+    with database.read() as session:
+        assert session.get_one(Run, lost.run_id).worker_id == "ours"
